@@ -1,0 +1,245 @@
+//! The checked form of a study: what the rest of the system works with.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::id::{MetricName, StudyName, TrialNumber};
+use crate::measurement::{From as ValueFrom, Goal};
+use crate::params::Params;
+use crate::space::Space;
+
+/// A checked study.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StudySpec {
+    /// Name, unique within a coordinator.
+    pub name: StudyName,
+    /// Free text for people; may be empty.
+    pub message: String,
+    /// What is optimised.
+    pub objective: Objective,
+    /// What may be varied, with its constraints.
+    pub space: Space,
+    /// How trials are chosen.
+    pub strategy: StrategySpec,
+    /// Rules that end a trial early, in the order in which they are asked.
+    pub early_stopping: Vec<StopperSpec>,
+    /// What the study may cost.
+    pub budget: Budget,
+    /// Share of the pool in relation to other studies: a study of priority 2 gets twice the slots of one of priority 1.
+    /// Between 1 and 1,000.
+    pub priority: NonZeroU32,
+    /// How one trial is run. None for a study whose trials are only run by programs that ask and tell.
+    pub trial: Option<TrialSpec>,
+}
+
+/// What is optimised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objective {
+    /// The metric.
+    pub metric: MetricName,
+    /// Which direction is better.
+    pub goal: Goal,
+    /// How the trial's value is taken from its curve.
+    pub from: ValueFrom,
+}
+
+/// Which strategy proposes trials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrategyName {
+    /// Tunesmith chooses; it says what it chose.
+    Auto,
+    /// Only people and programs add trials.
+    Manual,
+    /// Every combination of values once.
+    Grid {
+        /// Seeded shuffle instead of the stated order.
+        shuffle: bool,
+        /// Values per continuous or integer parameter without a step.
+        points: NonZeroU32,
+    },
+    /// Independent draws.
+    Random,
+    /// A scrambled Sobol sequence: spreads more evenly than random.
+    Sobol,
+}
+
+/// Which strategy proposes trials, and its seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StrategySpec {
+    /// The strategy.
+    pub name: StrategyName,
+    /// Seed of everything random in the study. Drawn when the study is created if its owner gave none.
+    pub seed: u64,
+    /// Points to try before the strategy's own, in order. Parameters left out are chosen by the strategy.
+    pub initial: Vec<Params>,
+}
+
+/// An early-stopping rule of a study.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopperSpec {
+    /// The rule.
+    pub rule: StopperRule,
+    /// Record what it would have stopped, and do not stop.
+    pub shadow: bool,
+}
+
+/// An early-stopping rule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StopperRule {
+    /// Stop when the trial's best value so far is worse than the given percentile of the other trials' running averages at
+    /// the same step. `median` is the 50th percentile.
+    Percentile {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// Share of trials that are kept: 50 is the median rule, 25 keeps the best quarter. Between 0 and 100, exclusive.
+        keep: f64,
+        /// Steps of a trial that are never judged.
+        warmup_steps: i64,
+        /// Other trials needed at the step before anything is judged, at least 1.
+        min_trials: u32,
+        /// Judge only at every n-th step, at least 1.
+        interval: i64,
+    },
+    /// Stop when a value lies outside bounds.
+    Threshold {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// Stop above this value.
+        above: Option<f64>,
+        /// Stop below this value.
+        below: Option<f64>,
+        /// Judge only steps greater than this.
+        after_step: i64,
+    },
+    /// Stop when there was no improvement for some steps.
+    Plateau {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// Which direction of the metric is better; the objective's if none.
+        goal: Option<Goal>,
+        /// Steps without improvement that are waited for, at least 1.
+        patience: i64,
+        /// Improvement that counts, at least 0, in units of the metric.
+        min_delta: f64,
+        /// Steps of a trial that are never judged.
+        warmup_steps: i64,
+    },
+    /// Stop when the metric is NaN, infinite, or climbs away from its own best.
+    Diverging {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// Which direction of the metric is better; the objective's if none.
+        goal: Option<Goal>,
+        /// How many times its own range so far the smoothed value may lie on the wrong side of its best, above 0.
+        factor: f64,
+        /// Reports in a row that must say so, at least 1. NaN and infinities stop at once.
+        patience: u32,
+    },
+    /// Stop when the trial's curve lies under a baseline curve at the same step.
+    BelowBaseline {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// What it is compared with.
+        baseline: Baseline,
+        /// How much worse is tolerated, at least 0, in units of the metric.
+        tolerance: f64,
+        /// Steps of a trial that are never judged.
+        warmup_steps: i64,
+    },
+}
+
+/// What a trial's curve is compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Baseline {
+    /// The curve of this trial.
+    Trial(TrialNumber),
+    /// The curve of the best finished trial.
+    Best,
+    /// The same value at each step.
+    Constant(f64),
+    /// A curve given in the study file: value by step, interpolated between steps.
+    Curve(Vec<(i64, f64)>),
+}
+
+/// What a study may cost. `None` is without limit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Budget {
+    /// Trials that may be created.
+    pub trials: Option<u64>,
+    /// Trials that may run at the same time.
+    pub parallel: Option<u32>,
+    /// Time during which the study is active.
+    pub wall_time: Option<Duration>,
+    /// GPU hours of all attempts together, those running included.
+    pub gpu_hours: Option<f64>,
+    /// Failed trials after which the study ends.
+    pub failures: Option<u64>,
+    /// Objective value at which the study is content.
+    pub target: Option<f64>,
+}
+
+/// How one trial is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialSpec {
+    /// The program and its arguments, with placeholders; never passed to a shell. Not empty.
+    pub command: Vec<String>,
+    /// Environment variables to set, with placeholders in their values.
+    pub env: BTreeMap<String, String>,
+    /// Folder to run in, with placeholders; the trial's own folder if none.
+    pub workdir: Option<String>,
+    /// Where metrics are read from, beside the metrics file and the socket, which are always read.
+    pub metrics: MetricSource,
+    /// What a step is.
+    pub steps: Steps,
+    /// What a trial needs of a worker.
+    pub resources: Resources,
+    /// Time after which a trial is stopped; what it reported counts.
+    pub max_runtime: Option<Duration>,
+    /// How often a crashed program is tried again.
+    pub retries: u32,
+    /// Time between SIGTERM and SIGKILL.
+    pub grace: Duration,
+}
+
+/// Where metrics are read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricSource {
+    /// JSON lines on standard output.
+    StdoutJson,
+    /// Regular expressions on standard output, see [`crate::metrics::regex`].
+    Regex(Vec<String>),
+    /// JSON lines in a file of the training's own, with placeholders; relative to the working folder.
+    File(String),
+}
+
+/// What a step is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// Its name, such as `epoch`.
+    pub name: String,
+    /// The last step of a full training, if known.
+    pub max: Option<i64>,
+}
+
+/// What a trial needs of a worker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resources {
+    /// Whole GPUs, each with some memory.
+    pub gpus: GpuRequest,
+    /// Processor cores; fractions allowed, 0 is not counted.
+    pub cpus: f64,
+    /// Main memory in bytes; 0 is not counted.
+    pub memory: u64,
+    /// Labels that the worker must carry with these values.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// GPUs that a trial needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuRequest {
+    /// How many.
+    pub count: u32,
+    /// Memory that each must have, in bytes.
+    pub memory: u64,
+}

@@ -1,0 +1,7 @@
+//! A trial: its life cycle, and how it ends.
+
+mod cause;
+mod state;
+
+pub use cause::{AttemptBudget, FailureCause, StopReason};
+pub use state::{Effect, Event, Holder, Lease, Trial, TrialState, TransitionError};

@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod constraint;
 pub mod decision;
 pub mod id;
 pub mod measurement;
@@ -16,3 +17,4 @@ pub use id::{Attempt, LeaseId, LeaseKey, RequestId, StudyId, StudyName, TrialNum
 pub use params::{ParamValue, Params};
 pub mod space;
 pub mod study;
+pub mod worker;

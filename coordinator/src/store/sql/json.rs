@@ -1,0 +1,207 @@
+//! JSON as it is stored: floats read back to the same bits, NaN and infinities are texts, NUL characters become U+FFFD.
+//!
+//! Postgres keeps no NUL in any text, and one in a log must not stop a commit.
+
+use std::fmt;
+use std::io;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
+use tunesmith_common::Timestamp;
+use tunesmith_common::measurement::MetricName;
+
+use super::super::{PointChunk, StoreError};
+use super::corrupt;
+
+const NUL_STAND_IN: &str = "\u{fffd}";
+
+/// Text without NUL characters.
+pub(in crate::store) fn text(text: &str) -> String {
+    if text.contains('\0') {
+        text.replace('\0', NUL_STAND_IN)
+    } else {
+        text.to_owned()
+    }
+}
+
+struct WithoutNul;
+
+impl Formatter for WithoutNul {
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        match escape {
+            CharEscape::AsciiControl(0) => writer.write_all(NUL_STAND_IN.as_bytes()),
+            escape => CompactFormatter.write_char_escape(writer, escape),
+        }
+    }
+}
+
+/// Writes `value`, whose floats must be finite.
+pub(in crate::store) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
+    let mut bytes = Vec::with_capacity(128);
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut bytes, WithoutNul,
+    ));
+    written.map_err(|error| StoreError::Invalid(format!("{error}")))?;
+    String::from_utf8(bytes).map_err(|error| StoreError::Invalid(format!("{error}")))
+}
+
+/// Reads what [`to_json`] wrote; `what` says what it is in errors.
+pub(in crate::store) fn from_json<T: DeserializeOwned>(what: &str, json: &str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(|error| corrupt(format_args!("{what}: {error}")))
+}
+
+/// A float that may be NaN or infinite.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Number(pub(in crate::store) f64);
+
+impl Number {
+    /// What stands for a number that is not finite.
+    pub(in crate::store) fn name(self) -> Option<&'static str> {
+        match self.0 {
+            value if value.is_nan() => Some("NaN"),
+            f64::INFINITY => Some("Infinity"),
+            f64::NEG_INFINITY => Some("-Infinity"),
+            _ => None,
+        }
+    }
+
+    /// The number that `name` stands for.
+    pub(in crate::store) fn named(name: &str) -> Option<Self> {
+        match name {
+            "NaN" => Some(Self(f64::NAN)),
+            "Infinity" => Some(Self(f64::INFINITY)),
+            "-Infinity" => Some(Self(f64::NEG_INFINITY)),
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.name() {
+            Some(name) => serializer.serialize_str(name),
+            None => serializer.serialize_f64(self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor;
+        impl Visitor<'_> for NumberVisitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, \"NaN\", \"Infinity\" or \"-Infinity\"")
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
+                Ok(Number(value))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Number, E> {
+                Number::named(name).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(name), &self))
+            }
+        }
+        deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+/// Metrics with their values, in order, as a JSON object.
+pub(in crate::store) struct Metrics<M>(pub(in crate::store) M);
+
+impl Serialize for Metrics<&[(MetricName, f64)]> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Number(*value))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Metrics<Vec<(MetricName, f64)>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MetricsVisitor;
+        impl<'de> Visitor<'de> for MetricsVisitor {
+            type Value = Vec<(MetricName, f64)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of metric names to numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut metrics = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                while let Some((name, Number(value))) = map.next_entry()? {
+                    metrics.push((name, value));
+                }
+                Ok(metrics)
+            }
+        }
+        deserializer.deserialize_map(MetricsVisitor).map(Self)
+    }
+}
+
+/// Points as `[[step, value, microseconds since 1970], ...]`.
+pub(in crate::store) fn points_to_json(chunk: &PointChunk) -> Result<String, StoreError> {
+    struct Points<'a>(&'a PointChunk);
+    impl Serialize for Points<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let PointChunk {
+                steps, values, times, ..
+            } = self.0;
+            let points = steps.iter().zip(values).zip(times);
+            serializer.collect_seq(points.map(|((step, value), at)| (step, Number(*value), at.as_micros())))
+        }
+    }
+    to_json(&Points(chunk))
+}
+
+/// Steps, values and times of points.
+pub(in crate::store) type Columns = (Vec<i64>, Vec<f64>, Vec<Timestamp>);
+
+/// Reads what [`points_to_json`] wrote.
+pub(in crate::store) fn points_from_json(json: &str) -> Result<Columns, StoreError> {
+    let points: Vec<(i64, Number, i64)> = from_json("points", json)?;
+    let mut columns: Columns = Columns::default();
+    for (step, Number(value), at) in points {
+        columns.0.push(step);
+        columns.1.push(value);
+        columns.2.push(Timestamp::from_micros(at));
+    }
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_nul_becomes_a_replacement_character_and_nothing_else_changes() {
+        let tricky = "a\0b \\u0000 \u{1} \"quoted\" \u{1f600}";
+        let json = to_json(tricky).unwrap();
+        assert!(
+            !json.contains("\\u0000 \u{1}") && json.contains("\\\\u0000"),
+            "{json}"
+        );
+        assert_eq!(
+            from_json::<String>("text", &json).unwrap(),
+            tricky.replace('\0', "\u{fffd}")
+        );
+        assert_eq!(text(tricky), tricky.replace('\0', "\u{fffd}"));
+    }
+
+    proptest! {
+        /// Whatever the bits, the number comes back; one NaN stands for all.
+        #[test]
+        fn every_float_reads_back(bits in any::<u64>()) {
+            for value in [f64::from_bits(bits), f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0] {
+                let read: Number = from_json("number", &to_json(&Number(value)).unwrap()).unwrap();
+                prop_assert!(read.0.to_bits() == value.to_bits() || (read.0.is_nan() && value.is_nan()));
+            }
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! Rows with plain columns, and the conversions between them and the rows of the store.
+//!
+//! Numbers that are unsigned here are signed columns there: `check` has made sure that they fit, and reading refuses negative
+//! ones. Field names are column names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::FromRow;
+use tunesmith_common::decision::StopDecision;
+use tunesmith_common::measurement::MetricName;
+use tunesmith_common::trial::{Lease, TrialState};
+use tunesmith_common::{Attempt, LeaseId, RequestId, StudyId, TrialNumber, WorkerId};
+use uuid::Uuid;
+
+use super::super::{
+    AttemptRow, AuditRow, DecisionRow, DoneReason, RequestRow, StoreError, StudyRow, StudyState, TokenKind,
+    TokenRow, TrialRow, WorkerRow,
+};
+use super::corrupt;
+use super::json::{Metrics, Number, from_json, text, to_json};
+use super::types::{Json, Time};
+
+/// A number of ours in a signed column. Larger ones were refused by `check`.
+pub(in crate::store) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number of ours from a signed column.
+pub(in crate::store) fn unsigned<T: TryFrom<i64>>(what: &str, number: i64) -> Result<T, StoreError> {
+    T::try_from(number).map_err(|_| corrupt(format_args!("{what} is {number}")))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn duration(what: &str, micros: i64) -> Result<Duration, StoreError> {
+    unsigned(what, micros).map(Duration::from_micros)
+}
+
+fn hash(what: &str, bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|bytes: Vec<u8>| corrupt(format_args!("{what} has {} bytes", bytes.len())))
+}
+
+/// Name of a metric from its column.
+pub(in crate::store) fn metric(name: &str) -> Result<MetricName, StoreError> {
+    name.parse()
+        .map_err(|error| corrupt(format_args!("metric {name:?}: {error}")))
+}
+
+/// A row of `study`, but for the call that created it.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct StudyRecord {
+    pub(in crate::store) id: Uuid,
+    pub(in crate::store) name: String,
+    pub(in crate::store) spec: Json,
+    pub(in crate::store) state: String,
+    pub(in crate::store) done_reason: Option<String>,
+    pub(in crate::store) state_reason: String,
+    pub(in crate::store) strategy_note: String,
+    pub(in crate::store) active_microseconds: i64,
+    pub(in crate::store) gpu_seconds: f64,
+    pub(in crate::store) created_at: Time,
+    pub(in crate::store) done_at: Option<Time>,
+    pub(in crate::store) updated_at: Time,
+}
+
+fn done_reason_name(reason: DoneReason) -> &'static str {
+    match reason {
+        DoneReason::Budget => "BUDGET",
+        DoneReason::Target => "TARGET",
+        DoneReason::Exhausted => "EXHAUSTED",
+        DoneReason::Cancelled => "CANCELLED",
+        DoneReason::Failures => "FAILURES",
+    }
+}
+
+fn done_reason(name: Option<&str>) -> Result<DoneReason, StoreError> {
+    Ok(match name {
+        Some("BUDGET") => DoneReason::Budget,
+        Some("TARGET") => DoneReason::Target,
+        Some("EXHAUSTED") => DoneReason::Exhausted,
+        Some("CANCELLED") => DoneReason::Cancelled,
+        Some("FAILURES") => DoneReason::Failures,
+        other => return Err(corrupt(format_args!("done_reason is {other:?}"))),
+    })
+}
+
+impl TryFrom<&StudyRow> for StudyRecord {
+    type Error = StoreError;
+
+    fn try_from(row: &StudyRow) -> Result<Self, StoreError> {
+        let (state, reason) = match row.state {
+            StudyState::Active => ("ACTIVE", None),
+            StudyState::Paused => ("PAUSED", None),
+            StudyState::Ending(reason) => ("ENDING", Some(reason)),
+            StudyState::Done(reason) => ("DONE", Some(reason)),
+            StudyState::Archived(reason) => ("ARCHIVED", Some(reason)),
+        };
+        Ok(Self {
+            id: row.id.0,
+            name: row.name.as_str().to_owned(),
+            spec: Json(to_json(&row.spec)?),
+            state: state.to_owned(),
+            done_reason: reason.map(|reason| done_reason_name(reason).to_owned()),
+            state_reason: text(&row.state_reason),
+            strategy_note: text(&row.strategy_note),
+            active_microseconds: micros(row.active_time),
+            gpu_seconds: row.gpu_seconds,
+            created_at: Time(row.created_at),
+            done_at: row.done_at.map(Time),
+            updated_at: Time(row.updated_at),
+        })
+    }
+}
+
+impl TryFrom<StudyRecord> for StudyRow {
+    type Error = StoreError;
+
+    fn try_from(record: StudyRecord) -> Result<Self, StoreError> {
+        let reason = record.done_reason.as_deref();
+        let state = match record.state.as_str() {
+            "ACTIVE" => StudyState::Active,
+            "PAUSED" => StudyState::Paused,
+            "ENDING" => StudyState::Ending(done_reason(reason)?),
+            "DONE" => StudyState::Done(done_reason(reason)?),
+            "ARCHIVED" => StudyState::Archived(done_reason(reason)?),
+            other => return Err(corrupt(format_args!("state of study {} is {other:?}", record.id))),
+        };
+        Ok(Self {
+            id: StudyId(record.id),
+            name: record
+                .name
+                .parse()
+                .map_err(|error| corrupt(format_args!("study {}: {error}", record.id)))?,
+            spec: from_json("spec", &record.spec.0)?,
+            state,
+            state_reason: record.state_reason,
+            strategy_note: record.strategy_note,
+            active_time: duration("active_microseconds", record.active_microseconds)?,
+            gpu_seconds: record.gpu_seconds,
+            created_at: record.created_at.0,
+            done_at: record.done_at.map(|at| at.0),
+            updated_at: record.updated_at.0,
+        })
+    }
+}
+
+/// A row of `trial`.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct TrialRecord {
+    pub(in crate::store) number: i64,
+    pub(in crate::store) state: String,
+    pub(in crate::store) reason: Option<Json>,
+    pub(in crate::store) lease_id: Option<Uuid>,
+    pub(in crate::store) lease_holder: Option<Json>,
+    pub(in crate::store) attempt: i64,
+    pub(in crate::store) program_failures: i64,
+    pub(in crate::store) infrastructure_failures: i64,
+    pub(in crate::store) params: Json,
+    pub(in crate::store) seed: i64,
+    pub(in crate::store) value: Option<Number>,
+    pub(in crate::store) last_step: Option<i64>,
+    pub(in crate::store) metrics: Json,
+    pub(in crate::store) note: String,
+    pub(in crate::store) provenance: Json,
+    pub(in crate::store) created_at: Time,
+    pub(in crate::store) started_at: Option<Time>,
+    pub(in crate::store) ended_at: Option<Time>,
+}
+
+impl TryFrom<&TrialRow> for TrialRecord {
+    type Error = StoreError;
+
+    fn try_from(row: &TrialRow) -> Result<Self, StoreError> {
+        let reason = match &row.state {
+            TrialState::Pending
+            | TrialState::Leased(_)
+            | TrialState::Running(_)
+            | TrialState::Paused
+            | TrialState::Completed => None,
+            TrialState::Stopping(_, reason)
+            | TrialState::EarlyStopped(reason)
+            | TrialState::TimedOut(reason)
+            | TrialState::Cancelled(reason) => Some(to_json(reason)?),
+            TrialState::Failed(cause) => Some(to_json(cause)?),
+        };
+        let lease = row.state.lease();
+        Ok(Self {
+            number: signed(row.number.0),
+            state: row.state.name().to_owned(),
+            reason: reason.map(Json),
+            lease_id: lease.map(|lease| lease.id.0),
+            lease_holder: lease.map(|lease| to_json(&lease.holder)).transpose()?.map(Json),
+            attempt: i64::from(row.attempt.0),
+            program_failures: i64::from(row.program_failures),
+            infrastructure_failures: i64::from(row.infrastructure_failures),
+            params: Json(to_json(&*row.params)?),
+            seed: row.seed.cast_signed(),
+            value: row.value.map(Number),
+            last_step: row.last_step,
+            metrics: Json(to_json(&Metrics(&row.metrics[..]))?),
+            note: text(&row.note),
+            provenance: Json(to_json(&*row.provenance)?),
+            created_at: Time(row.created_at),
+            started_at: row.started_at.map(Time),
+            ended_at: row.ended_at.map(Time),
+        })
+    }
+}
+
+impl TrialRecord {
+    fn read_state(&self) -> Result<TrialState, StoreError> {
+        let missing = |what| {
+            corrupt(format_args!(
+                "trial {}: state {} without {what}",
+                self.number, self.state
+            ))
+        };
+        let reason = || {
+            self.reason
+                .as_ref()
+                .map(|json| json.0.as_str())
+                .ok_or_else(|| missing("reason"))
+        };
+        let stop_reason = || from_json("reason", reason()?);
+        let lease = || {
+            let holder = self
+                .lease_holder
+                .as_ref()
+                .ok_or_else(|| missing("lease_holder"))?;
+            Ok::<_, StoreError>(Lease {
+                attempt: Attempt(unsigned("attempt", self.attempt)?),
+                id: LeaseId(self.lease_id.ok_or_else(|| missing("lease_id"))?),
+                holder: from_json("lease_holder", &holder.0)?,
+            })
+        };
+        Ok(match self.state.as_str() {
+            "PENDING" => TrialState::Pending,
+            "LEASED" => TrialState::Leased(lease()?),
+            "RUNNING" => TrialState::Running(lease()?),
+            "STOPPING" => TrialState::Stopping(lease()?, stop_reason()?),
+            "PAUSED" => TrialState::Paused,
+            "COMPLETED" => TrialState::Completed,
+            "EARLY_STOPPED" => TrialState::EarlyStopped(stop_reason()?),
+            "TIMED_OUT" => TrialState::TimedOut(stop_reason()?),
+            "FAILED" => TrialState::Failed(from_json("reason", reason()?)?),
+            "CANCELLED" => TrialState::Cancelled(stop_reason()?),
+            other => {
+                return Err(corrupt(format_args!(
+                    "state of trial {} is {other:?}",
+                    self.number
+                )));
+            }
+        })
+    }
+}
+
+impl TryFrom<TrialRecord> for TrialRow {
+    type Error = StoreError;
+
+    fn try_from(record: TrialRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            number: TrialNumber(unsigned("number", record.number)?),
+            state: record.read_state()?,
+            attempt: Attempt(unsigned("attempt", record.attempt)?),
+            program_failures: unsigned("program_failures", record.program_failures)?,
+            infrastructure_failures: unsigned("infrastructure_failures", record.infrastructure_failures)?,
+            params: Arc::new(from_json("params", &record.params.0)?),
+            seed: record.seed.cast_unsigned(),
+            value: record.value.map(|number| number.0),
+            last_step: record.last_step,
+            metrics: from_json::<Metrics<_>>("metrics", &record.metrics.0)?.0,
+            note: record.note,
+            provenance: Arc::new(from_json("provenance", &record.provenance.0)?),
+            created_at: record.created_at.0,
+            started_at: record.started_at.map(|at| at.0),
+            ended_at: record.ended_at.map(|at| at.0),
+        })
+    }
+}
+
+/// A row of `attempt`.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct AttemptRecord {
+    pub(in crate::store) trial: i64,
+    pub(in crate::store) attempt: i64,
+    pub(in crate::store) lease_id: Uuid,
+    pub(in crate::store) holder: Json,
+    pub(in crate::store) holder_name: String,
+    pub(in crate::store) gpus: Json,
+    pub(in crate::store) client_ttl_microseconds: Option<i64>,
+    pub(in crate::store) leased_at: Time,
+    pub(in crate::store) started_at: Option<Time>,
+    pub(in crate::store) ended_at: Option<Time>,
+    pub(in crate::store) outcome: String,
+    pub(in crate::store) failure: Option<Json>,
+    pub(in crate::store) pid: i64,
+    pub(in crate::store) exit_code: Option<i64>,
+    pub(in crate::store) peak_memory: i64,
+    pub(in crate::store) log_tail: String,
+}
+
+impl TryFrom<&AttemptRow> for AttemptRecord {
+    type Error = StoreError;
+
+    fn try_from(row: &AttemptRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            trial: signed(row.trial.0),
+            attempt: i64::from(row.attempt.0),
+            lease_id: row.lease.0,
+            holder: Json(to_json(&row.holder)?),
+            holder_name: text(&row.holder_name),
+            gpus: Json(to_json(&row.gpus)?),
+            client_ttl_microseconds: row.client_ttl.map(micros),
+            leased_at: Time(row.leased_at),
+            started_at: row.started_at.map(Time),
+            ended_at: row.ended_at.map(Time),
+            outcome: text(&row.outcome),
+            failure: row.failure.as_ref().map(to_json).transpose()?.map(Json),
+            pid: i64::from(row.pid),
+            exit_code: row.exit_code.map(i64::from),
+            peak_memory: signed(row.peak_memory),
+            log_tail: text(&row.log_tail),
+        })
+    }
+}
+
+impl TryFrom<AttemptRecord> for AttemptRow {
+    type Error = StoreError;
+
+    fn try_from(record: AttemptRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            trial: TrialNumber(unsigned("trial", record.trial)?),
+            attempt: Attempt(unsigned("attempt", record.attempt)?),
+            lease: LeaseId(record.lease_id),
+            holder: from_json("holder", &record.holder.0)?,
+            holder_name: record.holder_name,
+            gpus: from_json("gpus", &record.gpus.0)?,
+            client_ttl: record
+                .client_ttl_microseconds
+                .map(|ttl| duration("client_ttl_microseconds", ttl))
+                .transpose()?,
+            leased_at: record.leased_at.0,
+            started_at: record.started_at.map(|at| at.0),
+            ended_at: record.ended_at.map(|at| at.0),
+            outcome: record.outcome,
+            failure: record
+                .failure
+                .map(|json| from_json("failure", &json.0))
+                .transpose()?,
+            pid: unsigned("pid", record.pid)?,
+            exit_code: record
+                .exit_code
+                .map(|code| unsigned("exit_code", code))
+                .transpose()?,
+            peak_memory: unsigned("peak_memory", record.peak_memory)?,
+            log_tail: record.log_tail,
+        })
+    }
+}
+
+/// A row of `decision`, but for its place.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct DecisionRecord {
+    pub(in crate::store) trial: i64,
+    pub(in crate::store) attempt: i64,
+    pub(in crate::store) rule_index: i64,
+    pub(in crate::store) rule: String,
+    pub(in crate::store) shadow: bool,
+    pub(in crate::store) metric: String,
+    pub(in crate::store) step: i64,
+    pub(in crate::store) value: Number,
+    pub(in crate::store) reference: Number,
+    pub(in crate::store) compared_trials: i64,
+    pub(in crate::store) explanation: String,
+    pub(in crate::store) at: Time,
+}
+
+impl From<&DecisionRow> for DecisionRecord {
+    fn from(row: &DecisionRow) -> Self {
+        let DecisionRow {
+            trial,
+            attempt,
+            decision,
+            at,
+        } = row;
+        Self {
+            trial: signed(trial.0),
+            attempt: i64::from(attempt.0),
+            rule_index: i64::from(decision.rule_index),
+            rule: text(&decision.rule),
+            shadow: decision.shadow,
+            metric: decision.metric.as_str().to_owned(),
+            step: decision.step,
+            value: Number(decision.value),
+            reference: Number(decision.reference),
+            compared_trials: signed(decision.compared_trials),
+            explanation: text(&decision.text),
+            at: Time(*at),
+        }
+    }
+}
+
+impl TryFrom<DecisionRecord> for DecisionRow {
+    type Error = StoreError;
+
+    fn try_from(record: DecisionRecord) -> Result<Self, StoreError> {
+        let decision = StopDecision {
+            rule_index: unsigned("rule_index", record.rule_index)?,
+            rule: record.rule,
+            shadow: record.shadow,
+            metric: metric(&record.metric)?,
+            step: record.step,
+            value: record.value.0,
+            reference: record.reference.0,
+            compared_trials: unsigned("compared_trials", record.compared_trials)?,
+            text: record.explanation,
+        };
+        Ok(Self {
+            trial: TrialNumber(unsigned("trial", record.trial)?),
+            attempt: Attempt(unsigned("attempt", record.attempt)?),
+            decision,
+            at: record.at.0,
+        })
+    }
+}
+
+/// A row of `request`.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct RequestRecord {
+    pub(in crate::store) id: Uuid,
+    pub(in crate::store) content: Vec<u8>,
+    pub(in crate::store) trials: Json,
+    pub(in crate::store) at: Time,
+}
+
+impl TryFrom<&RequestRow> for RequestRecord {
+    type Error = StoreError;
+
+    fn try_from(row: &RequestRow) -> Result<Self, StoreError> {
+        let trials = Json(to_json(&row.trials)?);
+        Ok(Self {
+            id: row.id.0,
+            content: row.content.to_vec(),
+            trials,
+            at: Time(row.at),
+        })
+    }
+}
+
+impl TryFrom<RequestRecord> for RequestRow {
+    type Error = StoreError;
+
+    fn try_from(record: RequestRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: RequestId(record.id),
+            content: hash("content of a request", record.content)?,
+            trials: from_json("trials", &record.trials.0)?,
+            at: record.at.0,
+        })
+    }
+}
+
+/// A row of `audit`, but for its number.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct AuditRecord {
+    pub(in crate::store) at: Time,
+    pub(in crate::store) actor: String,
+    pub(in crate::store) action: String,
+    pub(in crate::store) subject: String,
+    pub(in crate::store) detail: String,
+}
+
+impl From<&AuditRow> for AuditRecord {
+    fn from(row: &AuditRow) -> Self {
+        Self {
+            at: Time(row.at),
+            actor: text(&row.actor),
+            action: text(&row.action),
+            subject: text(&row.subject),
+            detail: text(&row.detail),
+        }
+    }
+}
+
+impl TryFrom<AuditRecord> for AuditRow {
+    type Error = StoreError;
+
+    fn try_from(record: AuditRecord) -> Result<Self, StoreError> {
+        let AuditRecord {
+            at,
+            actor,
+            action,
+            subject,
+            detail,
+        } = record;
+        Ok(Self {
+            at: at.0,
+            actor,
+            action,
+            subject,
+            detail,
+        })
+    }
+}
+
+/// A row of `worker`.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct WorkerRecord {
+    pub(in crate::store) id: Uuid,
+    pub(in crate::store) name: String,
+    pub(in crate::store) generation: i64,
+    pub(in crate::store) draining: bool,
+    pub(in crate::store) version: String,
+    pub(in crate::store) address: String,
+    pub(in crate::store) resources: Json,
+    pub(in crate::store) last_seen_at: Time,
+}
+
+impl TryFrom<&WorkerRow> for WorkerRecord {
+    type Error = StoreError;
+
+    fn try_from(row: &WorkerRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id.0,
+            name: row.name.as_str().to_owned(),
+            generation: signed(row.generation),
+            draining: row.draining,
+            version: text(&row.version),
+            address: text(&row.address),
+            resources: Json(to_json(&row.resources)?),
+            last_seen_at: Time(row.last_seen_at),
+        })
+    }
+}
+
+impl TryFrom<WorkerRecord> for WorkerRow {
+    type Error = StoreError;
+
+    fn try_from(record: WorkerRecord) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: WorkerId(record.id),
+            name: record
+                .name
+                .parse()
+                .map_err(|error| corrupt(format_args!("worker {}: {error}", record.id)))?,
+            generation: unsigned("generation", record.generation)?,
+            draining: record.draining,
+            version: record.version,
+            address: record.address,
+            resources: from_json("resources", &record.resources.0)?,
+            last_seen_at: record.last_seen_at.0,
+        })
+    }
+}
+
+/// A row of `token`.
+#[derive(Debug, FromRow)]
+pub(in crate::store) struct TokenRecord {
+    pub(in crate::store) id: String,
+    pub(in crate::store) kind: String,
+    pub(in crate::store) label: String,
+    pub(in crate::store) secret_hash: Vec<u8>,
+    pub(in crate::store) created_at: Time,
+    pub(in crate::store) revoked_at: Option<Time>,
+}
+
+impl From<&TokenRow> for TokenRecord {
+    fn from(row: &TokenRow) -> Self {
+        let kind = match row.kind {
+            TokenKind::User => "USER",
+            TokenKind::Worker => "WORKER",
+        };
+        Self {
+            id: row.id.clone(),
+            kind: kind.to_owned(),
+            label: text(&row.label),
+            secret_hash: row.secret_hash.to_vec(),
+            created_at: Time(row.created_at),
+            revoked_at: row.revoked_at.map(Time),
+        }
+    }
+}
+
+impl TryFrom<TokenRecord> for TokenRow {
+    type Error = StoreError;
+
+    fn try_from(record: TokenRecord) -> Result<Self, StoreError> {
+        let kind = match record.kind.as_str() {
+            "USER" => TokenKind::User,
+            "WORKER" => TokenKind::Worker,
+            other => return Err(corrupt(format_args!("kind of token {} is {other:?}", record.id))),
+        };
+        Ok(Self {
+            id: record.id,
+            kind,
+            label: record.label,
+            secret_hash: hash("secret_hash", record.secret_hash)?,
+            created_at: record.created_at.0,
+            revoked_at: record.revoked_at.map(|at| at.0),
+        })
+    }
+}

@@ -27,6 +27,9 @@ pub struct Provenance {
     pub seed: u64,
     /// The study's revision whose results the strategy had seen.
     pub history_revision: u64,
+    /// Where the strategy's enumeration stood after it, for strategies that enumerate.
+    #[serde(default)]
+    pub cursor: Option<u64>,
     /// What a person should know about it, such as the person who added the trial. May be empty.
     pub note: String,
 }

@@ -2,6 +2,8 @@
 //!
 //! Domain types never are wire types: whatever comes in passes a conversion that checks it and names the offending field.
 
+pub mod convert;
+
 /// Generated messages, clients and servers of package `tunesmith.v1`.
 #[expect(clippy::all, reason = "generated code")]
 #[expect(missing_debug_implementations, unreachable_pub, reason = "generated code")]

@@ -1,0 +1,103 @@
+//! What a study has spent, and whether that leaves room for another trial.
+//!
+//! Time is counted on the monotonic clock of the process that owns the study and stored as a sum, so that neither a restart nor
+//! a clock that is set ends or extends a study.
+
+use std::time::Duration;
+
+use tunesmith_common::clock::Monotonic;
+
+use super::propose::NoTrial;
+use super::study::{Ctx, StudyCore};
+use crate::store::StudyState;
+
+impl StudyCore {
+    /// Brings the stored time up to `now`.
+    pub(super) fn count_time(&mut self, now: Monotonic) {
+        self.row.active_time = self.active_time(now);
+        self.counted_to = now;
+    }
+
+    /// Time during which the study was active.
+    pub(super) fn active_time(&self, now: Monotonic) -> Duration {
+        match self.row.state {
+            StudyState::Active | StudyState::Ending(_) => self.row.active_time + now.saturating_since(self.counted_to),
+            StudyState::Paused | StudyState::Done(_) | StudyState::Archived(_) => self.row.active_time,
+        }
+    }
+
+    /// GPU time of all attempts, those running included, in seconds.
+    pub(super) fn gpu_seconds(&self, now: Monotonic) -> f64 {
+        self.row.gpu_seconds + self.running_gpu_seconds(now, |run_time| run_time)
+    }
+
+    /// GPU time that running attempts use, with each attempt's run time replaced by `counted` of it.
+    fn running_gpu_seconds(&self, now: Monotonic, counted: impl Fn(Duration) -> Duration) -> f64 {
+        self.active
+            .values()
+            .filter_map(|trial| trial.attempt.as_ref())
+            .filter(|attempt| !attempt.row.gpus.is_empty())
+            .map(|attempt| {
+                let gpus = f64::from(u32::try_from(attempt.row.gpus.len()).unwrap_or(u32::MAX));
+                counted(attempt.run_time(now)).as_secs_f64() * gpus
+            })
+            .sum()
+    }
+
+    /// Whether one more trial may start.
+    pub(super) fn may_start(&self, ctx: &Ctx<'_>) -> Result<(), NoTrial> {
+        match self.row.state {
+            StudyState::Active => {}
+            StudyState::Paused => return Err(NoTrial::Paused),
+            StudyState::Ending(_) | StudyState::Done(_) | StudyState::Archived(_) => {
+                return Err(NoTrial::Over(self.row.state_reason.clone()));
+            }
+        }
+        let budget = &self.spec.budget;
+        if let Some(parallel) = budget.parallel
+            && self.counts.in_flight() >= u64::from(parallel)
+        {
+            return Err(NoTrial::Parallel(parallel));
+        }
+        if let Some(limit) = budget.gpu_hours {
+            // What runs may still use up to its max_runtime: that much is spoken for.
+            let limit_of_one = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime).unwrap_or_default();
+            let spoken_for = self.row.gpu_seconds + self.running_gpu_seconds(ctx.mono, |run_time| run_time.max(limit_of_one));
+            if spoken_for >= limit * 3600.0 {
+                return Err(NoTrial::Budget(format!("gpu_hours: {limit} are used or spoken for by running trials")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the budget of trials allows one more to be created.
+    pub(super) fn may_create(&self) -> Result<(), NoTrial> {
+        match self.spec.budget.trials {
+            Some(limit) if self.created() >= limit => {
+                Err(NoTrial::Budget(format!("trials: {limit} of {limit} were created")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Trials created so far.
+    pub(super) fn created(&self) -> u64 {
+        self.next_number - 1
+    }
+
+    /// The budget that is used up so that everything must stop now, if there is one.
+    pub(super) fn time_is_up(&self, now: Monotonic) -> Option<String> {
+        let budget = &self.spec.budget;
+        if let Some(limit) = budget.wall_time
+            && self.active_time(now) >= limit
+        {
+            return Some(format!("wall_time of {}", tunesmith_common::units::format_duration(limit)));
+        }
+        if let Some(limit) = budget.gpu_hours
+            && self.gpu_seconds(now) >= limit * 3600.0
+        {
+            return Some(format!("gpu_hours of {limit}"));
+        }
+        None
+    }
+}

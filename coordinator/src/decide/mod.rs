@@ -1,0 +1,38 @@
+//! The rules of a study: which trial next, what is late, what to stop, is the budget spent.
+//!
+//! Pure and synchronous: state and time go in, changes to store and orders to send come out. Nothing here waits, reads a clock,
+//! draws random numbers or talks to anybody; the engine does, after it has committed the changes.
+//!
+//! # Invariants
+//!
+//! * A trial's state changes only through [`tunesmith_common::trial::Trial::apply`].
+//! * Whatever is answered or ordered is part of, or follows from, the changes returned by the same step.
+//! * A study's memory can be rebuilt from the store at any time, with the same later decisions.
+
+mod budget;
+mod curve;
+mod dispatch;
+mod end;
+mod leases;
+mod load;
+mod order;
+mod outbox;
+mod propose;
+mod report;
+mod steer;
+mod study;
+mod trial;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use dispatch::could_fit;
+pub use dispatch::{Demand, Dispatch, Grant, Unmet, WorkerView, dispatch};
+pub use leases::{Attached, Verdict};
+pub use load::Loader;
+pub use order::Order;
+pub use outbox::Outbox;
+pub use propose::{AddRequest, Asked, ImportedEnd, NoTrial, Offer, TrialResult};
+pub use report::{Reported, TellRequest};
+pub use steer::StudyEdit;
+pub use study::{CoreError, Counts, Ctx, StudyCore, Summary};

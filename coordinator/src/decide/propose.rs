@@ -1,0 +1,483 @@
+//! Which trial comes next, and handing it out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunesmith_common::decision::{Origin, Provenance};
+use tunesmith_common::measurement::PointBatch;
+use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, Trial, TrialState};
+use tunesmith_common::worker::Assignment;
+use tunesmith_common::{Attempt, LeaseId, LeaseKey, Params, RequestId, TrialNumber, WorkerId};
+use tunesmith_optimizer::{StrategyError, StudyView};
+use uuid::Uuid;
+
+use super::curve::Curve;
+use super::dispatch::Demand;
+use super::order::Order;
+use super::outbox::Outbox;
+use super::study::{CoreError, Ctx, StudyCore};
+use super::trial::{ActiveAttempt, ActiveTrial};
+use crate::store::{AttemptRow, RequestRow, TrialRow};
+
+/// Why there is no trial to hand out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoTrial {
+    /// A person paused the study.
+    #[error("the study is paused")]
+    Paused,
+    /// The study has ended or is about to.
+    #[error("the study has ended: {0}")]
+    Over(String),
+    /// As many trials run as may.
+    #[error("{0} trials run at the same time, as many as the budget allows")]
+    Parallel(u32),
+    /// A budget is used up.
+    #[error("budget: {0}")]
+    Budget(String),
+    /// Every point of the space was tried.
+    #[error("every point of the search space was tried")]
+    Exhausted,
+    /// The strategy finds no point that satisfies the constraints.
+    #[error("{0}")]
+    Infeasible(String),
+    /// Only people add trials, and none is waiting.
+    #[error("no trial is waiting, and the strategy \"manual\" leaves it to people to add some")]
+    Manual,
+    /// Trials wait before they are tried again after a failure.
+    #[error("{0} trials wait to be tried again after a failure")]
+    BackingOff(usize),
+}
+
+/// A free place on a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its name, for people.
+    pub worker_name: String,
+    /// UUIDs of the GPUs set aside for the trial.
+    pub gpus: Vec<String>,
+}
+
+/// A trial handed out to a caller that runs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The trial.
+    pub row: TrialRow,
+    /// Its lease.
+    pub lease: LeaseKey,
+}
+
+/// A trial added by a person or a program.
+#[derive(Clone, Debug)]
+pub struct AddRequest {
+    /// Values of some or all parameters; the strategy chooses the others.
+    pub params: Params,
+    /// Free text for people.
+    pub note: String,
+    /// The result, if it was run elsewhere.
+    pub result: Option<TrialResult>,
+    /// Makes repeating the call safe.
+    pub request: Option<(RequestId, [u8; 32])>,
+    /// Who adds it.
+    pub actor: String,
+}
+
+/// Result of a trial that was run elsewhere.
+#[derive(Clone, Debug)]
+pub struct TrialResult {
+    /// The objective's value.
+    pub value: Option<f64>,
+    /// How it ended: COMPLETED, EARLY_STOPPED or FAILED.
+    pub end: ImportedEnd,
+    /// Its curves.
+    pub points: PointBatch,
+}
+
+/// How a trial that was run elsewhere ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportedEnd {
+    /// By itself.
+    Completed,
+    /// Early.
+    EarlyStopped,
+    /// Without a result.
+    Failed,
+}
+
+impl StudyCore {
+    /// Offers a free place on a worker: the next trial is handed out to it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn offer(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>, offer: Offer) -> Result<LeaseKey, NoTrial> {
+        let Some(spec) = self.spec.trial.clone() else {
+            return Err(NoTrial::Manual);
+        };
+        let number = self.next_trial(out, ctx)?;
+        let worker = offer.worker;
+        let lease = self
+            .hand_out(out, ctx, number, Holder::Worker(worker), offer.worker_name, offer.gpus.clone(), None)
+            .ok_or_else(|| NoTrial::Over("the trial to hand out vanished".to_owned()))?;
+        if let Some(assignment) = self.assignment(lease, &spec, offer.gpus) {
+            out.order(worker, Order::Assign(Box::new(assignment)));
+        }
+        Ok(lease)
+    }
+
+    /// What a worker needs to know to run a trial that it holds.
+    pub(super) fn assignment(
+        &self,
+        lease: LeaseKey,
+        spec: &tunesmith_common::study::TrialSpec,
+        gpus: Vec<String>,
+    ) -> Option<Assignment> {
+        let trial = self.active.get(&lease.trial)?;
+        Some(Assignment {
+            lease,
+            study: self.row.name.clone(),
+            params: Params::clone(&trial.params),
+            spec: spec.clone(),
+            gpus,
+            seed: trial.seed,
+            metrics: self.known_metrics(),
+        })
+    }
+
+    /// Hands out up to `count` trials to a caller that runs them itself.
+    ///
+    /// # Errors
+    /// If there is none, or the request id was used for another call.
+    pub fn ask(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &mut Ctx<'_>,
+        count: u32,
+        client: &str,
+        ttl: Option<Duration>,
+        request: Option<(RequestId, [u8; 32])>,
+    ) -> Result<Vec<Asked>, CoreError> {
+        if let Some(numbers) = self.answered(request)? {
+            return Ok(numbers.into_iter().filter_map(|number| self.asked(number)).collect());
+        }
+        let mut numbers = Vec::new();
+        for _ in 0..count.max(1) {
+            let number = match self.next_trial(out, ctx) {
+                Ok(number) => number,
+                Err(reason) if numbers.is_empty() => return Err(reason.into()),
+                Err(_) => break,
+            };
+            let holder = Holder::Client(client.to_owned());
+            if let Some(lease) = self.hand_out(out, ctx, number, holder, client.to_owned(), Vec::new(), ttl) {
+                self.start(out, ctx, lease)?;
+                numbers.push(number);
+            }
+        }
+        if let Some((id, content)) = request {
+            out.request(RequestRow { id, content, trials: numbers.clone(), at: ctx.now });
+            self.remember_request(id, content, numbers.clone());
+        }
+        Ok(numbers.into_iter().filter_map(|number| self.asked(number)).collect())
+    }
+
+    /// Adds a trial with given parameters, and with its result if it was run elsewhere.
+    ///
+    /// # Errors
+    /// If the parameters do not fit the space, the study has ended, or the request id was used for another call.
+    pub fn add(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>, add: AddRequest) -> Result<TrialNumber, CoreError> {
+        if let Some(numbers) = self.answered(add.request)?
+            && let Some(&number) = numbers.first()
+        {
+            return Ok(number);
+        }
+        if add.result.is_none() {
+            self.must_be_alive("resume it first, or clone it")?;
+        }
+        let number = TrialNumber(self.next_number);
+        let params = self.complete(add.params, number)?;
+        let origin = if add.result.is_some() { Origin::Imported } else { Origin::Manual };
+        let provenance = Provenance {
+            origin,
+            strategy: String::new(),
+            seed: self.spec.strategy.seed,
+            history_revision: self.revision,
+            cursor: None,
+            note: format!("added by {}", add.actor),
+        };
+        self.audit(out, ctx, &add.actor, "add_trial", Some(number), "");
+        let trial = self.new_trial(ctx, number, params, provenance, add.note)?;
+        self.next_number += 1;
+        match add.result {
+            None => self.insert(out, number, trial),
+            Some(result) => self.insert_ended(out, ctx, number, trial, result),
+        }
+        if let Some((id, content)) = add.request {
+            out.request(RequestRow { id, content, trials: vec![number], at: ctx.now });
+            self.remember_request(id, content, vec![number]);
+        }
+        Ok(number)
+    }
+
+    /// What the study could use of the pool; none if its trials are not run by workers, or it has ended.
+    #[must_use]
+    pub fn demand(&self, ctx: &Ctx<'_>) -> Option<Demand> {
+        let trial = self.spec.trial.as_ref().filter(|_| !self.is_over())?;
+        Some(Demand {
+            study: self.id,
+            wants: self.wants(ctx),
+            running: u32::try_from(self.counts.in_flight()).unwrap_or(u32::MAX),
+            priority: self.spec.priority.get(),
+            resources: trial.resources.clone(),
+        })
+    }
+
+    /// How many trials could start now if there were places for them.
+    #[must_use]
+    pub fn wants(&self, ctx: &Ctx<'_>) -> u32 {
+        /// More are not placed in one round.
+        const ROUND: u64 = 1_024;
+        if self.spec.trial.is_none() || self.may_start(ctx).is_err() {
+            return 0;
+        }
+        let waiting = self.ready.len() as u64 + self.due(ctx) as u64;
+        let proposable = match (&self.dry, self.spec.budget.trials) {
+            (Some(_), _) => 0,
+            (None, None) => ROUND,
+            (None, Some(limit)) => limit.saturating_sub(self.created()),
+        };
+        let room = self.spec.budget.parallel.map_or(ROUND, |limit| u64::from(limit).saturating_sub(self.counts.in_flight()));
+        u32::try_from((waiting + proposable).min(room).min(ROUND)).unwrap_or(u32::MAX)
+    }
+
+    /// Why the study itself hands nothing out; empty if it does.
+    pub(super) fn waits_for(&self, ctx: &Ctx<'_>) -> String {
+        if let Err(reason) = self.may_start(ctx) {
+            return reason.to_string();
+        }
+        if !self.ready.is_empty() || self.due(ctx) > 0 {
+            return String::new();
+        }
+        let reason = match (&self.dry, self.may_create()) {
+            (Some(reason), _) => reason.clone(),
+            (None, Err(reason)) => reason,
+            (None, Ok(())) => return String::new(),
+        };
+        match self.delayed.len() {
+            0 => reason.to_string(),
+            waiting => NoTrial::BackingOff(waiting).to_string(),
+        }
+    }
+
+    fn due(&self, ctx: &Ctx<'_>) -> usize {
+        self.delayed.iter().take_while(|&&(at, _)| at <= ctx.mono).count()
+    }
+
+    /// The trial to hand out next: one that waits, else a new one from the strategy.
+    fn next_trial(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
+        self.may_start(ctx)?;
+        while let Some(&(at, number)) = self.delayed.first()
+            && at <= ctx.mono
+        {
+            self.delayed.pop_first();
+            self.ready.insert(number);
+        }
+        if let Some(&number) = self.ready.first() {
+            return Ok(number);
+        }
+        let stuck = |reason: NoTrial, waiting: usize| if waiting > 0 { NoTrial::BackingOff(waiting) } else { reason };
+        self.may_create().map_err(|reason| stuck(reason, self.delayed.len()))?;
+        if let Some(reason) = &self.dry {
+            return Err(stuck(reason.clone(), self.delayed.len()));
+        }
+        self.propose(out, ctx)
+    }
+
+    fn propose(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
+        let number = TrialNumber(self.next_number);
+        let proposal = self.strategy.propose(&self.view(number), 1);
+        let point = match proposal.map(|proposal| proposal.points.into_iter().next()) {
+            Ok(Some(point)) => point,
+            Ok(None) | Err(StrategyError::Exhausted) => return Err(self.run_dry(NoTrial::Exhausted)),
+            Err(StrategyError::WaitsForPeople) => return Err(self.run_dry(NoTrial::Manual)),
+            Err(error @ StrategyError::NoFeasiblePoint { .. }) => {
+                return Err(self.run_dry(NoTrial::Infeasible(error.to_string())));
+            }
+        };
+        let provenance = Provenance {
+            origin: Origin::Strategy,
+            strategy: self.strategy.name().to_owned(),
+            seed: self.spec.strategy.seed,
+            history_revision: self.revision,
+            cursor: point.cursor,
+            note: point.note,
+        };
+        let trial = self.active_trial(ctx, number, point.params, point.encoded.into(), provenance, String::new());
+        self.next_number += 1;
+        self.proposed += 1;
+        self.cursor = point.cursor;
+        self.insert(out, number, trial);
+        Ok(number)
+    }
+
+    fn run_dry(&mut self, reason: NoTrial) -> NoTrial {
+        self.dry = Some(reason.clone());
+        if self.delayed.is_empty() { reason } else { NoTrial::BackingOff(self.delayed.len()) }
+    }
+
+    fn view(&self, next: TrialNumber) -> StudyView<'_> {
+        StudyView {
+            space: &self.spec.space,
+            seed: self.spec.strategy.seed,
+            next,
+            proposed: self.proposed,
+            cursor: self.cursor,
+            finished: &self.history,
+        }
+    }
+
+    /// Fills in the parameters that were left out, and checks them all.
+    fn complete(&self, given: Params, number: TrialNumber) -> Result<Params, CoreError> {
+        let space = &self.spec.space;
+        let fixed = space.normalize_partial(given).map_err(CoreError::Space)?;
+        let point = tunesmith_optimizer::random_point(&self.view(number), number);
+        let params = space.complete(&fixed, &point);
+        space.check(&params).map_err(CoreError::Space)?;
+        Ok(params)
+    }
+
+    fn new_trial(
+        &self,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        params: Params,
+        provenance: Provenance,
+        note: String,
+    ) -> Result<ActiveTrial, CoreError> {
+        let encoded = self.spec.space.encode(&params).map_err(CoreError::Space)?;
+        Ok(self.active_trial(ctx, number, params, encoded.into(), provenance, note))
+    }
+
+    fn active_trial(
+        &self,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        params: Params,
+        encoded: Box<[f64]>,
+        provenance: Provenance,
+        note: String,
+    ) -> ActiveTrial {
+        ActiveTrial {
+            life: Trial::new(self.spec.trial.as_ref().map_or(0, |trial| trial.retries)),
+            params: Arc::new(params),
+            encoded,
+            seed: training_seed(self.spec.strategy.seed, number),
+            note,
+            provenance: Arc::new(provenance),
+            created_at: ctx.now,
+            started_at: None,
+            curve: Curve::default(),
+            told: None,
+            last: Vec::new(),
+            last_step: None,
+            attempt: None,
+            ready_at: ctx.mono,
+        }
+    }
+
+    /// Takes in a trial that was run elsewhere.
+    fn insert_ended(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        mut trial: ActiveTrial,
+        result: TrialResult,
+    ) {
+        let elsewhere = || "run elsewhere".to_owned();
+        let state = match result.end {
+            ImportedEnd::Completed => TrialState::Completed,
+            ImportedEnd::EarlyStopped => {
+                TrialState::EarlyStopped(StopReason::EarlyStopped { rule: "imported".to_owned(), text: elsewhere() })
+            }
+            ImportedEnd::Failed => TrialState::Failed(FailureCause::Told { reason: elsewhere() }),
+        };
+        let attempt = Attempt(u32::from(!result.points.points.is_empty()));
+        trial.life = Trial::restore(state, attempt, 0, 0, 0);
+        trial.told = result.value;
+        self.active.insert(number, trial);
+        self.take_points(out, ctx, number, attempt, 1, &result.points, 0);
+        let Some(trial) = self.active.remove(&number) else { return };
+        let value = self.value_of(&trial);
+        self.counts.of(trial.life.state().name()).map(|count| *count += 1);
+        self.remember_end(number, &trial, value);
+        out.trials.insert(number, Some(trial.row(number, value, Some(ctx.now))));
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that an attempt begins with")]
+    fn hand_out(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &mut Ctx<'_>,
+        number: TrialNumber,
+        holder: Holder,
+        holder_name: String,
+        gpus: Vec<String>,
+        client_ttl: Option<Duration>,
+    ) -> Option<LeaseKey> {
+        let id = LeaseId(Uuid::from_u128((ctx.random)()));
+        self.apply(out, ctx, number, Event::Lease { id, holder: holder.clone() }, "").ok()?;
+        let lease = self.lease_key(number)?;
+        let row = AttemptRow {
+            trial: number,
+            attempt: lease.attempt,
+            lease: id,
+            holder,
+            holder_name,
+            gpus,
+            client_ttl,
+            leased_at: ctx.now,
+            started_at: None,
+            ended_at: None,
+            outcome: String::new(),
+            failure: None,
+            pid: 0,
+            exit_code: None,
+            peak_memory: 0,
+            log_tail: String::new(),
+        };
+        out.attempt(row.clone());
+        self.active.get_mut(&number)?.attempt = Some(ActiveAttempt {
+            row,
+            committed: 0,
+            reported: Vec::new(),
+            renewed: ctx.mono,
+            running_since: None,
+            run_before: Duration::ZERO,
+            end: None,
+        });
+        Some(lease)
+    }
+
+    fn asked(&self, number: TrialNumber) -> Option<Asked> {
+        Some(Asked { row: self.active_row(number)?, lease: self.lease_key(number)? })
+    }
+
+    /// The trials that an earlier call with the same request id made, if there was one.
+    fn answered(&self, request: Option<(RequestId, [u8; 32])>) -> Result<Option<Vec<TrialNumber>>, CoreError> {
+        let Some((id, content)) = request else { return Ok(None) };
+        match self.requests.get(&id) {
+            None => Ok(None),
+            Some((known, trials)) if *known == content => Ok(Some(trials.clone())),
+            Some(_) => Err(CoreError::RequestReused(id)),
+        }
+    }
+}
+
+/// Seed for everything random in a training: 32 bits, since that is what NumPy and friends take.
+pub(super) fn training_seed(study: u64, trial: TrialNumber) -> u64 {
+    // SplitMix64's finaliser: every bit of both numbers matters to every bit of the result.
+    let mut z = study.wrapping_add(trial.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) >> 32
+}

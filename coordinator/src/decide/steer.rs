@@ -1,0 +1,179 @@
+//! What people do to a study and its trials while it lives.
+
+use std::sync::Arc;
+
+use tunesmith_common::TrialNumber;
+use tunesmith_common::study::{RawStudy, StudySpec};
+use tunesmith_common::trial::{Event, StopReason, TrialState};
+
+use super::outbox::Outbox;
+use super::study::{CoreError, Ctx, StudyCore};
+use crate::store::{DoneReason, StudyState};
+
+/// New values of what may change while a study lives.
+#[derive(Clone, Debug)]
+pub struct StudyEdit {
+    /// The whole study file with the changes in it, as it is stored.
+    pub raw: RawStudy,
+    /// The same, checked.
+    pub spec: StudySpec,
+    /// Names of what was changed, for the audit.
+    pub changed: Vec<String>,
+}
+
+impl StudyCore {
+    /// Starts no new trial until resumed. Pausing twice changes nothing.
+    ///
+    /// # Errors
+    /// If the study has ended.
+    pub fn pause(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, actor: &str) -> Result<(), CoreError> {
+        self.must_be_alive("it cannot be paused any more")?;
+        if self.row.state == StudyState::Active {
+            self.count_time(ctx.mono);
+            self.row.state = StudyState::Paused;
+            self.row.state_reason = format!("paused by {actor}");
+            out.study = true;
+            self.audit(out, ctx, actor, "pause_study", None, "");
+        }
+        Ok(())
+    }
+
+    /// Lets a paused study go on, or one that has ended if nothing ends it again.
+    ///
+    /// # Errors
+    /// If the study is about to end, or what ended it still holds.
+    pub fn resume(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, actor: &str) -> Result<(), CoreError> {
+        let before = self.row.clone();
+        match self.row.state {
+            StudyState::Active => return Ok(()),
+            StudyState::Ending(_) => {
+                return Err(self.state_error("wait until it has ended, then raise what ended it and resume"));
+            }
+            StudyState::Paused | StudyState::Done(_) | StudyState::Archived(_) => {}
+        }
+        self.counted_to = ctx.mono;
+        self.row.state = StudyState::Active;
+        self.row.state_reason = String::new();
+        self.row.done_at = None;
+        if let Some(text) = self.would_end(ctx) {
+            self.row = before;
+            return Err(self.state_error(&format!("{text}; raise it with an edit, then resume")));
+        }
+        out.study = true;
+        self.audit(out, ctx, actor, "resume_study", None, "");
+        Ok(())
+    }
+
+    /// Ends the study: what waits and what runs is cancelled. Stopping twice changes nothing.
+    pub fn stop(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, actor: &str) {
+        if matches!(self.row.state, StudyState::Done(_) | StudyState::Archived(_)) {
+            return;
+        }
+        self.audit(out, ctx, actor, "stop_study", None, "");
+        let stop = StopReason::Cancelled { by: actor.to_owned() };
+        self.begin_end(out, ctx, DoneReason::Cancelled, format!("stopped by {actor}"), &stop);
+    }
+
+    /// Hides a study that has ended from lists.
+    ///
+    /// # Errors
+    /// If it has not ended.
+    pub fn archive(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, actor: &str) -> Result<(), CoreError> {
+        match self.row.state {
+            StudyState::Archived(_) => Ok(()),
+            StudyState::Done(reason) => {
+                self.row.state = StudyState::Archived(reason);
+                out.study = true;
+                self.audit(out, ctx, actor, "archive_study", None, "");
+                Ok(())
+            }
+            StudyState::Active | StudyState::Paused | StudyState::Ending(_) => Err(self.state_error("stop it first")),
+        }
+    }
+
+    /// Changes what may change while a study lives. Returns whether the early-stopping rules changed, in which case the study
+    /// must be loaded again after the commit, since new rules look at all points reported so far.
+    pub fn edit(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, edit: StudyEdit, actor: &str) -> bool {
+        let rules_changed = edit.spec.early_stopping != self.spec.early_stopping;
+        self.warnings = edit.spec.warnings();
+        self.row.spec = edit.raw;
+        self.spec = Arc::new(edit.spec);
+        out.study = true;
+        self.audit(out, ctx, actor, "update_study", None, &edit.changed.join(", "));
+        rules_changed
+    }
+
+    /// Stops a trial. Stopping one that is being stopped makes the stop a cancellation.
+    ///
+    /// # Errors
+    /// If there is no such trial, or it has ended.
+    pub fn stop_trial(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        actor: &str,
+    ) -> Result<(), CoreError> {
+        let stop = StopReason::Cancelled { by: actor.to_owned() };
+        self.apply(out, ctx, number, Event::StopRequested(stop), "")?;
+        self.audit(out, ctx, actor, "stop_trial", Some(number), "");
+        Ok(())
+    }
+
+    /// Changes the note of a trial that has not ended; the caller writes that of one that has.
+    ///
+    /// # Errors
+    /// If there is no such trial among those that have not ended.
+    pub fn note(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        note: String,
+        actor: &str,
+    ) -> Result<(), CoreError> {
+        let trial = self.active.get_mut(&number).ok_or(CoreError::TrialNotFound(number))?;
+        trial.note = note;
+        out.trials.entry(number).or_insert(None);
+        self.audit(out, ctx, actor, "note_trial", Some(number), "");
+        Ok(())
+    }
+
+    /// Changes the note of a trial that has ended, given its stored row.
+    pub fn note_ended(
+        &self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        mut row: crate::store::TrialRow,
+        note: String,
+        actor: &str,
+    ) {
+        row.note = note;
+        self.audit(out, ctx, actor, "note_trial", Some(row.number), "");
+        out.trials.insert(row.number, Some(row));
+    }
+
+    pub(super) fn must_be_alive(&self, remedy: &str) -> Result<(), CoreError> {
+        match self.row.state {
+            StudyState::Active | StudyState::Paused => Ok(()),
+            StudyState::Ending(_) | StudyState::Done(_) | StudyState::Archived(_) => Err(self.state_error(remedy)),
+        }
+    }
+
+    /// Whether a trial that is stopping waits for its worker, for messages.
+    #[must_use]
+    pub fn is_stopping(&self, number: TrialNumber) -> bool {
+        self.active.get(&number).is_some_and(|trial| matches!(trial.life.state(), TrialState::Stopping(..)))
+    }
+
+    fn state_error(&self, remedy: &str) -> CoreError {
+        let state = match self.row.state {
+            StudyState::Active => "ACTIVE",
+            StudyState::Paused => "PAUSED",
+            StudyState::Ending(_) => "about to end",
+            StudyState::Done(_) => "DONE",
+            StudyState::Archived(_) => "ARCHIVED",
+        };
+        CoreError::StudyState { state, remedy: remedy.to_owned() }
+    }
+}

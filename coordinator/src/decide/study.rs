@@ -1,0 +1,466 @@
+//! A study in memory, and the one way in which its trials change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunesmith_common::clock::Monotonic;
+use tunesmith_common::space::SpaceError;
+use tunesmith_common::study::StudySpec;
+use tunesmith_common::trial::{Effect, Event, Holder, TransitionError, TrialState};
+use tunesmith_common::{LeaseKey, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
+use tunesmith_optimizer::{FinishedTrial, SearchStrategy, Stoppers};
+
+use super::order::Order;
+use super::outbox::Outbox;
+use super::propose::NoTrial;
+use super::trial::ActiveTrial;
+use crate::store::{AuditRow, Changes, StudyRow, StudyState, TrialRow};
+
+/// Answers that a study remembers at most, for calls that are repeated.
+pub(super) const REMEMBERED_REQUESTS: usize = 1_000_000;
+
+/// What a step needs from outside: the time, and random numbers for lease ids.
+pub struct Ctx<'a> {
+    /// Wall-clock time.
+    pub now: Timestamp,
+    /// Monotonic time.
+    pub mono: Monotonic,
+    /// Source of unguessable numbers.
+    pub random: &'a mut dyn FnMut() -> u128,
+}
+
+impl fmt::Debug for Ctx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctx").field("now", &self.now).field("mono", &self.mono).finish_non_exhaustive()
+    }
+}
+
+/// Why a study refused a command. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CoreError {
+    /// The study has no such trial.
+    #[error("there is no trial {0}")]
+    TrialNotFound(TrialNumber),
+    /// The trial's state does not allow it, or the lease is stale.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
+    /// The trial has ended, with another result than the one told.
+    #[error("trial {trial} has ended already: {state} with value {}", value.map_or("none".to_owned(), |value| value.to_string()))]
+    AlreadyEnded {
+        /// The trial.
+        trial: TrialNumber,
+        /// Its state.
+        state: &'static str,
+        /// Its value.
+        value: Option<f64>,
+    },
+    /// The study's state does not allow it.
+    #[error("the study is {state}: {remedy}")]
+    StudyState {
+        /// State of the study.
+        state: &'static str,
+        /// What can be done about it.
+        remedy: String,
+    },
+    /// There is no trial to hand out.
+    #[error(transparent)]
+    NoTrial(#[from] NoTrial),
+    /// A field of the call is wrong.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Values of parameters do not fit the search space.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Space(Vec<SpaceError>),
+    /// The request id was used for a call with other content.
+    #[error("request id {0} was used before with other content; use a new one for a new call")]
+    RequestReused(RequestId),
+}
+
+/// Trials by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Waiting.
+    pub pending: u64,
+    /// Handed out, not started.
+    pub leased: u64,
+    /// Running.
+    pub running: u64,
+    /// Asked to stop.
+    pub stopping: u64,
+    /// Resting.
+    pub paused: u64,
+    /// Ended by themselves.
+    pub completed: u64,
+    /// Stopped by a rule.
+    pub early_stopped: u64,
+    /// Stopped because time was up.
+    pub timed_out: u64,
+    /// Failed for good.
+    pub failed: u64,
+    /// Cancelled.
+    pub cancelled: u64,
+}
+
+impl Counts {
+    /// The count of trials whose state has this name ([`TrialState::name`]).
+    pub fn of(&mut self, state: &str) -> Option<&mut u64> {
+        Some(match state {
+            "PENDING" => &mut self.pending,
+            "LEASED" => &mut self.leased,
+            "RUNNING" => &mut self.running,
+            "STOPPING" => &mut self.stopping,
+            "PAUSED" => &mut self.paused,
+            "COMPLETED" => &mut self.completed,
+            "EARLY_STOPPED" => &mut self.early_stopped,
+            "TIMED_OUT" => &mut self.timed_out,
+            "FAILED" => &mut self.failed,
+            "CANCELLED" => &mut self.cancelled,
+            _ => return None,
+        })
+    }
+
+    /// Trials that hold a lease.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.leased + self.running + self.stopping
+    }
+
+    /// Trials that have not ended.
+    #[must_use]
+    pub fn alive(&self) -> u64 {
+        self.in_flight() + self.pending + self.paused
+    }
+
+    /// Trials that ended with a result that counts.
+    #[must_use]
+    pub fn usable(&self) -> u64 {
+        self.completed + self.early_stopped + self.timed_out
+    }
+
+    fn add(&mut self, state: &TrialState) {
+        if let Some(count) = self.of(state.name()) {
+            *count += 1;
+        }
+    }
+
+    fn remove(&mut self, state: &TrialState) {
+        if let Some(count) = self.of(state.name()) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// What people see of a study as a whole, as of its last commit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The study as stored, with its times brought up to the moment.
+    pub study: StudyRow,
+    /// Number of commits.
+    pub revision: u64,
+    /// Trials by state.
+    pub counts: Counts,
+    /// The best trial that has ended, with its value.
+    pub best: Option<(TrialNumber, f64)>,
+    /// Steps that stopping early saved, against the declared maximum.
+    pub steps_saved: u64,
+    /// Things its owner should know.
+    pub warnings: Vec<String>,
+    /// Why the study itself hands nothing out at the moment; empty if it does.
+    pub waits_for: String,
+    /// What its early-stopping rules are waiting for.
+    pub stoppers: Vec<String>,
+}
+
+/// What a finished trial told, for calls that repeat its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) state: &'static str,
+    pub(super) value: Option<f64>,
+}
+
+/// A study in memory.
+#[derive(Debug)]
+pub struct StudyCore {
+    pub(super) id: StudyId,
+    pub(super) spec: Arc<StudySpec>,
+    pub(super) row: StudyRow,
+    pub(super) warnings: Vec<String>,
+    pub(super) revision: u64,
+    pub(super) strategy: Box<dyn SearchStrategy>,
+    /// Why the strategy proposes nothing more, once it has said so.
+    pub(super) dry: Option<NoTrial>,
+    pub(super) stoppers: Stoppers,
+    pub(super) active: BTreeMap<TrialNumber, ActiveTrial>,
+    /// What strategies see of trials that have ended, in the order in which they ended.
+    pub(super) history: Vec<FinishedTrial>,
+    /// Indexed by trial number minus one.
+    pub(super) ended: Vec<Option<Ended>>,
+    pub(super) ready: BTreeSet<TrialNumber>,
+    pub(super) delayed: BTreeSet<(Monotonic, TrialNumber)>,
+    pub(super) next_number: u64,
+    /// Trials that the strategy has proposed.
+    pub(super) proposed: u64,
+    /// Where the strategy's enumeration stands, for strategies that enumerate.
+    pub(super) cursor: Option<u64>,
+    pub(super) counts: Counts,
+    pub(super) best: Option<(TrialNumber, f64)>,
+    pub(super) steps_saved: u64,
+    pub(super) requests: HashMap<RequestId, ([u8; 32], Vec<TrialNumber>)>,
+    pub(super) request_order: std::collections::VecDeque<RequestId>,
+    /// Up to when `row.active_time` is counted.
+    pub(super) counted_to: Monotonic,
+    /// Leases that existed when this process loaded the study, or when it noticed a pause of its own, run from here.
+    pub(super) lease_floor: Monotonic,
+}
+
+impl StudyCore {
+    /// Identity of the study.
+    #[must_use]
+    pub fn id(&self) -> StudyId {
+        self.id
+    }
+
+    /// What its owner declared.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<StudySpec> {
+        &self.spec
+    }
+
+    /// Number of commits so far.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Takes note that the last changes were committed.
+    pub fn committed(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
+    /// State of the study.
+    #[must_use]
+    pub fn state(&self) -> StudyState {
+        self.row.state
+    }
+
+    /// Whether nothing is left to do or to wait for.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.row.state, StudyState::Done(_) | StudyState::Archived(_)) && self.active.is_empty()
+    }
+
+    /// The changes and orders that `outbox` has collected. To be committed, in this order: changes first.
+    pub fn close(&mut self, outbox: Outbox, ctx: &Ctx<'_>) -> (Changes, Vec<(WorkerId, Order)>) {
+        let study = outbox.study.then(|| {
+            self.count_time(ctx.mono);
+            self.row.updated_at = ctx.now;
+            self.row.clone()
+        });
+        outbox.close(study, |number| self.active_row(number))
+    }
+
+    /// What people see of the study.
+    #[must_use]
+    pub fn summary(&self, ctx: &Ctx<'_>) -> Summary {
+        let mut study = self.row.clone();
+        study.active_time = self.active_time(ctx.mono);
+        study.gpu_seconds = self.gpu_seconds(ctx.mono);
+        Summary {
+            study,
+            revision: self.revision,
+            counts: self.counts,
+            best: self.best,
+            steps_saved: self.steps_saved,
+            warnings: self.warnings.clone(),
+            waits_for: self.waits_for(ctx),
+            stoppers: self.stoppers.status(),
+        }
+    }
+
+    /// The row of a trial that has not ended, as it would be stored.
+    #[must_use]
+    pub fn active_row(&self, number: TrialNumber) -> Option<TrialRow> {
+        let trial = self.active.get(&number)?;
+        Some(trial.row(number, self.value_of(trial), None))
+    }
+
+    pub(super) fn value_of(&self, trial: &ActiveTrial) -> Option<f64> {
+        let objective = &self.spec.objective;
+        trial.told.or_else(|| trial.curve.value(objective.from, objective.goal))
+    }
+
+    pub(super) fn lease_key(&self, number: TrialNumber) -> Option<LeaseKey> {
+        let lease = self.active.get(&number)?.life.state().lease()?;
+        Some(LeaseKey { study: self.id, trial: number, attempt: lease.attempt, id: lease.id })
+    }
+
+    pub(super) fn audit(&self, out: &mut Outbox, ctx: &Ctx<'_>, actor: &str, action: &str, trial: Option<TrialNumber>, detail: &str) {
+        let subject = match trial {
+            Some(number) => format!("studies/{}/trials/{number}", self.row.name),
+            None => format!("studies/{}", self.row.name),
+        };
+        out.audit(AuditRow {
+            at: ctx.now,
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            subject,
+            detail: detail.to_owned(),
+        });
+    }
+
+    /// Adds a new trial that waits.
+    pub(super) fn insert(&mut self, out: &mut Outbox, number: TrialNumber, trial: ActiveTrial) {
+        self.counts.add(trial.life.state());
+        self.ready.insert(number);
+        self.active.insert(number, trial);
+        out.trials.insert(number, None);
+    }
+
+    /// Applies `event` to a trial and carries out what follows inside the study. The only way in which a trial changes.
+    ///
+    /// `outcome` describes, for people, how the attempt ended if this event ends it.
+    pub(super) fn apply(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        event: Event,
+        outcome: &str,
+    ) -> Result<(), CoreError> {
+        let Some(trial) = self.active.get_mut(&number) else {
+            return Err(self.not_active(number, &event));
+        };
+        let before = trial.life.state().clone();
+        let effects = trial.life.apply(event)?;
+        let after = trial.life.state();
+        if before != *after {
+            self.counts.remove(&before);
+            self.counts.add(after);
+        }
+        if before == TrialState::Pending && *after != TrialState::Pending {
+            self.ready.remove(&number);
+            self.delayed.remove(&(trial.ready_at, number));
+        }
+        if before.lease().is_some() && after.lease().is_none() {
+            self.end_attempt(out, ctx, number, outcome);
+        }
+        out.trials.insert(number, None);
+        for effect in effects {
+            match effect {
+                Effect::AskToStop(lease, reason) => {
+                    if let Holder::Worker(worker) = lease.holder {
+                        let key = LeaseKey { study: self.id, trial: number, attempt: lease.attempt, id: lease.id };
+                        let grace = self.grace();
+                        out.order(worker, Order::Stop { lease: key, reason: reason.to_string(), grace });
+                    }
+                }
+                Effect::Requeue { after } => self.requeue(ctx, number, after),
+                Effect::RecordOutcome => self.record_outcome(out, ctx, number),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        const DEFAULT: Duration = Duration::from_secs(30);
+        self.spec.trial.as_ref().map_or(DEFAULT, |trial| trial.grace)
+    }
+
+    fn not_active(&self, number: TrialNumber, event: &Event) -> CoreError {
+        match self.ended_trial(number) {
+            Some(ended) => TransitionError::Illegal { from: ended.state, event: event.name() }.into(),
+            None => CoreError::TrialNotFound(number),
+        }
+    }
+
+    pub(super) fn ended_trial(&self, number: TrialNumber) -> Option<Ended> {
+        let index = usize::try_from(number.0.checked_sub(1)?).ok()?;
+        self.ended.get(index).copied().flatten()
+    }
+
+    fn requeue(&mut self, ctx: &Ctx<'_>, number: TrialNumber, after: Duration) {
+        let Some(trial) = self.active.get_mut(&number) else { return };
+        trial.ready_at = ctx.mono + after;
+        if after.is_zero() {
+            self.ready.insert(number);
+        } else {
+            self.delayed.insert((trial.ready_at, number));
+        }
+    }
+
+    fn end_attempt(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, number: TrialNumber, outcome: &str) {
+        let Some(trial) = self.active.get_mut(&number) else { return };
+        let Some(mut attempt) = trial.attempt.take() else { return };
+        if !attempt.row.gpus.is_empty() {
+            let gpus = f64::from(u32::try_from(attempt.row.gpus.len()).unwrap_or(u32::MAX));
+            self.row.gpu_seconds += attempt.run_time(ctx.mono).as_secs_f64() * gpus;
+            out.study = true;
+        }
+        attempt.row.ended_at.get_or_insert(ctx.now);
+        if attempt.row.outcome.is_empty() {
+            outcome.clone_into(&mut attempt.row.outcome);
+        }
+        out.attempt(attempt.row);
+    }
+
+    fn record_outcome(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, number: TrialNumber) {
+        let Some(trial) = self.active.remove(&number) else { return };
+        let value = self.value_of(&trial);
+        self.remember_end(number, &trial, value);
+        out.trials.insert(number, Some(trial.row(number, value, Some(ctx.now))));
+    }
+
+    /// Takes a trial that has ended into the history.
+    pub(super) fn remember_end(&mut self, number: TrialNumber, trial: &ActiveTrial, value: Option<f64>) {
+        let state = trial.life.state();
+        let failed = matches!(state, TrialState::Failed(_));
+        let usable = !failed && !matches!(state, TrialState::Cancelled(_));
+        if let Some(value) = value
+            && usable
+            && self.best.is_none_or(|(_, best)| self.spec.objective.goal.better(value, best))
+            && value.is_finite()
+        {
+            self.best = Some((number, value));
+        }
+        if let (TrialState::EarlyStopped(_), Some(max)) = (state, self.max_step()) {
+            self.steps_saved += u64::try_from(max.saturating_sub(trial.last_step.unwrap_or(0))).unwrap_or(0);
+        }
+        let minimized = value.filter(|_| usable).map(|value| self.spec.objective.goal.to_minimize(value));
+        self.stoppers.trial_ended(number, value.filter(|_| usable));
+        self.history.push(FinishedTrial {
+            trial: number,
+            encoded: trial.encoded.clone(),
+            value: minimized,
+            failed,
+            partial: matches!(state, TrialState::EarlyStopped(_) | TrialState::TimedOut(_)),
+            last_step: trial.last_step,
+        });
+        let index = usize::try_from(number.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        if self.ended.len() <= index {
+            self.ended.resize(index + 1, None);
+        }
+        self.ended[index] = Some(Ended { state: state.name(), value });
+    }
+
+    fn max_step(&self) -> Option<i64> {
+        self.spec.trial.as_ref().and_then(|trial| trial.steps.max)
+    }
+
+    pub(super) fn remember_request(&mut self, id: RequestId, content: [u8; 32], trials: Vec<TrialNumber>) {
+        if self.requests.insert(id, (content, trials)).is_none() {
+            self.request_order.push_back(id);
+        }
+        while self.request_order.len() > REMEMBERED_REQUESTS {
+            if let Some(oldest) = self.request_order.pop_front() {
+                self.requests.remove(&oldest);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A trial in memory: everything while it lives, what later decisions need once it has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunesmith_common::clock::Monotonic;
+use tunesmith_common::decision::Provenance;
+use tunesmith_common::measurement::MetricName;
+use tunesmith_common::trial::{Trial, TrialState};
+use tunesmith_common::worker::AttemptEnd;
+use tunesmith_common::{Params, Timestamp, TrialNumber};
+
+use super::curve::Curve;
+use crate::store::{AttemptRow, TrialRow};
+
+/// A trial that has not ended.
+#[derive(Clone, Debug)]
+pub(super) struct ActiveTrial {
+    pub(super) life: Trial,
+    pub(super) params: Arc<Params>,
+    /// Position in the encoded space; NaN for inactive parameters.
+    pub(super) encoded: Box<[f64]>,
+    pub(super) seed: u64,
+    pub(super) note: String,
+    pub(super) provenance: Arc<Provenance>,
+    pub(super) created_at: Timestamp,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) curve: Curve,
+    /// The objective's value that a caller told, which goes before the curve's.
+    pub(super) told: Option<f64>,
+    pub(super) last: Vec<(MetricName, f64)>,
+    pub(super) last_step: Option<i64>,
+    pub(super) attempt: Option<ActiveAttempt>,
+    /// While it waits: not to be handed out before.
+    pub(super) ready_at: Monotonic,
+}
+
+/// The attempt under way.
+#[derive(Clone, Debug)]
+pub(super) struct ActiveAttempt {
+    pub(super) row: AttemptRow,
+    /// Sequence number of the last point taken.
+    pub(super) committed: u64,
+    /// Metrics that reported in this attempt: the first point of each replaces the view from its step on.
+    pub(super) reported: Vec<MetricName>,
+    /// Last sign of life that was not its worker's session: when it was handed out, loaded, or reported by a client.
+    pub(super) renewed: Monotonic,
+    /// When the program started, on this process's clock, moved back by what it had run before this process loaded it.
+    pub(super) running_since: Option<Monotonic>,
+    /// Its run time when this process loaded it.
+    pub(super) run_before: Duration,
+    /// An end that waits for points which are still to come.
+    pub(super) end: Option<Box<AttemptEnd>>,
+}
+
+impl ActiveAttempt {
+    /// How long the program has run.
+    pub(super) fn run_time(&self, now: Monotonic) -> Duration {
+        self.running_since.map_or(Duration::ZERO, |since| now.saturating_since(since)) + self.run_before
+    }
+}
+
+impl ActiveTrial {
+    pub(super) fn row(&self, number: TrialNumber, value: Option<f64>, ended_at: Option<Timestamp>) -> TrialRow {
+        TrialRow {
+            number,
+            state: self.life.state().clone(),
+            attempt: self.life.attempt(),
+            program_failures: self.life.program_failures(),
+            infrastructure_failures: self.life.infrastructure_failures(),
+            params: Arc::clone(&self.params),
+            seed: self.seed,
+            value,
+            last_step: self.last_step,
+            metrics: self.last.clone(),
+            note: self.note.clone(),
+            provenance: Arc::clone(&self.provenance),
+            created_at: self.created_at,
+            started_at: self.started_at,
+            ended_at,
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.life.state(), TrialState::Pending)
+    }
+}

@@ -1,0 +1,263 @@
+//! The engine's task: load, serve, and load again whenever a commit failed.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tunesmith_common::clock::{Clock, Monotonic};
+use tunesmith_common::{StudyId, StudyName, WorkerId};
+
+use super::handle::{Answer, Command, Committed, EngineError};
+use super::load::load;
+use super::registry::EngineSettings;
+use crate::decide::{Ctx, Demand, Order, Outbox, StudyCore};
+use crate::pool::Pool;
+use crate::store::{Ownership, Store, StoreError};
+
+/// Commands that one commit takes at most, so that the first of them does not wait for too long.
+const BATCH: usize = 256;
+/// Waiting between attempts to load: doubled each time, from the first to the second.
+const LOAD_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Ticks without a command after which the engine of a study that is over ends.
+const IDLE_TICKS: u32 = 240;
+
+/// Owner of one study.
+pub(super) struct Engine {
+    pub(super) id: StudyId,
+    pub(super) name: StudyName,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: EngineSettings,
+    pub(super) commands: mpsc::Receiver<Box<dyn Command>>,
+    pub(super) events: broadcast::Sender<Committed>,
+}
+
+/// Why serving ended.
+enum Ended {
+    /// The memory does not match the store any more.
+    Reload,
+    /// The engine is no longer wanted.
+    Over,
+}
+
+impl Engine {
+    /// Runs until `shutdown` is cancelled, the study is gone, or it is over and nobody has asked for it for a while.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let span = tracing::info_span!("study", study = %self.name);
+        async {
+            let mut wait = LOAD_BACKOFF.0;
+            loop {
+                match self.load_and_serve(&shutdown).await {
+                    Ok(Ended::Reload) => wait = LOAD_BACKOFF.0,
+                    Ok(Ended::Over) => break,
+                    Err(StoreError::NotFound(_)) => break,
+                    Err(error) => {
+                        if matches!(error, StoreError::Corrupt(_)) {
+                            tracing::error!(error = &error as &dyn std::error::Error, "study cannot be loaded");
+                        } else {
+                            tracing::warn!(error = &error as &dyn std::error::Error, "study could not be loaded yet");
+                        }
+                        if self.refuse_for(wait, &error, &shutdown).await {
+                            break;
+                        }
+                        wait = (wait * 2).min(LOAD_BACKOFF.1);
+                    }
+                }
+            }
+            self.pool.demand(self.id, None);
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn load_and_serve(&mut self, shutdown: &CancellationToken) -> Result<Ended, StoreError> {
+        let store = Arc::clone(&self.store);
+        let clock = Arc::clone(&self.clock);
+        let (mut core, mut owner) = load(&*store, &*clock, self.id).await?;
+        tracing::debug!(revision = owner.commit_seq, "study loaded");
+        let serving = AssertUnwindSafe(self.serve(&mut core, &mut owner, shutdown)).catch_unwind();
+        Ok(serving.await.unwrap_or_else(|_| {
+            tracing::error!("a rule of the study panicked; its memory is thrown away and loaded again");
+            Ended::Reload
+        }))
+    }
+
+    /// Answers everything that comes with "try again" for a while. True if the engine is to end.
+    async fn refuse_for(&mut self, wait: Duration, error: &StoreError, shutdown: &CancellationToken) -> bool {
+        let until = tokio::time::sleep(wait);
+        tokio::pin!(until);
+        let answer = match error {
+            StoreError::Corrupt(_) => EngineError::Broken(self.id),
+            error => EngineError::from_store(error),
+        };
+        loop {
+            let command = tokio::select! {
+                () = shutdown.cancelled() => return true,
+                () = &mut until => return false,
+                command = self.commands.recv() => command,
+            };
+            let Some(command) = command else { return true };
+            command.refuse(answer.clone());
+        }
+    }
+
+    async fn serve(&mut self, core: &mut StudyCore, owner: &mut Ownership, shutdown: &CancellationToken) -> Ended {
+        let mut tick = tokio::time::interval(self.settings.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut watch = PauseWatch::new(self.clock.monotonic(), self.settings.lease_ttl);
+        let mut published: Option<Demand> = None;
+        let mut idle = 0;
+        let mut batch: Vec<Box<dyn Command>> = Vec::with_capacity(BATCH);
+        loop {
+            let ticked = tokio::select! {
+                biased;
+                received = self.commands.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        return Ended::Over;
+                    }
+                    false
+                }
+                _ = tick.tick() => true,
+                () = shutdown.cancelled() => return Ended::Over,
+            };
+            idle = if ticked { idle + 1 } else { 0 };
+            let step = self.step(core, owner, &mut batch, &mut watch).await;
+            if let Err(ended) = step {
+                return ended;
+            }
+            self.publish_demand(core, &mut published, ticked);
+            if core.is_over() && idle > IDLE_TICKS && self.events.receiver_count() == 0 {
+                self.commands.close();
+                while let Ok(command) = self.commands.try_recv() {
+                    batch.push(command);
+                }
+                // Those that came in the last moment are still served.
+                return match self.step(core, owner, &mut batch, &mut watch).await {
+                    Ok(()) => Ended::Over,
+                    Err(ended) => ended,
+                };
+            }
+        }
+    }
+
+    /// Applies all commands of the batch, commits, and only then answers.
+    async fn step(
+        &mut self,
+        core: &mut StudyCore,
+        owner: &mut Ownership,
+        batch: &mut Vec<Box<dyn Command>>,
+        watch: &mut PauseWatch,
+    ) -> Result<(), Ended> {
+        let mut random = || uuid::Uuid::new_v4().as_u128();
+        let mut ctx = Ctx { now: self.clock.now(), mono: self.clock.monotonic(), random: &mut random };
+        let mut out = Outbox::default();
+        let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+        let mut reload = false;
+        for command in batch.drain(..) {
+            let step = command.apply(core, &mut out, &mut ctx);
+            answers.push(step.answer);
+            reload |= step.reload;
+        }
+        match watch.look(ctx.mono) {
+            Look::NotYet => {}
+            Look::WasAway => core.renew_all(&ctx),
+            Look::Due => {
+                let presence = self.pool.presence();
+                core.expire(&mut out, &ctx, self.settings.lease_ttl, |worker| presence.last_heard(worker));
+                core.stop_overdue(&mut out, &ctx);
+            }
+        }
+        core.settle(&mut out, &ctx);
+
+        if out.nothing_to_store() {
+            let (_, orders) = core.close(out, &ctx);
+            self.carry_out(answers, orders);
+            return if reload { Err(Ended::Reload) } else { Ok(()) };
+        }
+        let (changes, orders) = core.close(out, &ctx);
+        match self.store.commit(owner, &changes).await {
+            Ok(advanced) => {
+                *owner = advanced;
+                core.committed(advanced.commit_seq);
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "commit failed; loading the study again");
+                let answer = EngineError::from_store(&error);
+                for reply in answers {
+                    reply(Err(answer.clone()));
+                }
+                return Err(Ended::Reload);
+            }
+        }
+        self.carry_out(answers, orders);
+        if self.events.receiver_count() > 0 {
+            let committed = Committed {
+                revision: owner.commit_seq,
+                at: ctx.now,
+                changes: Arc::new(changes),
+                summary: Arc::new(core.summary(&ctx)),
+            };
+            // Nobody watches any more: nothing to tell.
+            let _ = self.events.send(committed);
+        }
+        if reload { Err(Ended::Reload) } else { Ok(()) }
+    }
+
+    fn carry_out(&self, answers: Vec<Answer>, orders: Vec<(WorkerId, Order)>) {
+        for (worker, order) in orders {
+            self.pool.order(worker, order);
+        }
+        for answer in answers {
+            answer(Ok(()));
+        }
+    }
+
+    /// Tells the pool what the study could use: when that changed, and now and then in case the pool has other ideas.
+    fn publish_demand(&self, core: &StudyCore, published: &mut Option<Demand>, ticked: bool) {
+        let mut random = || 0; // nothing is drawn
+        let ctx = Ctx { now: self.clock.now(), mono: self.clock.monotonic(), random: &mut random };
+        let demand = core.demand(&ctx);
+        let (before, after) = (published.as_ref(), demand.as_ref());
+        if before != after || (ticked && after.is_some_and(|demand| demand.wants > 0)) {
+            self.pool.demand(self.id, demand.clone());
+            *published = demand;
+        }
+    }
+}
+
+/// Notices when this process itself was not listening.
+struct PauseWatch {
+    last: Monotonic,
+    every: Duration,
+}
+
+/// What the watch says.
+enum Look {
+    /// It is not time yet.
+    NotYet,
+    /// Time to look for late leases.
+    Due,
+    /// The process was away: lateness of others is its own doing.
+    WasAway,
+}
+
+impl PauseWatch {
+    fn new(now: Monotonic, lease_ttl: Duration) -> Self {
+        Self { last: now, every: lease_ttl / 16 }
+    }
+
+    fn look(&mut self, now: Monotonic) -> Look {
+        let since = now.saturating_since(self.last);
+        if since < self.every {
+            return Look::NotYet;
+        }
+        self.last = now;
+        // A quarter of a lease: messages that came meanwhile are still unread.
+        if since >= self.every * 4 { Look::WasAway } else { Look::Due }
+    }
+}

@@ -1,0 +1,488 @@
+//! The table of workers and of what studies want. Every method is short and takes one lock; nothing waits under it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tunesmith_common::study::Resources;
+use tunesmith_common::worker::{HeldAttempt, WorkerResources};
+use tunesmith_common::{Clock, LeaseKey, StudyId, Timestamp, WorkerId, WorkerName};
+
+use super::logs::{LogChunk, LogRequest, LogSender, READERS, WAITING_CHUNKS};
+use super::presence::Presence;
+use super::worker::{Link, PoolWorker, Taken, ToWorker, WorkerState, WorkerStatus};
+use crate::decide::{Demand, Dispatch, Grant, Order, Unmet, could_fit, dispatch};
+use crate::store::WorkerRow;
+
+/// Messages that wait for a slow session at most. A session that is slower is ended: when it comes back, everything that it
+/// missed is worked out again from what it holds.
+const WAITING_ORDERS: usize = 4_096;
+
+/// What a worker says first.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// Identity.
+    pub id: WorkerId,
+    /// Name.
+    pub name: WorkerName,
+    /// Random, made at each start of the daemon.
+    pub instance: String,
+    /// Counts the starts of the daemon.
+    pub generation: u64,
+    /// Software version.
+    pub version: String,
+    /// Address it connects from.
+    pub address: String,
+    /// What it has.
+    pub resources: WorkerResources,
+    /// What it holds.
+    pub attempts: Vec<HeldAttempt>,
+    /// Whether it wants no new trials.
+    pub leaving: bool,
+}
+
+/// Why a worker may not join.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Its identity is in use by a daemon that was started later.
+    #[error("another instance of worker {name} is connected from {address}; stop one of the two, or give each its own state folder")]
+    OtherInstance {
+        /// Name of the worker.
+        name: WorkerName,
+        /// Where the other connects from.
+        address: String,
+    },
+    /// Its name is in use by another worker.
+    #[error("the name {name} belongs to another worker, connected from {address}; choose another with --name")]
+    NameTaken {
+        /// The name.
+        name: WorkerName,
+        /// Where the other connects from.
+        address: String,
+    },
+}
+
+/// The coordinator's end of a worker's session.
+#[derive(Debug)]
+pub struct Session {
+    /// The worker.
+    pub worker: WorkerId,
+    number: u64,
+    /// What to send down, in order.
+    pub outgoing: mpsc::Receiver<ToWorker>,
+    /// Cancelled when the session is to end.
+    pub end: CancellationToken,
+}
+
+impl Session {
+    /// Number that tells this session from others of the same worker.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    workers: HashMap<WorkerId, PoolWorker>,
+    demands: HashMap<StudyId, Demand>,
+    /// Places on offer by study.
+    offered: HashMap<StudyId, u32>,
+    reasons: HashMap<StudyId, String>,
+    logs: HashMap<u64, (WorkerId, LogSender)>,
+    next_number: u64,
+}
+
+/// The pool. Shared by sessions, engines and the dispatcher.
+#[derive(Debug)]
+pub struct Pool {
+    state: Mutex<State>,
+    changed: Notify,
+    presence: Arc<Presence>,
+    clock: Arc<dyn Clock>,
+    next_log: AtomicU64,
+}
+
+impl Pool {
+    /// An empty pool, or one that knows workers from before as offline.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, known: Vec<(WorkerRow, WorkerResources)>) -> Arc<Self> {
+        let workers = known
+            .into_iter()
+            .map(|(row, resources)| {
+                let worker = PoolWorker {
+                    name: row.name,
+                    generation: row.generation,
+                    version: row.version,
+                    address: row.address,
+                    resources,
+                    last_seen_at: row.last_seen_at,
+                    drained: row.draining,
+                    leaving: false,
+                    link: None,
+                    leases: HashMap::new(),
+                    offers: HashMap::new(),
+                };
+                (row.id, worker)
+            })
+            .collect();
+        Arc::new(Self {
+            state: Mutex::new(State { workers, ..State::default() }),
+            changed: Notify::new(),
+            presence: Arc::default(),
+            clock,
+            next_log: AtomicU64::new(1),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When workers were last heard of.
+    #[must_use]
+    pub fn presence(&self) -> &Arc<Presence> {
+        &self.presence
+    }
+
+    /// Waits until a round of dispatching may find something to do.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Lets a worker join. An earlier session of it ends. Nothing is offered to it before [`Self::attached`].
+    ///
+    /// # Errors
+    /// If its identity or name is in use.
+    pub fn connect(&self, hello: &Hello) -> Result<Session, ConnectError> {
+        let mut state = self.lock();
+        let namesake = state.workers.iter().find(|(id, worker)| **id != hello.id && worker.name == hello.name);
+        if let Some((&id, other)) = namesake {
+            if other.link.is_some() {
+                return Err(ConnectError::NameTaken { name: hello.name.clone(), address: other.address.clone() });
+            }
+            state.workers.remove(&id); // a machine that was set up anew
+        }
+        if let Some(known) = state.workers.get(&hello.id)
+            && let Some(link) = &known.link
+            && link.instance != hello.instance
+            && known.generation >= hello.generation
+        {
+            return Err(ConnectError::OtherInstance { name: hello.name.clone(), address: known.address.clone() });
+        }
+        state.next_number += 1;
+        let number = state.next_number;
+        let (sender, outgoing) = mpsc::channel(WAITING_ORDERS);
+        let end = CancellationToken::new();
+        let now = self.clock.now();
+        let link = Link {
+            number,
+            instance: hello.instance.clone(),
+            out: sender,
+            end: end.clone(),
+            since: now,
+            attached: false,
+        };
+        let before = state.workers.remove(&hello.id);
+        let drained = before.as_ref().is_some_and(|worker| worker.drained);
+        if let Some(old) = before.and_then(|worker| worker.link) {
+            old.end.cancel();
+        }
+        let worker = PoolWorker {
+            name: hello.name.clone(),
+            generation: hello.generation,
+            version: hello.version.clone(),
+            address: hello.address.clone(),
+            resources: hello.resources.clone(),
+            last_seen_at: now,
+            drained,
+            leaving: hello.leaving,
+            link: Some(link),
+            leases: HashMap::new(),
+            offers: HashMap::new(),
+        };
+        state.workers.insert(hello.id, worker);
+        drop(state);
+        self.heard(hello.id);
+        Ok(Session { worker: hello.id, number, outgoing, end })
+    }
+
+    /// What a worker's attempts occupy is known: it may be offered trials from now on.
+    pub fn attached(&self, session: &Session, occupied: Vec<(LeaseKey, Resources, Vec<String>)>) {
+        let mut state = self.lock();
+        if let Some(worker) = state.workers.get_mut(&session.worker)
+            && let Some(link) = &mut worker.link
+            && link.number == session.number
+        {
+            link.attached = true;
+            for (lease, resources, gpus) in occupied {
+                worker.leases.insert(lease, Taken::new(&resources, gpus));
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// A session has ended. What its worker runs goes on running.
+    pub fn disconnect(&self, session: &Session) {
+        let mut state = self.lock();
+        if let Some(worker) = state.workers.get_mut(&session.worker)
+            && worker.link.as_ref().is_some_and(|link| link.number == session.number)
+        {
+            worker.link = None;
+            worker.last_seen_at = self.clock.now();
+            state.logs.retain(|_, (worker, _)| *worker != session.worker);
+        }
+    }
+
+    /// A sign of life.
+    pub fn heard(&self, worker: WorkerId) {
+        self.presence.heard(worker, self.clock.monotonic());
+    }
+
+    /// A worker wants no new trials, or does again.
+    pub fn leaving(&self, worker: WorkerId, leaving: bool) {
+        if let Some(worker) = self.lock().workers.get_mut(&worker) {
+            worker.leaving = leaving;
+        }
+        self.changed.notify_one();
+    }
+
+    /// Nothing of an attempt lives on its worker any more: its place is free.
+    pub fn released(&self, worker: WorkerId, lease: &LeaseKey) {
+        if let Some(worker) = self.lock().workers.get_mut(&worker) {
+            worker.leases.remove(lease);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Sends an order that a commit led to. One for a worker that is not connected is dropped: it will be worked out again
+    /// when the worker comes back.
+    pub fn order(&self, worker: WorkerId, order: Order) {
+        let mut state = self.lock();
+        let Some(entry) = state.workers.get_mut(&worker) else { return };
+        if let Order::Assign(assignment) = &order {
+            let taken = Taken::new(&assignment.spec.resources, assignment.gpus.clone());
+            entry.leases.insert(assignment.lease, taken);
+        }
+        if let Some(link) = &entry.link
+            && link.out.try_send(ToWorker::Order(order)).is_err()
+        {
+            link.end.cancel();
+        }
+    }
+
+    /// What a study could use from now on. None if it is no longer served here.
+    pub fn demand(&self, study: StudyId, demand: Option<Demand>) {
+        let mut state = self.lock();
+        match demand {
+            Some(demand) => {
+                state.demands.insert(study, demand);
+            }
+            None => {
+                state.demands.remove(&study);
+                state.reasons.remove(&study);
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Why trials of a study wait for a place; empty if they do not, or have not been looked at yet.
+    #[must_use]
+    pub fn pending_reason(&self, study: StudyId) -> String {
+        self.lock().reasons.get(&study).cloned().unwrap_or_default()
+    }
+
+    /// Finds places for what studies want, and takes them. Each grant must be answered by [`Self::offer_answered`].
+    pub(super) fn round(&self) -> Vec<(u64, Grant, WorkerName)> {
+        let mut state = self.lock();
+        let offered = state.offered.clone();
+        let on_offer = |study: &StudyId| offered.get(study).copied().unwrap_or(0);
+        let mut demands: Vec<Demand> = state
+            .demands
+            .values()
+            .map(|demand| Demand {
+                wants: demand.wants.saturating_sub(on_offer(&demand.study)),
+                running: demand.running + on_offer(&demand.study),
+                ..demand.clone()
+            })
+            .collect();
+        demands.retain(|demand| demand.wants > 0);
+        let mut workers: Vec<_> = state.workers.iter().filter_map(|(&id, worker)| worker.view(id)).collect();
+        let Dispatch { grants, unmet } = dispatch(&mut demands, &mut workers);
+
+        let wanting: HashMap<StudyId, Resources> =
+            demands.iter().map(|demand| (demand.study, demand.resources.clone())).collect();
+        let reasons = unmet
+            .into_iter()
+            .filter_map(|(study, why)| Some((study, state.explain(wanting.get(&study)?, why))))
+            .collect();
+        state.reasons = reasons;
+
+        let mut taken = Vec::with_capacity(grants.len());
+        for grant in grants {
+            state.next_number += 1;
+            let number = state.next_number;
+            *state.offered.entry(grant.study).or_default() += 1;
+            let Some(resources) = state.demands.get(&grant.study).map(|demand| demand.resources.clone()) else { continue };
+            let Some(worker) = state.workers.get_mut(&grant.worker) else { continue };
+            worker.offers.insert(number, Taken::new(&resources, grant.gpus.clone()));
+            let name = worker.name.clone();
+            taken.push((number, grant, name));
+        }
+        taken
+    }
+
+    /// A study has answered an offer. If it took the place, the place was taken again under the lease when the assignment was
+    /// sent; if it had no use for it, it wants nothing until it says so.
+    pub(super) fn offer_answered(&self, number: u64, grant: &Grant, accepted: bool) {
+        let mut state = self.lock();
+        if let Some(offered) = state.offered.get_mut(&grant.study) {
+            *offered = offered.saturating_sub(1);
+            if *offered == 0 {
+                state.offered.remove(&grant.study);
+            }
+        }
+        if let Some(worker) = state.workers.get_mut(&grant.worker) {
+            worker.offers.remove(&number);
+        }
+        if !accepted && let Some(demand) = state.demands.get_mut(&grant.study) {
+            demand.wants = 0;
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// All workers, by name.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        let state = self.lock();
+        let mut workers: Vec<_> = state.workers.iter().map(|(&id, worker)| self.status_of(id, worker)).collect();
+        workers.sort_by(|a, b| a.name.cmp(&b.name));
+        workers
+    }
+
+    /// One worker by name.
+    #[must_use]
+    pub fn worker(&self, name: &WorkerName) -> Option<WorkerStatus> {
+        let state = self.lock();
+        let (&id, worker) = state.workers.iter().find(|(_, worker)| worker.name == *name)?;
+        Some(self.status_of(id, worker))
+    }
+
+    fn status_of(&self, id: WorkerId, worker: &PoolWorker) -> WorkerStatus {
+        let mut status = worker.status(id);
+        if let (true, Some(heard)) = (worker.link.is_some(), self.presence.last_heard(id)) {
+            let ago = self.clock.monotonic().saturating_since(heard);
+            status.last_seen_at = Timestamp::from_micros(
+                self.clock.now().as_micros().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
+            );
+        }
+        status
+    }
+
+    /// Gives a worker nothing new, or lets it take trials again. Returns it, if there is such a worker.
+    pub fn drain(&self, name: &WorkerName, drained: bool) -> Option<WorkerStatus> {
+        let mut state = self.lock();
+        let (&id, worker) = state.workers.iter_mut().find(|(_, worker)| worker.name == *name)?;
+        worker.drained = drained;
+        let status = self.status_of(id, worker);
+        drop(state);
+        self.changed.notify_one();
+        Some(status)
+    }
+
+    /// Forgets a worker that is offline. Returns whether it was.
+    pub fn remove(&self, id: WorkerId) -> bool {
+        let mut state = self.lock();
+        if state.workers.get(&id).is_some_and(|worker| worker.state().0 != WorkerState::Offline) {
+            return false;
+        }
+        state.workers.remove(&id);
+        drop(state);
+        self.presence.forget(id);
+        true
+    }
+
+    /// Asks a worker for a log. None if it is not connected, or too many logs are being read.
+    pub fn read_log(&self, worker: WorkerId, log: LogRequest) -> Option<(u64, mpsc::Receiver<LogChunk>)> {
+        let mut state = self.lock();
+        if state.logs.len() >= READERS {
+            return None;
+        }
+        let request = self.next_log.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
+        let link = state.workers.get(&worker)?.link.as_ref()?;
+        link.out.try_send(ToWorker::ReadLog { request, log }).ok()?;
+        state.logs.insert(request, (worker, sender));
+        Some((request, receiver))
+    }
+
+    /// A piece of a log has come.
+    pub fn log_chunk(&self, worker: WorkerId, request: u64, chunk: LogChunk) {
+        let mut state = self.lock();
+        let Some((from, sender)) = state.logs.get(&request) else { return };
+        if *from != worker {
+            return;
+        }
+        let end = chunk.end;
+        let gone = sender.try_send(chunk).is_err();
+        if end || gone {
+            state.logs.remove(&request);
+        }
+        if gone && !end {
+            state.cancel_log(worker, request);
+        }
+    }
+
+    /// Nobody reads a log any more.
+    pub fn cancel_log(&self, request: u64) {
+        let mut state = self.lock();
+        if let Some((worker, _)) = state.logs.remove(&request) {
+            state.cancel_log(worker, request);
+        }
+    }
+
+    /// Ends all sessions, so that the server can stop.
+    pub fn end_sessions(&self) {
+        for link in self.lock().workers.values().filter_map(|worker| worker.link.as_ref()) {
+            link.end.cancel();
+        }
+    }
+}
+
+impl State {
+    fn cancel_log(&self, worker: WorkerId, request: u64) {
+        if let Some(link) = self.workers.get(&worker).and_then(|worker| worker.link.as_ref()) {
+            // A full queue ends with the session anyway.
+            let _ = link.out.try_send(ToWorker::CancelLog(request));
+        }
+    }
+
+    fn explain(&self, needs: &Resources, why: Unmet) -> String {
+        let connected: Vec<_> = self.workers.iter().filter(|(_, worker)| worker.link.is_some()).collect();
+        if connected.is_empty() {
+            return match self.workers.len() {
+                0 => "no worker has joined yet".to_owned(),
+                count => format!("none of {count} workers is connected"),
+            };
+        }
+        let taking: Vec<_> = connected.iter().filter(|(_, worker)| worker.takes_trials()).collect();
+        if taking.is_empty() {
+            return format!("all {} connected workers are being drained", connected.len());
+        }
+        let missing: Vec<String> =
+            taking.iter().filter_map(|(id, worker)| could_fit(needs, &worker.empty_view(**id)).err()).collect();
+        if missing.len() == taking.len() {
+            return format!("no worker has what a trial needs: {}", missing.first().map_or("", String::as_str));
+        }
+        let slots: u32 = taking.iter().map(|(_, worker)| worker.resources.slots).sum();
+        match why {
+            Unmet::Busy => format!("all {slots} slots of {} workers that would fit are busy", taking.len() - missing.len()),
+            Unmet::NoFit => "the workers that would fit have too little free at the moment".to_owned(),
+        }
+    }
+}

@@ -7,10 +7,14 @@
 pub mod clock;
 pub mod constraint;
 pub mod decision;
+pub mod document;
 pub mod id;
 pub mod measurement;
+pub mod metrics;
 pub mod params;
+pub mod template;
 pub mod trial;
+pub mod units;
 
 pub use clock::{Clock, Timestamp};
 pub use id::{Attempt, LeaseId, LeaseKey, RequestId, StudyId, StudyName, TrialNumber, WorkerId, WorkerName};

@@ -3,9 +3,24 @@
 //! The types here can only be made from a checked study file ([`StudySpec::try_from`] a [`RawStudy`]); whoever holds one need not
 //! check again.
 
+mod check;
+mod export;
+mod file;
+mod raw;
 mod spec;
+#[cfg(test)]
+mod tests;
+mod values;
+mod warnings;
 
-pub use spec::{
-    Budget, GpuRequest, MetricSource, Objective, Resources, StopperRule, StopperSpec, Baseline, Steps, StrategyName, StrategySpec,
-    StudySpec, TrialSpec,
+pub use check::{FieldError, SpecErrors};
+pub use file::{Located, StudyFile, StudyFileError, name_of_file};
+pub use raw::{
+    RawBudget, RawKind, RawMetrics, RawObjective, RawParameter, RawResources, RawRule, RawStdout, RawSteps,
+    RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
 };
+pub use spec::{
+    Baseline, Budget, GpuRequest, MetricSource, Objective, Resources, Steps, StopperRule, StopperSpec,
+    StrategyName, StrategySpec, StudySpec, TrialSpec,
+};
+pub use values::{Ordered, RawNumber, RawValue};

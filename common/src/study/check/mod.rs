@@ -1,0 +1,271 @@
+//! From a study as written to a study that can be run: every rule that needs more than one value's type.
+//!
+//! All that is wrong is reported, not only the first: a study is corrected in one round.
+
+mod limits;
+mod space;
+mod stopping;
+mod trial;
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+pub(in crate::study) use stopping::{DIVERGING_PATIENCE, MIN_TRIALS, PLATEAU_PATIENCE};
+pub(in crate::study) use trial::{DEFAULT_GRACE, DEFAULT_STEP_NAME};
+
+use super::raw::{RawBudget, RawObjective, RawStrategy, RawStrategyName, RawStudy};
+use super::spec::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use crate::document::shorten;
+use crate::id::StudyName;
+use crate::measurement::From as ValueFrom;
+
+/// Bytes of a study's message.
+const MAX_MESSAGE: usize = 64 << 10;
+/// Largest priority.
+const MAX_PRIORITY: u32 = 1000;
+/// Values per dimension of a grid, if the study does not say.
+const DEFAULT_POINTS: u32 = 10;
+
+/// One thing that is wrong with a study.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where, such as `space.lr.low` or `trial.command[2]`.
+    pub path: String,
+    /// What, with the value and the remedy.
+    pub message: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// All that is wrong with a study; not empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecErrors(pub Vec<FieldError>);
+
+impl fmt::Display for SpecErrors {
+    /// One problem per line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SpecErrors {}
+
+/// Collects what is wrong.
+#[derive(Debug, Default)]
+struct Problems(Vec<FieldError>);
+
+impl Problems {
+    fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(FieldError {
+            path: path.into(),
+            message: message.into(),
+        });
+    }
+
+    /// The value, or a note of the problem.
+    fn take<T, E: fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(path, error.to_string())).ok()
+    }
+
+    /// Notes a float that is not finite.
+    fn finite(&mut self, path: &str, value: Option<f64>) {
+        if let Some(value) = value.filter(|value| !value.is_finite()) {
+            self.add(path, format!("must be finite, got {value}"));
+        }
+    }
+
+    /// Notes a number below the least that makes sense.
+    fn at_least<T: PartialOrd + fmt::Display>(&mut self, path: &str, value: Option<T>, least: T) {
+        if let Some(value) = value.filter(|value| *value < least) {
+            self.add(path, format!("must be at least {least}, got {value}"));
+        }
+    }
+}
+
+impl StudySpec {
+    /// Checks a study. `drawn_seed` becomes its seed if it gives none.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn from_raw(raw: RawStudy, drawn_seed: u64) -> Result<Self, SpecErrors> {
+        let mut problems = Problems::default();
+        let name = match &raw.name {
+            Some(name) => problems.take("name", name.parse::<StudyName>()),
+            None => {
+                problems.add("name", "is missing");
+                None
+            }
+        };
+        let message = raw.message.unwrap_or_default();
+        if message.len() > MAX_MESSAGE {
+            problems.add(
+                "message",
+                format!("has {} bytes, at most {MAX_MESSAGE} are kept", message.len()),
+            );
+        }
+        let objective = objective(&raw.objective, &mut problems);
+        let seed = raw.strategy.seed.unwrap_or(drawn_seed);
+        let space = space::check(&raw.space, &raw.constraints, seed, &mut problems);
+        let initial = space::initial(space.as_ref(), &raw.strategy.initial, &mut problems);
+        let strategy_name = strategy(&raw.strategy, &mut problems);
+        if let (Some(space), StrategyName::Grid { points, .. }) = (&space, strategy_name)
+            && space.cells(points.get()).is_none()
+        {
+            let message = format!(
+                "the grid has more than {} points; give steps, fewer points, or use random",
+                u128::MAX
+            );
+            problems.add("strategy", message);
+        }
+        let rules = raw.early_stopping.iter().enumerate();
+        let early_stopping: Vec<_> = rules
+            .filter_map(|(index, rule)| {
+                stopping::check(rule, &format!("early_stopping[{index}]"), &mut problems)
+            })
+            .collect();
+        let priority = priority(raw.priority, &mut problems);
+        let trial = raw
+            .trial
+            .map(|trial| trial::check(trial, &raw.space, &mut problems));
+        let budget = budget(&raw.budget, &mut problems);
+        limits::check(&budget, trial.as_ref(), &mut problems);
+
+        match (name, objective, space) {
+            (Some(name), Some(objective), Some(space)) if problems.0.is_empty() => Ok(Self {
+                name,
+                message,
+                objective,
+                space,
+                strategy: StrategySpec {
+                    name: strategy_name,
+                    seed,
+                    initial,
+                },
+                early_stopping,
+                budget,
+                priority,
+                trial,
+            }),
+            _ => Err(SpecErrors(problems.0)),
+        }
+    }
+}
+
+impl TryFrom<RawStudy> for StudySpec {
+    type Error = SpecErrors;
+
+    /// Checks a study that has its seed already, such as one that was stored.
+    fn try_from(raw: RawStudy) -> Result<Self, SpecErrors> {
+        let Some(seed) = raw.strategy.seed else {
+            let message = "is missing".to_owned();
+            return Err(SpecErrors(vec![FieldError {
+                path: "strategy.seed".to_owned(),
+                message,
+            }]));
+        };
+        Self::from_raw(raw, seed)
+    }
+}
+
+fn objective(raw: &RawObjective, problems: &mut Problems) -> Option<Objective> {
+    let metric = problems.take("objective.metric", raw.metric.parse());
+    let from = match raw.from.as_deref() {
+        None | Some("last") => Some(ValueFrom::Last),
+        Some("best") => Some(ValueFrom::Best),
+        Some(text) => match text
+            .strip_prefix("mean of last ")
+            .and_then(|count| count.trim().parse().ok())
+        {
+            Some(count) if count > 0 => Some(ValueFrom::MeanOfLast(count)),
+            _ => {
+                let text = shorten(text);
+                problems.add(
+                    "objective.from",
+                    format!("expected last, best or \"mean of last 3\", found {text:?}"),
+                );
+                None
+            }
+        },
+    };
+    Some(Objective {
+        metric: metric?,
+        goal: raw.goal,
+        from: from?,
+    })
+}
+
+fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
+    let points = NonZeroU32::new(raw.points.unwrap_or(DEFAULT_POINTS));
+    if points.is_none() {
+        problems.add("strategy.points", "must be at least 1, got 0");
+    }
+    if raw.name != RawStrategyName::Grid {
+        for (key, given) in [
+            ("shuffle", raw.shuffle.is_some()),
+            ("points", raw.points.is_some()),
+        ] {
+            if given {
+                problems.add(
+                    format!("strategy.{key}"),
+                    format!("only the strategy grid takes {key:?}"),
+                );
+            }
+        }
+    }
+    match raw.name {
+        RawStrategyName::Auto => StrategyName::Auto,
+        RawStrategyName::Manual => StrategyName::Manual,
+        RawStrategyName::Grid => StrategyName::Grid {
+            shuffle: raw.shuffle.unwrap_or(false),
+            points: points.unwrap_or(NonZeroU32::MIN),
+        },
+        RawStrategyName::Random => StrategyName::Random,
+        RawStrategyName::Sobol => StrategyName::Sobol,
+    }
+}
+
+fn priority(raw: Option<u32>, problems: &mut Problems) -> NonZeroU32 {
+    match raw.map(|priority| (priority, NonZeroU32::new(priority))) {
+        None => NonZeroU32::MIN,
+        Some((_, Some(priority))) if priority.get() <= MAX_PRIORITY => priority,
+        Some((priority, _)) => {
+            problems.add(
+                "priority",
+                format!("must be between 1 and {MAX_PRIORITY}, got {priority}"),
+            );
+            NonZeroU32::MIN
+        }
+    }
+}
+
+fn budget(raw: &RawBudget, problems: &mut Problems) -> Budget {
+    problems.at_least("budget.trials", raw.trials, 1);
+    problems.at_least("budget.parallel", raw.parallel, 1);
+    problems.at_least("budget.failures", raw.failures, 1);
+    problems.finite("budget.target", raw.target);
+    if let Some(hours) = raw.gpu_hours.filter(|hours| !(hours.is_finite() && *hours > 0.0)) {
+        problems.add(
+            "budget.gpu_hours",
+            format!("must be above 0 and finite, got {hours}"),
+        );
+    }
+    if raw.wall_time.is_some_and(|time| time.0.is_zero()) {
+        problems.add("budget.wall_time", "must be longer than 0s");
+    }
+    Budget {
+        trials: raw.trials,
+        parallel: raw.parallel,
+        wall_time: raw.wall_time.map(|time| time.0),
+        gpu_hours: raw.gpu_hours,
+        failures: raw.failures,
+        target: raw.target,
+    }
+}

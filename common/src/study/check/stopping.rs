@@ -1,0 +1,220 @@
+//! Early-stopping rules: each takes some of the keys, with defaults of its own.
+
+use super::Problems;
+use crate::id::{MetricName, TrialNumber};
+use crate::study::raw::{RawRule, RawStopper};
+use crate::study::spec::{Baseline, StopperRule, StopperSpec};
+
+/// Points that a given curve may have.
+const MAX_CURVE: usize = 10_000;
+/// Steps without improvement that `plateau` waits for.
+pub(in crate::study) const PLATEAU_PATIENCE: i64 = 10;
+/// Reports in a row that `diverging` waits for.
+pub(in crate::study) const DIVERGING_PATIENCE: u32 = 3;
+/// Trials that a percentile is drawn from.
+pub(in crate::study) const MIN_TRIALS: u32 = 5;
+
+pub(super) fn check(raw: &RawStopper, path: &str, problems: &mut Problems) -> Option<StopperSpec> {
+    let before = problems.0.len();
+    refuse_other_keys(raw, path, problems);
+    check_numbers(raw, path, problems);
+    let metric: Option<MetricName> = match &raw.metric {
+        Some(name) => problems.take(&format!("{path}.metric"), name.parse()),
+        None => None,
+    };
+    let warmup_steps = raw.warmup_steps.unwrap_or(0);
+    let rule = match raw.rule {
+        RawRule::Median | RawRule::Percentile => StopperRule::Percentile {
+            metric,
+            keep: keep(raw, path, problems)?,
+            warmup_steps,
+            min_trials: raw.min_trials.unwrap_or(MIN_TRIALS),
+            interval: raw.interval.unwrap_or(1),
+        },
+        RawRule::Threshold => {
+            if raw.above.is_none() && raw.below.is_none() {
+                problems.add(path, "threshold needs \"above\" or \"below\"");
+            }
+            if let (Some(above), Some(below)) = (raw.above, raw.below)
+                && below > above
+            {
+                problems.add(
+                    path,
+                    format!(
+                        "every value is below {below} or above {above}: exchange \"below\" and \"above\""
+                    ),
+                );
+            }
+            let after_step = raw.after_step.unwrap_or(-1);
+            StopperRule::Threshold {
+                metric,
+                above: raw.above,
+                below: raw.below,
+                after_step,
+            }
+        }
+        RawRule::Plateau => StopperRule::Plateau {
+            metric,
+            goal: raw.goal,
+            patience: raw.patience.unwrap_or(PLATEAU_PATIENCE),
+            min_delta: raw.min_delta.unwrap_or(0.0),
+            warmup_steps,
+        },
+        RawRule::Diverging => StopperRule::Diverging {
+            metric,
+            goal: raw.goal,
+            factor: raw.factor.unwrap_or(1.0),
+            patience: match raw.patience.map(|patience| (patience, u32::try_from(patience))) {
+                None => DIVERGING_PATIENCE,
+                Some((_, Ok(patience))) => patience,
+                Some((patience, Err(_))) => {
+                    if patience > 0 {
+                        problems.add(
+                            format!("{path}.patience"),
+                            format!("must be at most {}, got {patience}", u32::MAX),
+                        );
+                    }
+                    DIVERGING_PATIENCE
+                }
+            },
+        },
+        RawRule::BelowBaseline => StopperRule::BelowBaseline {
+            metric,
+            baseline: baseline(raw, path, problems),
+            tolerance: raw.tolerance.unwrap_or(0.0),
+            warmup_steps,
+        },
+    };
+    (problems.0.len() == before).then(|| StopperSpec {
+        rule,
+        shadow: raw.shadow.unwrap_or(false),
+    })
+}
+
+fn keep(raw: &RawStopper, path: &str, problems: &mut Problems) -> Option<f64> {
+    match raw.keep {
+        Some(keep) if keep > 0.0 && keep < 100.0 => Some(keep),
+        Some(keep) if raw.rule == RawRule::Percentile => {
+            problems.add(
+                format!("{path}.keep"),
+                format!("must be between 0 and 100, exclusive, got {keep}"),
+            );
+            None
+        }
+        None if raw.rule == RawRule::Percentile => {
+            problems.add(
+                path,
+                "the key \"keep\" is missing: the share of trials that is kept, such as 25",
+            );
+            None
+        }
+        _ => Some(50.0),
+    }
+}
+
+fn baseline(raw: &RawStopper, path: &str, problems: &mut Problems) -> Baseline {
+    let given: Vec<&str> = [
+        ("trial", raw.trial.is_some()),
+        ("constant", raw.constant.is_some()),
+        ("curve", !raw.curve.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(key, given)| given.then_some(key))
+    .collect();
+    if given.len() > 1 {
+        problems.add(
+            path,
+            format!(
+                "takes one of trial, constant and curve, got {}",
+                given.join(" and ")
+            ),
+        );
+    }
+    if raw.curve.len() > MAX_CURVE {
+        problems.add(
+            format!("{path}.curve"),
+            format!("has {} points, at most {MAX_CURVE} are allowed", raw.curve.len()),
+        );
+    }
+    for (index, (step, value)) in raw.curve.iter().enumerate().take(MAX_CURVE) {
+        let path = format!("{path}.curve[{index}]");
+        problems.at_least(&path, Some(*step), 0);
+        problems.finite(&path, Some(*value));
+        if index > 0 && raw.curve[index - 1].0 >= *step {
+            problems.add(
+                path,
+                format!("steps must grow, {step} comes after {}", raw.curve[index - 1].0),
+            );
+        }
+    }
+    match (raw.trial, raw.constant) {
+        (Some(trial), _) => Baseline::Trial(TrialNumber(trial)),
+        (None, Some(constant)) => Baseline::Constant(constant),
+        (None, None) if raw.curve.is_empty() => Baseline::Best,
+        (None, None) => Baseline::Curve(raw.curve.clone()),
+    }
+}
+
+fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
+    let path = |key: &str| format!("{path}.{key}");
+    problems.at_least(&path("warmup_steps"), raw.warmup_steps, 0);
+    problems.at_least(&path("min_trials"), raw.min_trials, 1);
+    problems.at_least(&path("interval"), raw.interval, 1);
+    problems.at_least(&path("after_step"), raw.after_step, 0);
+    problems.at_least(&path("patience"), raw.patience, 1);
+    problems.at_least(&path("trial"), raw.trial, 1);
+    problems.at_least(&path("min_delta"), raw.min_delta, 0.0);
+    problems.at_least(&path("tolerance"), raw.tolerance, 0.0);
+    for (key, value) in [
+        ("above", raw.above),
+        ("below", raw.below),
+        ("min_delta", raw.min_delta),
+        ("tolerance", raw.tolerance),
+        ("constant", raw.constant),
+    ] {
+        problems.finite(&path(key), value);
+    }
+    if let Some(factor) = raw.factor.filter(|factor| !(factor.is_finite() && *factor > 0.0)) {
+        problems.add(
+            path("factor"),
+            format!("must be above 0 and finite, got {factor}"),
+        );
+    }
+}
+
+/// Refuses keys that belong to other rules.
+fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
+    use RawRule::{BelowBaseline, Diverging, Median, Percentile, Plateau, Threshold};
+    let keys: [(&str, bool, &[RawRule]); 15] = [
+        ("goal", raw.goal.is_some(), &[Plateau, Diverging]),
+        (
+            "warmup_steps",
+            raw.warmup_steps.is_some(),
+            &[Median, Percentile, Plateau, BelowBaseline],
+        ),
+        ("min_trials", raw.min_trials.is_some(), &[Median, Percentile]),
+        ("interval", raw.interval.is_some(), &[Median, Percentile]),
+        ("keep", raw.keep.is_some(), &[Percentile]),
+        ("above", raw.above.is_some(), &[Threshold]),
+        ("below", raw.below.is_some(), &[Threshold]),
+        ("after_step", raw.after_step.is_some(), &[Threshold]),
+        ("patience", raw.patience.is_some(), &[Plateau, Diverging]),
+        ("min_delta", raw.min_delta.is_some(), &[Plateau]),
+        ("factor", raw.factor.is_some(), &[Diverging]),
+        ("trial", raw.trial.is_some(), &[BelowBaseline]),
+        ("constant", raw.constant.is_some(), &[BelowBaseline]),
+        ("curve", !raw.curve.is_empty(), &[BelowBaseline]),
+        ("tolerance", raw.tolerance.is_some(), &[BelowBaseline]),
+    ];
+    for (key, given, rules) in keys {
+        if given && !rules.contains(&raw.rule) {
+            let takers: Vec<_> = rules.iter().map(|rule| rule.name()).collect();
+            let message = format!(
+                "{} does not take {key:?}, only {} does",
+                raw.rule.name(),
+                takers.join(" or ")
+            );
+            problems.add(format!("{path}.{key}"), message);
+        }
+    }
+}

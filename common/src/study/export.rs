@@ -1,0 +1,268 @@
+//! A checked study as its owner would have written it: what the database keeps and `study export` prints. Reads back to an
+//! equal study.
+
+use super::check::{DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_TRIALS, PLATEAU_PATIENCE};
+use super::raw::{
+    RawBudget, RawKind, RawMetrics, RawObjective, RawParameter, RawResources, RawRule, RawSteps, RawStopper,
+    RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
+};
+use super::spec::{
+    Baseline, MetricSource, Resources, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec,
+    TrialSpec,
+};
+use super::values::{Ordered, RawNumber, RawValue};
+use crate::measurement::From as ValueFrom;
+use crate::params::Params;
+use crate::space::{Domain, Parameter, Scale, Space};
+use crate::units::{ByteSize, HumanDuration};
+
+impl From<&StudySpec> for RawStudy {
+    /// Leaves out what is the default, except for the seed.
+    fn from(spec: &StudySpec) -> Self {
+        let objective = RawObjective {
+            metric: spec.objective.metric.to_string(),
+            goal: spec.objective.goal,
+            from: match spec.objective.from {
+                ValueFrom::Last => None,
+                ValueFrom::Best => Some("best".to_owned()),
+                ValueFrom::MeanOfLast(count) => Some(format!("mean of last {count}")),
+            },
+        };
+        Self {
+            name: Some(spec.name.to_string()),
+            message: Some(spec.message.clone()).filter(|message| !message.is_empty()),
+            objective,
+            space: ordered(
+                spec.space
+                    .parameters()
+                    .iter()
+                    .map(|p| (p.name.to_string(), parameter(p, &spec.space))),
+            ),
+            constraints: spec.space.constraints().iter().map(ToString::to_string).collect(),
+            strategy: strategy(&spec.strategy),
+            early_stopping: spec.early_stopping.iter().map(stopper).collect(),
+            budget: RawBudget {
+                trials: spec.budget.trials,
+                parallel: spec.budget.parallel,
+                wall_time: spec.budget.wall_time.map(HumanDuration),
+                gpu_hours: spec.budget.gpu_hours,
+                failures: spec.budget.failures,
+                target: spec.budget.target,
+            },
+            priority: given(spec.priority.get(), 1),
+            trial: spec.trial.as_ref().map(trial),
+        }
+    }
+}
+
+/// The value, unless it is the default.
+fn given<T: PartialEq>(value: T, default: T) -> Option<T> {
+    (value != default).then_some(value)
+}
+
+/// A map of keys that a checked study has once.
+fn ordered<V>(pairs: impl IntoIterator<Item = (String, V)>) -> Ordered<V> {
+    Ordered::from_pairs(pairs).unwrap_or_default()
+}
+
+fn parameter(parameter: &Parameter, space: &Space) -> RawParameter {
+    let scale = |scale: Scale| given(scale, Scale::Linear);
+    let choices = |choices: &[_]| Some(choices.iter().cloned().map(RawValue).collect());
+    let mut raw = match &parameter.domain {
+        Domain::Float {
+            low,
+            high,
+            scale: s,
+            step,
+        } => RawParameter {
+            kind: RawKind::Float,
+            low: Some((*low).into()),
+            high: Some((*high).into()),
+            scale: scale(*s),
+            step: step.map(RawNumber::from),
+            ..RawParameter::default()
+        },
+        Domain::Int {
+            low,
+            high,
+            scale: s,
+            step,
+        } => RawParameter {
+            kind: RawKind::Int,
+            low: Some(RawNumber::Int(*low)),
+            high: Some(RawNumber::Int(*high)),
+            scale: scale(*s),
+            step: given(*step, 1).map(RawNumber::Int),
+            ..RawParameter::default()
+        },
+        Domain::Categorical { choices: c } => RawParameter {
+            kind: RawKind::Categorical,
+            choices: choices(c),
+            ..RawParameter::default()
+        },
+        Domain::Ordinal { choices: c } => RawParameter {
+            kind: RawKind::Ordinal,
+            choices: choices(c),
+            ..RawParameter::default()
+        },
+        Domain::Boolean => RawParameter {
+            kind: RawKind::Bool,
+            ..RawParameter::default()
+        },
+        Domain::Constant(value) => RawParameter {
+            kind: RawKind::Constant,
+            value: Some(RawValue(value.clone())),
+            ..RawParameter::default()
+        },
+    };
+    raw.when = ordered(parameter.conditions.iter().filter_map(|condition| {
+        let parent = space.parameters().get(condition.parent)?;
+        let values = condition.values.iter().cloned().map(RawValue).collect();
+        Some((parent.name.to_string(), RawValues(values)))
+    }));
+    raw
+}
+
+fn strategy(spec: &StrategySpec) -> RawStrategy {
+    let point = |params: &Params| {
+        ordered(
+            params
+                .iter()
+                .map(|(name, value)| (name.to_string(), RawValue(value.clone()))),
+        )
+    };
+    let mut raw = RawStrategy {
+        seed: Some(spec.seed),
+        initial: spec.initial.iter().map(point).collect(),
+        ..RawStrategy::default()
+    };
+    raw.name = match spec.name {
+        StrategyName::Auto => RawStrategyName::Auto,
+        StrategyName::Manual => RawStrategyName::Manual,
+        StrategyName::Random => RawStrategyName::Random,
+        StrategyName::Sobol => RawStrategyName::Sobol,
+        StrategyName::Grid { shuffle, points } => {
+            raw.shuffle = given(shuffle, false);
+            raw.points = Some(points.get());
+            RawStrategyName::Grid
+        }
+    };
+    raw
+}
+
+fn stopper(spec: &StopperSpec) -> RawStopper {
+    let mut raw = RawStopper {
+        shadow: given(spec.shadow, false),
+        ..RawStopper::default()
+    };
+    let metric = match &spec.rule {
+        StopperRule::Percentile {
+            metric,
+            keep,
+            warmup_steps,
+            min_trials,
+            interval,
+        } => {
+            let is_median = keep.total_cmp(&50.0).is_eq();
+            raw.rule = if is_median {
+                RawRule::Median
+            } else {
+                RawRule::Percentile
+            };
+            raw.keep = (!is_median).then_some(*keep);
+            raw.warmup_steps = given(*warmup_steps, 0);
+            raw.min_trials = given(*min_trials, MIN_TRIALS);
+            raw.interval = given(*interval, 1);
+            metric
+        }
+        StopperRule::Threshold {
+            metric,
+            above,
+            below,
+            after_step,
+        } => {
+            raw.rule = RawRule::Threshold;
+            (raw.above, raw.below, raw.after_step) = (*above, *below, given(*after_step, -1));
+            metric
+        }
+        StopperRule::Plateau {
+            metric,
+            goal,
+            patience,
+            min_delta,
+            warmup_steps,
+        } => {
+            raw.rule = RawRule::Plateau;
+            (raw.goal, raw.patience) = (*goal, given(*patience, PLATEAU_PATIENCE));
+            (raw.min_delta, raw.warmup_steps) = (given(*min_delta, 0.0), given(*warmup_steps, 0));
+            metric
+        }
+        StopperRule::Diverging {
+            metric,
+            goal,
+            factor,
+            patience,
+        } => {
+            raw.rule = RawRule::Diverging;
+            (raw.goal, raw.factor) = (*goal, given(*factor, 1.0));
+            raw.patience = given(*patience, DIVERGING_PATIENCE).map(i64::from);
+            metric
+        }
+        StopperRule::BelowBaseline {
+            metric,
+            baseline,
+            tolerance,
+            warmup_steps,
+        } => {
+            raw.rule = RawRule::BelowBaseline;
+            match baseline {
+                Baseline::Trial(number) => raw.trial = Some(number.0),
+                Baseline::Best => {}
+                Baseline::Constant(value) => raw.constant = Some(*value),
+                Baseline::Curve(curve) => raw.curve.clone_from(curve),
+            }
+            (raw.tolerance, raw.warmup_steps) = (given(*tolerance, 0.0), given(*warmup_steps, 0));
+            metric
+        }
+    };
+    raw.metric = metric.as_ref().map(ToString::to_string);
+    raw
+}
+
+fn trial(spec: &TrialSpec) -> RawTrial {
+    let metrics = match &spec.metrics {
+        MetricSource::StdoutJson => RawMetrics::default(),
+        MetricSource::Regex(patterns) => RawMetrics {
+            regex: Some(patterns.clone()),
+            ..RawMetrics::default()
+        },
+        MetricSource::File(file) => RawMetrics {
+            file: Some(file.clone()),
+            ..RawMetrics::default()
+        },
+    };
+    RawTrial {
+        command: spec.command.clone(),
+        env: spec.env.clone(),
+        workdir: spec.workdir.clone(),
+        metrics,
+        steps: RawSteps {
+            name: Some(spec.steps.name.clone()).filter(|name| name != DEFAULT_STEP_NAME),
+            max: spec.steps.max,
+        },
+        resources: resources(&spec.resources),
+        max_runtime: spec.max_runtime.map(HumanDuration),
+        retries: given(spec.retries, 0),
+        grace: given(spec.grace, DEFAULT_GRACE).map(HumanDuration),
+    }
+}
+
+fn resources(spec: &Resources) -> RawResources {
+    RawResources {
+        gpus: given(spec.gpus.count, 0),
+        gpu_memory: given(spec.gpus.memory, 0).map(ByteSize),
+        cpus: given(spec.cpus, 0.0),
+        memory: given(spec.memory, 0).map(ByteSize),
+        labels: spec.labels.clone(),
+    }
+}

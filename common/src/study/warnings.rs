@@ -1,0 +1,89 @@
+//! What is allowed in a study but probably not meant.
+
+use super::spec::{StopperRule, StrategyName, StudySpec};
+use crate::space::Domain;
+
+/// Dimensions up to which a grid is a reasonable plan.
+const GRID_DIMENSIONS: usize = 4;
+
+impl StudySpec {
+    /// What its owner should know before it is started, one sentence each. Empty for most studies.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let (Some(parallel), Some(trials)) = (self.budget.parallel, self.budget.trials)
+            && u64::from(parallel) > trials
+        {
+            warnings.push(format!(
+                "budget.parallel is {parallel}, but there are only {trials} trials"
+            ));
+        }
+        self.warn_of_grid(&mut warnings);
+        self.warn_of_stoppers(&mut warnings);
+        if let Some(program) = self.trial.as_ref().and_then(|trial| trial.command.first())
+            && program.contains(' ')
+        {
+            warnings.push(format!(
+                "trial.command[0] is {program:?}, a program whose name contains a space: no shell splits it into arguments"
+            ));
+        }
+        warnings
+    }
+
+    fn warn_of_grid(&self, warnings: &mut Vec<String>) {
+        let StrategyName::Grid { points, .. } = self.strategy.name else {
+            return;
+        };
+        let varied = self
+            .space
+            .parameters()
+            .iter()
+            .filter(|p| !matches!(p.domain, Domain::Constant(_)))
+            .count();
+        if varied > GRID_DIMENSIONS {
+            warnings.push(format!(
+                "a grid over {varied} parameters tries few values of each; sobol or random cover such a space better"
+            ));
+        }
+        if let (Some(cells), Some(trials)) = (self.space.cells(points.get()), self.budget.trials)
+            && cells > u128::from(trials)
+        {
+            warnings.push(format!(
+                "the grid has {cells} points, of which budget.trials allows {trials}"
+            ));
+        }
+    }
+
+    fn warn_of_stoppers(&self, warnings: &mut Vec<String>) {
+        let last_step = self.trial.as_ref().and_then(|trial| trial.steps.max);
+        for (index, stopper) in self.early_stopping.iter().enumerate() {
+            let path = format!("early_stopping[{index}]");
+            let (warmup, metric, goal) = match &stopper.rule {
+                StopperRule::Percentile { warmup_steps, .. }
+                | StopperRule::BelowBaseline { warmup_steps, .. } => (*warmup_steps, None, None),
+                StopperRule::Plateau {
+                    warmup_steps,
+                    metric,
+                    goal,
+                    ..
+                } => (*warmup_steps, metric.as_ref(), *goal),
+                StopperRule::Diverging { metric, goal, .. } => (0, metric.as_ref(), *goal),
+                StopperRule::Threshold { after_step, .. } => (*after_step, None, None),
+            };
+            if let Some(last_step) = last_step
+                && warmup >= last_step
+            {
+                warnings.push(format!(
+                    "{path} never judges: it waits for step {warmup}, and trial.steps.max is {last_step}"
+                ));
+            }
+            if let Some(metric) = metric.filter(|metric| **metric != self.objective.metric)
+                && goal.is_none()
+            {
+                warnings.push(format!(
+                    "{path} takes {metric} to have the same goal as the objective; give it a goal"
+                ));
+            }
+        }
+    }
+}

@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What to try next and what to stop: search strategies and early stoppers.
+//!
+//! Pure numerics: no I/O, no clock, no state outside the values passed in. A strategy is a function of what a
+//! [`StudyView`] shows; the early stoppers are a running summary of the points reported, in which the order between trials
+//! does not matter.
+#![warn(missing_docs)]
+
+mod rng;
+pub mod stopping;
+pub mod strategy;
+
+pub use rng::trial_rng;
+pub use stopping::Stoppers;
+pub use strategy::{
+    FinishedTrial, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion, build,
+    complete, random_point,
+};

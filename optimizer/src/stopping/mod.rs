@@ -1,0 +1,3 @@
+//! Early stoppers (interface; see `engine`).
+mod engine;
+pub use engine::Stoppers;

@@ -1,0 +1,63 @@
+//! Grid search: every combination of values once.
+//!
+//! Cells are visited in the order in which the space numbers them, or in a seeded random order that is computed cell by cell. Cells
+//! that violate the constraints are passed over. How far the enumeration is travels with the trials, as their cursor: the number of
+//! cells looked at so far. So nothing is stored here, a trial that is lost is run again with its cell by whoever lost it, and
+//! trials that people add use up no cell.
+
+use super::SearchStrategy;
+use super::permutation::Permutation;
+use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
+
+/// Cells that one suggestion looks at before it gives up: a second or so.
+const MAX_CELLS_PER_SUGGESTION: u64 = 200_000;
+
+/// Every combination of values once.
+#[derive(Debug)]
+pub(super) struct Grid {
+    shuffle: bool,
+    points: u32,
+}
+
+impl Grid {
+    /// `points` values per parameter that has no steps of its own.
+    pub(super) fn new(shuffle: bool, points: u32) -> Self {
+        Self { shuffle, points }
+    }
+
+    fn next_cell(&self, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
+        let space = view.space;
+        // More cells than 2^128: the first 2^128 of them are enough.
+        let cells = space.cells(self.points).unwrap_or(u128::MAX);
+        let order = self.shuffle.then(|| Permutation::new(cells, view.seed));
+        let mut cursor = view.cursor;
+        for _ in 0..MAX_CELLS_PER_SUGGESTION {
+            let position = u128::from(cursor);
+            if position >= cells {
+                return Err(StrategyError::Exhausted);
+            }
+            cursor = cursor.checked_add(1).ok_or(StrategyError::Exhausted)?;
+            let index = order.as_ref().map_or(position, |order| order.at(position));
+            if let Some(params) = space.cell(index, self.points)
+                && space.satisfies(&params)
+            {
+                let mut suggestion = Suggestion::new(space, params, Vec::new(), cursor);
+                suggestion.note = format!("cell {} of {cells}", index + 1);
+                return Ok(suggestion);
+            }
+        }
+        Err(StrategyError::NoFeasiblePoint {
+            tries: MAX_CELLS_PER_SUGGESTION,
+        })
+    }
+}
+
+impl SearchStrategy for Grid {
+    fn name(&self) -> &'static str {
+        "grid"
+    }
+
+    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
+        one_by_one(view, count, |view| self.next_cell(view))
+    }
+}

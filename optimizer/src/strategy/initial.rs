@@ -1,0 +1,80 @@
+//! Points that a study's owner wants to be tried first, before the strategy's own.
+
+use tunesmith_common::params::Params;
+
+use super::SearchStrategy;
+use super::random::complete;
+use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
+
+/// A strategy that begins with given points.
+///
+/// The k-th trial that it proposes is the k-th initial point; parameters left open are those of the strategy's own point for that
+/// trial. Where that point and the given values do not satisfy the constraints together, or the strategy has no point (a manual
+/// one never has), they are drawn at random. Initial points use up nothing of an enumeration.
+#[derive(Debug)]
+pub(super) struct Initial {
+    pub(super) points: Vec<Params>,
+    pub(super) then: Box<dyn SearchStrategy>,
+}
+
+impl Initial {
+    fn point(&self, given: &Params, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
+        let space = view.space;
+        let (own, note) = match self.then.propose(view, 1) {
+            Ok(proposal) => proposal
+                .points
+                .into_iter()
+                .next()
+                .map(|point| (point.encoded, point.note))
+                .unzip(),
+            Err(
+                StrategyError::WaitsForPeople
+                | StrategyError::Exhausted
+                | StrategyError::NoFeasiblePoint { .. },
+            ) => (None, None),
+        };
+        let completed = own
+            .map(|point| space.complete(given, &point))
+            .filter(|params| space.satisfies(params));
+        let params = match completed {
+            Some(params) => params,
+            None => complete(space, view.seed, view.next, given)?,
+        };
+        let mut suggestion = Suggestion::new(space, params, Vec::new(), view.cursor);
+        suggestion.note = format!("initial point {}", view.proposed + 1);
+        if let Some(note) = note.filter(|note| !note.is_empty()) {
+            suggestion.note = format!("{}; {note}", suggestion.note);
+        }
+        Ok(suggestion)
+    }
+}
+
+impl SearchStrategy for Initial {
+    fn name(&self) -> &'static str {
+        self.then.name()
+    }
+
+    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
+        let done = usize::try_from(view.proposed).unwrap_or(usize::MAX);
+        let waiting = self.points.get(done..).unwrap_or_default();
+        if waiting.is_empty() {
+            return self.then.propose(view, count);
+        }
+        let mut waiting = waiting.iter().take(count);
+        let mut proposal = one_by_one(view, waiting.len(), |view| match waiting.next() {
+            Some(given) => self.point(given, view),
+            None => Err(StrategyError::Exhausted),
+        })?;
+        let rest = count - proposal.points.len();
+        if rest > 0 && waiting.len() == 0 {
+            let view = proposal
+                .points
+                .iter()
+                .fold(*view, |view, point| view.after(point));
+            if let Ok(more) = self.then.propose(&view, rest) {
+                proposal.points.extend(more.points);
+            }
+        }
+        Ok(proposal)
+    }
+}

@@ -1,0 +1,39 @@
+//! Search strategies: functions from what is known of a study to the points to evaluate next.
+//!
+//! A strategy sees the encoded space (each parameter one dimension in [0, 1)) and minimisation only. Scales, rounding, conditions
+//! and signs are the space's and the engine's business.
+//!
+//! # Invariants
+//!
+//! * The same view gives the same proposal, bit for bit, on every machine.
+//! * A batch of n is the same as n proposals of one, the view being brought up to date in between.
+//! * Every point proposed satisfies the space's constraints.
+
+mod auto;
+mod grid;
+mod initial;
+mod manual;
+mod permutation;
+mod random;
+mod sobol;
+mod view;
+
+pub use auto::build;
+pub use random::{MAX_TRIES, complete, random_point};
+pub use view::{FinishedTrial, Proposal, RunningTrial, StrategyError, StudyView, Suggestion};
+
+/// Proposes the points to evaluate next.
+pub trait SearchStrategy: std::fmt::Debug + Send + Sync {
+    /// Name for people and records, such as `sobol`.
+    fn name(&self) -> &'static str;
+
+    /// Proposes up to `count` points, in the order in which they should be tried: the first as trial `view.next`, the others as
+    /// the trials that follow it. Fewer only if there are no more.
+    ///
+    /// The same view gives the same proposal, bit for bit. `view.running` holds the points being evaluated now, which a good
+    /// strategy avoids proposing again.
+    ///
+    /// # Errors
+    /// If there is not even one point: [`StrategyError::Exhausted`] ends the study; the others say what is needed.
+    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError>;
+}

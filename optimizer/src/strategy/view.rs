@@ -1,0 +1,152 @@
+//! What strategies are shown, and what they answer.
+
+use tunesmith_common::TrialNumber;
+use tunesmith_common::params::Params;
+use tunesmith_common::space::Space;
+
+use super::random::MAX_TRIES;
+
+/// What a strategy may know: everything that its proposal may depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct StudyView<'a> {
+    /// What may be varied.
+    pub space: &'a Space,
+    /// Seed of everything random in the study.
+    pub seed: u64,
+    /// Number that the next trial will have.
+    pub next: TrialNumber,
+    /// Trials that the strategy has proposed so far, whatever became of them; those of people and programs are not counted.
+    pub proposed: u64,
+    /// [`Suggestion::cursor`] of the last of those trials; 0 before the first.
+    pub cursor: u64,
+    /// Trials that have ended, in the order in which they ended, however they did.
+    pub finished: &'a [FinishedTrial],
+    /// Trials that have not ended: waiting, running or resting. In the order of their numbers.
+    pub running: &'a [RunningTrial<'a>],
+}
+
+impl StudyView<'_> {
+    /// The view after one more trial was proposed and made, with the results as they were.
+    #[must_use]
+    pub fn after(&self, suggestion: &Suggestion) -> Self {
+        Self {
+            next: TrialNumber(self.next.0.saturating_add(1)),
+            proposed: self.proposed.saturating_add(1),
+            cursor: suggestion.cursor,
+            ..*self
+        }
+    }
+}
+
+/// A trial that has ended, as strategies see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinishedTrial {
+    /// Its number.
+    pub trial: TrialNumber,
+    /// Its point in the encoded space, shape `(d,)`: each coordinate in [0, 1), NaN where the parameter was inactive.
+    pub encoded: Box<[f64]>,
+    /// The objective's value with its sign changed where needed so that smaller is better. As reported: may be NaN or infinite.
+    /// None if the trial has no value that counts.
+    pub value: Option<f64>,
+    /// Whether the trial failed: there is something wrong with this point, whatever it reported.
+    pub failed: bool,
+    /// Whether it was stopped early, so that `value` is that of a training which went no further than `last_step`.
+    pub partial: bool,
+    /// The highest step reported, if any was.
+    pub last_step: Option<i64>,
+}
+
+/// A trial that has not ended, as strategies see it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunningTrial<'a> {
+    /// Its number.
+    pub trial: TrialNumber,
+    /// Its point in the encoded space, shape `(d,)`: each coordinate in [0, 1), NaN where the parameter is inactive.
+    pub encoded: &'a [f64],
+}
+
+/// Points to evaluate, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proposal {
+    /// At least one.
+    pub points: Vec<Suggestion>,
+}
+
+/// One point to evaluate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suggestion {
+    /// Values of the active parameters.
+    pub params: Params,
+    /// The same point encoded, shape `(d,)`: what [`Space::encode`] makes of `params`.
+    pub encoded: Vec<f64>,
+    /// What people should know about how it was chosen. May be empty.
+    pub note: String,
+    /// How far the strategy's enumeration is with this point; to be stored with the trial and shown in [`StudyView::cursor`].
+    pub cursor: u64,
+}
+
+impl Suggestion {
+    /// `params` are values of `space`; `point` is what they were decoded from.
+    pub(super) fn new(space: &Space, params: Params, point: Vec<f64>, cursor: u64) -> Self {
+        // Encoded again, so that the history is the same whether it was kept or rebuilt from the stored parameters. A space
+        // encodes what it decoded; if it refused, the point itself would be the same point.
+        let encoded = space.encode(&params).unwrap_or(point);
+        Self {
+            params,
+            encoded,
+            note: String::new(),
+            cursor,
+        }
+    }
+}
+
+/// Why a strategy proposes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StrategyError {
+    /// Every point was proposed.
+    #[error("every point of the search space was proposed")]
+    Exhausted,
+    /// The strategy leaves it to people and programs to add trials.
+    #[error("the strategy is manual: people and programs add the trials")]
+    WaitsForPeople,
+    /// No point was found that satisfies the constraints.
+    #[error(
+        "none of {tries} points tried satisfies the constraints; loosen them, or narrow the search space to where they hold"
+    )]
+    NoFeasiblePoint {
+        /// Points that were tried.
+        tries: u64,
+    },
+}
+
+impl StrategyError {
+    /// After as many random draws as are made.
+    pub(super) fn no_feasible_draw() -> Self {
+        Self::NoFeasiblePoint {
+            tries: u64::from(MAX_TRIES),
+        }
+    }
+}
+
+/// Proposes up to `count` points one after the other: `one` gets the view as it is after the points before.
+///
+/// An error ends the batch; it is returned only if there was no point before it.
+pub(super) fn one_by_one(
+    view: &StudyView<'_>,
+    count: usize,
+    mut one: impl FnMut(&StudyView<'_>) -> Result<Suggestion, StrategyError>,
+) -> Result<Proposal, StrategyError> {
+    let mut view = *view;
+    let mut points = Vec::with_capacity(count.min(1_024));
+    while points.len() < count {
+        match one(&view) {
+            Ok(point) => {
+                view = view.after(&point);
+                points.push(point);
+            }
+            Err(error) if points.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(Proposal { points })
+}

@@ -1,0 +1,52 @@
+# Everything one does with this repository. `make help` lists it.
+#
+# Needs Rust (rustup), a C compiler and make. What else a target needs it installs itself, or says what to install.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+export CARGO_TERM_COLOR ?= auto
+
+# The programs that a user runs, and the trainer of the demo.
+PROGRAMS := -p tunesmith-coordinator -p tunesmith-worker -p tunesmith-cli -p digits
+
+.PHONY: help
+help: ## List the targets.
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## Install what building and testing need and this machine lacks.
+	@scripts/setup.sh
+
+.PHONY: build
+build: ## Build the programs, optimised.
+	cargo build --release $(PROGRAMS)
+
+.PHONY: demo
+demo: build ## Run a study of real training on this machine, from start to result.
+	@scripts/demo.sh $(TARGET_DIR)/release
+
+.PHONY: test
+test: setup ## Run every test but the end-to-end ones, with a private Postgres.
+	@scripts/test.sh --workspace --exclude tunesmith-e2e
+
+.PHONY: e2e
+e2e: setup ## Run the end-to-end tests: real programs, real Postgres, real signals.
+	cargo build $(PROGRAMS)
+	@scripts/test.sh -p tunesmith-e2e
+
+.PHONY: lint
+lint: ## Check formatting, lints, dependencies and the house rules.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@scripts/house-rules.sh
+
+.PHONY: fmt
+fmt: ## Format the code.
+	cargo fmt --all
+
+.PHONY: bench
+bench: setup ## Measure the service beside its limits (PEERS=1: beside Optuna, too); figures are JSON lines.
+	cargo build --release -p tunesmith-coordinator -p tunesmith-worker -p tunesmith-bench
+	@scripts/bench.sh $(TARGET_DIR)/release

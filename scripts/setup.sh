@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what the tests need and this machine lacks. Says what it does; does nothing when all is there.
+set -euo pipefail
+
+have() { command -v "$1" >/dev/null 2>&1; }
+find_postgres() { have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
+missing=()
+have cc || missing+=(gcc)
+find_postgres || missing+=(postgresql)
+have python3 || missing+=(python3)
+have cargo || { echo "setup: Rust is missing; install it from https://rustup.rs and run this again" >&2; exit 1; }
+
+if [ ${#missing[@]} -gt 0 ]; then
+  if have apt-get && [ "$(id -u)" = 0 ]; then
+    echo "setup: installing ${missing[*]} with apt-get"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  elif have apt-get && have sudo && sudo -n true 2>/dev/null; then
+    echo "setup: installing ${missing[*]} with sudo apt-get"
+    sudo apt-get update -qq
+    sudo DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    echo "setup: please install: ${missing[*]}" >&2
+    exit 1
+  fi
+fi

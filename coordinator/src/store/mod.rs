@@ -9,7 +9,10 @@
 mod check;
 mod compact;
 mod memory;
+mod open;
+mod postgres;
 mod sql;
+mod sqlite;
 mod whole_trials;
 
 use std::fmt;
@@ -26,6 +29,9 @@ use tunesmith_common::{
 };
 
 pub use memory::MemoryStore;
+pub use open::{OpenError, open};
+pub use postgres::{PostgresOptions, PostgresStore};
+pub use sqlite::SqliteStore;
 
 /// Why the store could not do what it was asked to: one variant per reaction of the caller.
 #[derive(Debug, thiserror::Error)]

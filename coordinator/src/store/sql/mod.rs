@@ -5,6 +5,7 @@
 
 pub(super) mod json;
 pub(super) mod records;
+pub(super) mod statements;
 pub(super) mod types;
 
 use super::StoreError;

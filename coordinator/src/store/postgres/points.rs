@@ -1,0 +1,187 @@
+//! Points: reading them, and joining their chunks.
+
+use sqlx::{FromRow, PgPool};
+use tunesmith_common::measurement::MetricName;
+use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
+
+use super::super::compact::join_chunks;
+use super::super::sql::records::{metric, signed, unsigned};
+use super::super::sql::{corrupt, rows};
+use super::super::whole_trials::{self, Page};
+use super::super::{PointChunk, StoreError};
+use super::commit::FlatPoints;
+use super::error::store_error;
+
+#[derive(Debug, FromRow)]
+struct ChunkRecord {
+    trial: i64,
+    attempt: i64,
+    metric: String,
+    first_seq: i64,
+    last_seq: i64,
+    steps: Vec<i64>,
+    vals: Vec<f64>,
+    times: Vec<i64>,
+}
+
+impl TryFrom<ChunkRecord> for PointChunk {
+    type Error = StoreError;
+
+    fn try_from(record: ChunkRecord) -> Result<Self, StoreError> {
+        let ChunkRecord { trial, attempt, metric: name, first_seq, last_seq, steps, vals, times } = record;
+        if vals.len() != steps.len() || times.len() != steps.len() {
+            return Err(corrupt(format_args!("{name} of trial {trial} from {first_seq}: columns differ in length")));
+        }
+        Ok(Self {
+            trial: TrialNumber(unsigned("trial", trial)?),
+            attempt: Attempt(unsigned("attempt", attempt)?),
+            metric: metric(&name)?,
+            first_seq: unsigned("first_seq", first_seq)?,
+            last_seq: unsigned("last_seq", last_seq)?,
+            steps,
+            values: vals,
+            times: times.into_iter().map(Timestamp::from_micros).collect(),
+        })
+    }
+}
+
+macro_rules! chunks {
+    ($rest:literal) => {
+        concat!(
+            "SELECT trial, attempt, metric, first_seq, last_seq, steps, vals, times FROM point_chunk WHERE study_id = $1 ",
+            $rest
+        )
+    };
+}
+
+pub(super) async fn list(pool: &PgPool, study: StudyId, trial: TrialNumber) -> Result<Vec<PointChunk>, StoreError> {
+    let records: Vec<ChunkRecord> =
+        sqlx::query_as(chunks!("AND trial = $2 ORDER BY trial, attempt, metric, first_seq"))
+            .bind(study.0)
+            .bind(signed(trial.0))
+            .fetch_all(pool)
+            .await
+            .map_err(|error| store_error("list points", error))?;
+    rows(records)
+}
+
+pub(super) async fn page(
+    pool: &PgPool,
+    study: StudyId,
+    metrics: &[MetricName],
+    after: TrialNumber,
+    limit: u32,
+) -> Result<Vec<PointChunk>, StoreError> {
+    let names: Vec<&str> = metrics.iter().map(MetricName::as_str).collect();
+    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
+        "AND trial > $2 AND (cardinality($3::text[]) = 0 OR metric = ANY($3))
+         ORDER BY trial, attempt, metric, first_seq LIMIT $4"
+    ))
+    .bind(study.0)
+    .bind(signed(after.0))
+    .bind(&names)
+    .bind(whole_trials::rows_to_ask_for(limit))
+    .fetch_all(pool)
+    .await
+    .map_err(|error| store_error("list points", error))?;
+    match whole_trials::cut(rows(records)?, limit) {
+        Page::Whole(chunks) => Ok(chunks),
+        Page::PartOf(trial) => {
+            let mut chunks = list(pool, study, trial).await?;
+            chunks.retain(|chunk| metrics.is_empty() || metrics.contains(&chunk.metric));
+            Ok(chunks)
+        }
+    }
+}
+
+/// The last chunk of each metric is found through the key, metric by metric: an attempt that reports for days has many chunks.
+pub(super) async fn committed(
+    pool: &PgPool,
+    study: StudyId,
+) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {
+    let records: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT a.trial, a.attempt, newest.last_seq
+         FROM attempt AS a CROSS JOIN LATERAL (
+             WITH RECURSIVE name AS (
+                 (SELECT c.metric FROM point_chunk AS c
+                  WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                  ORDER BY c.metric LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT c.metric FROM point_chunk AS c
+                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                             AND c.metric > name.metric
+                         ORDER BY c.metric LIMIT 1)
+                 FROM name WHERE name.metric IS NOT NULL)
+             SELECT max((SELECT c.last_seq FROM point_chunk AS c
+                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                             AND c.metric = name.metric
+                         ORDER BY c.first_seq DESC LIMIT 1)) AS last_seq
+             FROM name WHERE name.metric IS NOT NULL) AS newest
+         WHERE a.study_id = $1 AND a.ended_at IS NULL AND newest.last_seq IS NOT NULL
+         ORDER BY a.trial, a.attempt",
+    )
+    .bind(study.0)
+    .fetch_all(pool)
+    .await
+    .map_err(|error| store_error("list committed points", error))?;
+    let read = |(trial, attempt, seq)| {
+        Ok((
+            TrialNumber(unsigned("trial", trial)?),
+            Attempt(unsigned("attempt", attempt)?),
+            unsigned("last_seq", seq)?,
+        ))
+    };
+    records.into_iter().map(read).collect()
+}
+
+/// Rows that stay grow and the others go, in one statement, under a lock that lets commits pass but not the study's deletion.
+pub(super) async fn compact(
+    pool: &PgPool,
+    study: StudyId,
+    trial: TrialNumber,
+    attempt: Attempt,
+) -> Result<(), StoreError> {
+    let mut chunks = list(pool, study, trial).await?;
+    chunks.retain(|chunk| chunk.attempt == attempt);
+    let mut groups = join_chunks(chunks);
+    groups.retain(|group| !group.absorbed.is_empty());
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let kept = || groups.iter().map(|group| &group.chunk);
+    let gone = || groups.iter().flat_map(|g| g.absorbed.iter().map(|seq| (g.chunk.metric.as_str(), signed(*seq))));
+    let flat = FlatPoints::new(kept())?;
+    sqlx::query(
+        "WITH study_is_there AS (SELECT study_id FROM study_owner WHERE study_id = $1 FOR KEY SHARE),
+         kept AS (
+             UPDATE point_chunk AS c SET last_seq = new.last_seq, steps = ($9::bigint[])[new.a:new.b],
+                 vals = ($10::float8[])[new.a:new.b], times = ($11::bigint[])[new.a:new.b]
+             FROM study_is_there AS s, unnest($4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::int[])
+                 AS new (metric, first_seq, last_seq, a, b)
+             WHERE c.study_id = s.study_id AND c.trial = $2 AND c.attempt = $3 AND c.metric = new.metric
+                 AND c.first_seq = new.first_seq),
+         gone AS (
+             DELETE FROM point_chunk AS c
+             USING study_is_there AS s, unnest($12::text[], $13::bigint[]) AS old (metric, first_seq)
+             WHERE c.study_id = s.study_id AND c.trial = $2 AND c.attempt = $3 AND c.metric = old.metric
+                 AND c.first_seq = old.first_seq)
+         SELECT 1",
+    )
+    .bind(study.0)
+    .bind(signed(trial.0))
+    .bind(i64::from(attempt.0))
+    .bind(kept().map(|chunk| chunk.metric.as_str()).collect::<Vec<_>>())
+    .bind(kept().map(|chunk| signed(chunk.first_seq)).collect::<Vec<_>>())
+    .bind(kept().map(|chunk| signed(chunk.last_seq)).collect::<Vec<_>>())
+    .bind(flat.begins)
+    .bind(flat.ends)
+    .bind(flat.steps)
+    .bind(flat.values)
+    .bind(flat.times)
+    .bind(gone().map(|(metric, _)| metric).collect::<Vec<_>>())
+    .bind(gone().map(|(_, seq)| seq).collect::<Vec<_>>())
+    .execute(pool)
+    .await
+    .map_err(|error| store_error("compact points", error))?;
+    Ok(())
+}

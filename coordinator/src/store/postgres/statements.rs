@@ -1,0 +1,7 @@
+//! The statements that Postgres shares with SQLite.
+
+use sqlx::PgPool;
+
+use super::super::sql::statements::statements;
+
+statements!(reader: &PgPool, writer: &PgPool);

@@ -1,0 +1,165 @@
+//! Points: reading them, and joining their chunks.
+
+use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use tunesmith_common::measurement::MetricName;
+use tunesmith_common::{Attempt, StudyId, TrialNumber};
+
+use super::super::compact::join_chunks;
+use super::super::sql::json::{points_from_json, to_json};
+use super::super::sql::records::{metric, signed, unsigned};
+use super::super::sql::rows;
+use super::super::whole_trials::{self, Page};
+use super::super::{PointChunk, StoreError};
+use super::commit::write_points;
+use super::error::store_error;
+
+#[derive(Debug, FromRow)]
+struct ChunkRecord {
+    trial: i64,
+    attempt: i64,
+    metric: String,
+    first_seq: i64,
+    last_seq: i64,
+    points: String,
+}
+
+impl TryFrom<ChunkRecord> for PointChunk {
+    type Error = StoreError;
+
+    fn try_from(record: ChunkRecord) -> Result<Self, StoreError> {
+        let (steps, values, times) = points_from_json(&record.points)?;
+        Ok(Self {
+            trial: TrialNumber(unsigned("trial", record.trial)?),
+            attempt: Attempt(unsigned("attempt", record.attempt)?),
+            metric: metric(&record.metric)?,
+            first_seq: unsigned("first_seq", record.first_seq)?,
+            last_seq: unsigned("last_seq", record.last_seq)?,
+            steps,
+            values,
+            times,
+        })
+    }
+}
+
+macro_rules! chunks {
+    ($rest:literal) => {
+        concat!("SELECT trial, attempt, metric, first_seq, last_seq, points FROM point_chunk WHERE study_id = $1 ", $rest)
+    };
+}
+
+pub(super) async fn list(
+    readers: &SqlitePool,
+    study: StudyId,
+    trial: TrialNumber,
+) -> Result<Vec<PointChunk>, StoreError> {
+    let records: Vec<ChunkRecord> =
+        sqlx::query_as(chunks!("AND trial = $2 ORDER BY trial, attempt, metric, first_seq"))
+            .bind(study.0)
+            .bind(signed(trial.0))
+            .fetch_all(readers)
+            .await
+            .map_err(|error| store_error("list points", error))?;
+    rows(records)
+}
+
+pub(super) async fn page(
+    readers: &SqlitePool,
+    study: StudyId,
+    metrics: &[MetricName],
+    after: TrialNumber,
+    limit: u32,
+) -> Result<Vec<PointChunk>, StoreError> {
+    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
+        "AND trial > $2 AND (json_array_length($3) = 0 OR metric IN (SELECT value FROM json_each($3)))
+         ORDER BY trial, attempt, metric, first_seq LIMIT $4"
+    ))
+    .bind(study.0)
+    .bind(signed(after.0))
+    .bind(to_json(metrics)?)
+    .bind(whole_trials::rows_to_ask_for(limit))
+    .fetch_all(readers)
+    .await
+    .map_err(|error| store_error("list points", error))?;
+    match whole_trials::cut(rows(records)?, limit) {
+        Page::Whole(chunks) => Ok(chunks),
+        Page::PartOf(trial) => {
+            let mut chunks = list(readers, study, trial).await?;
+            chunks.retain(|chunk| metrics.is_empty() || metrics.contains(&chunk.metric));
+            Ok(chunks)
+        }
+    }
+}
+
+/// The last chunk of each metric is found through the key, metric by metric: an attempt that reports for days has many chunks.
+pub(super) async fn committed(
+    readers: &SqlitePool,
+    study: StudyId,
+) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {
+    let records: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT a.trial, a.attempt, (
+             WITH RECURSIVE name (metric) AS (
+                 SELECT (SELECT c.metric FROM point_chunk AS c
+                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                         ORDER BY c.metric LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT c.metric FROM point_chunk AS c
+                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                             AND c.metric > name.metric
+                         ORDER BY c.metric LIMIT 1)
+                 FROM name WHERE name.metric IS NOT NULL)
+             SELECT max((SELECT c.last_seq FROM point_chunk AS c
+                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                             AND c.metric = name.metric
+                         ORDER BY c.first_seq DESC LIMIT 1))
+             FROM name)
+         FROM attempt AS a WHERE a.study_id = $1 AND a.ended_at IS NULL ORDER BY a.trial, a.attempt",
+    )
+    .bind(study.0)
+    .fetch_all(readers)
+    .await
+    .map_err(|error| store_error("list committed points", error))?;
+    let reported = records.into_iter().filter_map(|(trial, attempt, seq)| seq.map(|seq| (trial, attempt, seq)));
+    let read = |(trial, attempt, seq)| {
+        Ok((
+            TrialNumber(unsigned("trial", trial)?),
+            Attempt(unsigned("attempt", attempt)?),
+            unsigned("last_seq", seq)?,
+        ))
+    };
+    reported.map(read).collect()
+}
+
+/// Within the transaction of `connection`, in which nobody else can delete the study.
+pub(super) async fn compact(
+    connection: &mut SqliteConnection,
+    study: StudyId,
+    trial: TrialNumber,
+    attempt: Attempt,
+) -> Result<(), StoreError> {
+    let records: Vec<ChunkRecord> =
+        sqlx::query_as(chunks!("AND trial = $2 AND attempt = $3 ORDER BY metric, first_seq"))
+            .bind(study.0)
+            .bind(signed(trial.0))
+            .bind(i64::from(attempt.0))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|error| store_error("compact points", error))?;
+    let mut groups = join_chunks(rows(records)?);
+    groups.retain(|group| !group.absorbed.is_empty());
+    for group in &groups {
+        sqlx::query(
+            "DELETE FROM point_chunk WHERE study_id = $1 AND trial = $2 AND attempt = $3 AND metric = $4
+                AND first_seq IN (SELECT value FROM json_each($5))",
+        )
+        .bind(study.0)
+        .bind(signed(trial.0))
+        .bind(i64::from(attempt.0))
+        .bind(group.chunk.metric.as_str())
+        .bind(to_json(&group.absorbed)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| store_error("compact points", error))?;
+    }
+    let kept: Vec<PointChunk> = groups.into_iter().map(|group| group.chunk).collect();
+    write_points(connection, study, &kept).await
+}

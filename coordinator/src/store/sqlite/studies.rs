@@ -1,0 +1,115 @@
+//! Creating and deleting studies, and listing their trials by filter and rank.
+
+use sqlx::{SqliteConnection, SqlitePool};
+use tunesmith_common::StudyId;
+
+use super::super::sql::json::to_json;
+use super::super::sql::records::{StudyRecord, TrialRecord, signed};
+use super::super::sql::rows;
+use super::super::sql::statements::select_trials;
+use super::super::{AuditRow, RequestRow, StoreError, StudyRow, TrialOrder, TrialQuery, TrialRow, study_taken};
+use super::commit::name_is_taken;
+use super::error::store_error;
+use super::statements::audit_add;
+
+/// Inserts a study that no earlier call has made, within the transaction of `connection`.
+pub(super) async fn create(
+    connection: &mut SqliteConnection,
+    study: &StudyRow,
+    request: Option<&RequestRow>,
+    audit: &AuditRow,
+) -> Result<StudyRow, StoreError> {
+    if name_is_taken(connection, study).await? {
+        return Err(study_taken(&study.name));
+    }
+    let record = StudyRecord::try_from(study)?;
+    let done = sqlx::query(
+        "INSERT INTO study (id, name, spec, state, done_reason, state_reason, strategy_note, active_microseconds,
+             gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(record.id)
+    .bind(record.name)
+    .bind(record.spec)
+    .bind(record.state)
+    .bind(record.done_reason)
+    .bind(record.state_reason)
+    .bind(record.strategy_note)
+    .bind(record.active_microseconds)
+    .bind(record.gpu_seconds)
+    .bind(record.created_at)
+    .bind(record.done_at)
+    .bind(record.updated_at)
+    .bind(request.map(|request| request.id.0))
+    .bind(request.map(|request| request.content.to_vec()))
+    .execute(&mut *connection)
+    .await
+    .map_err(|error| store_error("create a study", error))?;
+    if done.rows_affected() == 0 {
+        return Err(study_taken(&study.name));
+    }
+    sqlx::query("INSERT INTO study_owner (study_id) VALUES ($1)")
+        .bind(study.id.0)
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| store_error("create a study", error))?;
+    audit_add(connection, audit).await?;
+    Ok(study.clone())
+}
+
+/// Removes all rows of a study, within the transaction of `connection`.
+pub(super) async fn delete(
+    connection: &mut SqliteConnection,
+    study: StudyId,
+    audit: &AuditRow,
+) -> Result<(), StoreError> {
+    let mut there = false;
+    for statement in [
+        "DELETE FROM point_chunk WHERE study_id = $1",
+        "DELETE FROM decision WHERE study_id = $1",
+        "DELETE FROM request WHERE study_id = $1",
+        "DELETE FROM attempt WHERE study_id = $1",
+        "DELETE FROM trial WHERE study_id = $1",
+        "DELETE FROM study_owner WHERE study_id = $1",
+        "DELETE FROM study WHERE id = $1",
+    ] {
+        let done = sqlx::query(statement)
+            .bind(study.0)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| store_error("delete a study", error))?;
+        there = done.rows_affected() > 0;
+    }
+    if there { audit_add(connection, audit).await } else { Ok(()) }
+}
+
+pub(super) async fn list_trials(
+    readers: &SqlitePool,
+    study: StudyId,
+    query: &TrialQuery,
+) -> Result<Vec<TrialRow>, StoreError> {
+    // Numbers that are not finite are texts here: only finite values are ranked.
+    let sql = match query.order {
+        TrialOrder::Number => select_trials!(
+            "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
+             ORDER BY number LIMIT $4 OFFSET $3"
+        ),
+        TrialOrder::BestMinimize => select_trials!(
+            "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
+             ORDER BY CASE WHEN typeof(value) = 'real' THEN value END ASC NULLS LAST, number LIMIT $4 OFFSET $3"
+        ),
+        TrialOrder::BestMaximize => select_trials!(
+            "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
+             ORDER BY CASE WHEN typeof(value) = 'real' THEN value END DESC NULLS LAST, number LIMIT $4 OFFSET $3"
+        ),
+    };
+    let records = sqlx::query_as::<_, TrialRecord>(sql)
+        .bind(study.0)
+        .bind(to_json(&query.states)?)
+        .bind(signed(query.offset))
+        .bind(i64::from(query.limit))
+        .fetch_all(readers)
+        .await
+        .map_err(|error| store_error("list trials", error))?;
+    rows(records)
+}

@@ -1,0 +1,76 @@
+//! What the daemon has at hand, connected or not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tunesmith_common::measurement::MetricName;
+use tunesmith_common::{Clock, LeaseKey};
+
+use super::lifecycle::{Census, Lifecycle, Shutdown, Verdict};
+use crate::attempt::{AttemptEvent, AttemptStore};
+
+/// What the daemon has at hand.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) store: AttemptStore,
+    /// Events of all attempts. They only wake: what happened is read off the attempts. Must always be read.
+    pub(crate) events: mpsc::Receiver<AttemptEvent>,
+    pub(crate) shutdown: watch::Receiver<Shutdown>,
+    pub(crate) lifecycle: Lifecycle,
+    /// The objective's metric of each attempt that this daemon launched.
+    pub(crate) objectives: HashMap<LeaseKey, MetricName>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Core {
+    /// What the worker's own life asks for at `now`.
+    pub(crate) fn check(&mut self, now: Instant) -> Verdict {
+        let requested = *self.shutdown.borrow_and_update();
+        let census = self.census();
+        self.lifecycle.check(now, requested, census)
+    }
+
+    /// Waits for `work`, unless the worker's own life asks for something else before.
+    pub(crate) async fn attend<F: Future>(&mut self, work: F) -> Result<F::Output, Verdict> {
+        tokio::pin!(work);
+        loop {
+            let verdict = self.check(Instant::now());
+            if verdict != Verdict::Go {
+                return Err(verdict);
+            }
+            let wake = self.lifecycle.next_check();
+            tokio::select! {
+                output = &mut work => return Ok(output),
+                Some(_) = self.events.recv() => {}
+                () = changed(&mut self.shutdown) => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn census(&self) -> Census {
+        let attempts = self.store.attempts();
+        Census {
+            live: attempts.iter().filter(|attempt| !attempt.held().ended).count(),
+            held: attempts.len(),
+        }
+    }
+}
+
+/// Waits until something else is asked of the worker.
+pub(crate) async fn changed(shutdown: &mut watch::Receiver<Shutdown>) {
+    if shutdown.changed().await.is_err() {
+        // Nobody is left who could ask.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Sleeps until then; for ever if there is no such time.
+pub(crate) async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -60,6 +60,11 @@ impl Params {
         Self::default()
     }
 
+    /// Parameters of which the caller knows that all names are different.
+    pub(crate) fn from_distinct(pairs: Vec<(ParameterName, ParamValue)>) -> Self {
+        Self(pairs)
+    }
+
     /// Adds a parameter at the end, or replaces the value it has.
     pub fn insert(&mut self, name: ParameterName, value: ParamValue) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {

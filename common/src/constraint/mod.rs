@@ -1,44 +1,32 @@
 //! Constraints: what a point of a space must satisfy before it is worth a trial, such as `batch * width <= 16384`.
+//!
+//! The language, loosest binding first:
+//!
+//! | | |
+//! |---|---|
+//! | `or`, `\|\|` | |
+//! | `and`, `&&` | |
+//! | `not`, `!` | |
+//! | `==` `!=` `<` `<=` `>` `>=` | may be chained, `1 <= depth < width`; only numbers have an order |
+//! | `in [a, b]`, `not in [a, b]` | one of a list of numbers, texts or booleans |
+//! | `+` `-` | |
+//! | `*` `/` `%` | the remainder has the sign of the divisor |
+//! | `-x` | |
+//! | `**` | power, grouped from the right: `2 ** 3 ** 2` is `2 ** 9` |
+//! | `min(..)` `max(..)` `abs(x)` `sqrt(x)` `log(x)` `log2(x)` | `log` is the natural logarithm |
+//!
+//! Numbers are written `16384`, `0.1` or `1e-3`, texts `"sgd"` or `'sgd'`, booleans `true` and `false`. A parameter is written as it is
+//! called; one whose name contains `-`, or is a word of the language, in backticks: `` `weight-decay` < 0.1 ``.
+//!
+//! Computing is done in floating-point numbers. What cannot be computed (a division by zero, the root of a negative number, an overflow)
+//! is neither true nor false: `x or` it holds if x does, and a constraint that comes to it does not hold.
 
-use std::fmt;
+mod definition;
+mod expression;
+mod parse;
+mod token;
 
-use crate::params::Params;
-use crate::space::Parameter;
+#[cfg(test)]
+mod tests;
 
-/// A checked constraint.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Constraint {
-    text: String,
-}
-
-/// Why a text is not a constraint.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column {column}: {message}")]
-pub struct ConstraintError {
-    /// Where it stands, in characters counted from 1.
-    pub column: usize,
-    /// What was found, what was expected.
-    pub message: String,
-}
-
-impl Constraint {
-    /// Reads a constraint on these parameters.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with the text.
-    pub fn parse(_text: &str, _parameters: &[Parameter]) -> Result<Self, ConstraintError> {
-        unimplemented!()
-    }
-
-    /// Whether these values satisfy it.
-    #[must_use]
-    pub fn holds(&self, _params: &Params) -> bool {
-        unimplemented!()
-    }
-}
-
-impl fmt::Display for Constraint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
+pub use definition::{Constraint, ConstraintError};

@@ -1,25 +1,53 @@
 //! The search space as a whole.
 
-use crate::constraint::Constraint;
-use crate::params::Params;
+use std::collections::HashMap;
 
+use crate::constraint::Constraint;
+use crate::params::ParamValue;
+
+use super::check::check_parameters;
+use super::coding::Coding;
+use super::grid::Tree;
+use super::numbers::float;
 use super::{Dimension, Parameter, SpaceError};
 
-/// A checked search space.
+/// A checked search space: who holds one need not check its parameters again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Space {
     parameters: Vec<Parameter>,
     constraints: Vec<Constraint>,
     dimensions: Vec<Dimension>,
+    codings: Vec<Coding>,
+    places: HashMap<String, usize>,
+    tree: Tree,
 }
 
+/// Draws after which constraints count as unsatisfiable.
+pub const SATISFIABLE_DRAWS: u32 = 10_000;
+
 impl Space {
-    /// Checks and makes a space.
+    /// Checks and makes a space of at least one and at most 1,000 parameters. The constraints must be about these parameters.
     ///
     /// # Errors
-    /// All that is wrong with it.
-    pub fn new(_parameters: Vec<Parameter>, _constraints: Vec<Constraint>) -> Result<Self, Vec<SpaceError>> {
-        unimplemented!()
+    /// All that is wrong with the definition.
+    pub fn new(mut parameters: Vec<Parameter>, constraints: Vec<Constraint>) -> Result<Self, Vec<SpaceError>> {
+        let codings = check_parameters(&mut parameters)?;
+        let mut problems = Vec::new();
+        let mut bound = Vec::with_capacity(constraints.len());
+        for (index, constraint) in constraints.iter().enumerate() {
+            // Read again: it may have been made for other parameters, and refers to them by their place.
+            match Constraint::parse(constraint.text(), &parameters) {
+                Ok(constraint) => bound.push(constraint),
+                Err(error) => problems.push(SpaceError::new("", format!("constraints[{index}]"), error.to_string())),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let dimensions = codings.iter().map(Coding::dimension).collect();
+        let places = parameters.iter().enumerate().map(|(index, p)| (p.name.as_str().to_owned(), index)).collect();
+        let tree = Tree::new(&parameters);
+        Ok(Self { parameters, constraints: bound, dimensions, codings, places, tree })
     }
 
     /// The parameters in their order.
@@ -31,7 +59,7 @@ impl Space {
     /// Place of a parameter in [`Self::parameters`].
     #[must_use]
     pub fn index_of(&self, name: &str) -> Option<usize> {
-        self.parameters.iter().position(|p| p.name.as_str() == name)
+        self.places.get(name).copied()
     }
 
     /// What every point must satisfy.
@@ -41,76 +69,75 @@ impl Space {
     }
 
     /// How strategies should look at each parameter; same order and length as [`Self::parameters`].
+    ///
+    /// Constants, stepped floats, ordinals, and ints on the scales linear and log2 are levels; other floats and ints are
+    /// continuous (an int on a logarithmic scale has no levels of equal size); categoricals and booleans are categorical.
     #[must_use]
     pub fn dimensions(&self) -> &[Dimension] {
         &self.dimensions
     }
 
-    /// The values of the active parameters at a point of the encoded space, in order.
+    /// Whether any of [`SATISFIABLE_DRAWS`] independent points satisfies the constraints. The same seed gives the same answer.
     #[must_use]
-    pub fn decode(&self, _point: &[f64]) -> Params {
-        unimplemented!()
+    pub fn is_satisfiable(&self, seed: u64) -> bool {
+        if self.constraints.is_empty() {
+            return true;
+        }
+        let needed = self.needed_by_constraints();
+        let mut state = seed;
+        (0..SATISFIABLE_DRAWS).any(|_| {
+            let values = self.values_by(|index| {
+                needed[index].then(|| self.codings[index].decode(splitmix(&mut state)))
+            });
+            let value = |index: usize| values.get(index).and_then(Option::as_ref);
+            self.constraints.iter().all(|constraint| constraint.holds_for(&value))
+        })
     }
 
-    /// [`Self::decode`] with some values given.
-    #[must_use]
-    pub fn complete(&self, _fixed: &Params, _point: &[f64]) -> Params {
-        unimplemented!()
+    /// The parameters that constraints mention, and those that decide whether they are active.
+    fn needed_by_constraints(&self) -> Vec<bool> {
+        let mut needed = vec![false; self.parameters.len()];
+        for index in self.constraints.iter().flat_map(Constraint::mentioned) {
+            needed[*index] = true;
+        }
+        for index in (0..needed.len()).rev().filter(|index| needed[*index]).collect::<Vec<_>>() {
+            self.mark_parents(index, &mut needed);
+        }
+        needed
     }
 
-    /// The point of the encoded space; NaN for inactive parameters.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with the values.
-    pub fn encode(&self, _params: &Params) -> Result<Vec<f64>, SpaceError> {
-        unimplemented!()
+    fn mark_parents(&self, index: usize, needed: &mut [bool]) {
+        let mut open = vec![index];
+        while let Some(here) = open.pop() {
+            for condition in &self.parameters[here].conditions {
+                if !std::mem::replace(&mut needed[condition.parent], true) {
+                    open.push(condition.parent);
+                }
+            }
+        }
     }
 
-    /// Whether values given by people are a point of this space.
-    ///
-    /// # Errors
-    /// All that is wrong with the values.
-    pub fn check(&self, _params: &Params) -> Result<(), Vec<SpaceError>> {
-        unimplemented!()
+    pub(super) fn coding(&self, index: usize) -> &Coding {
+        &self.codings[index]
     }
 
-    /// [`Self::check`], and puts the values in order and converts 1 to 1.0 and 32.0 to 32.
-    ///
-    /// # Errors
-    /// All that is wrong with the values.
-    pub fn normalize(&self, _params: Params) -> Result<Params, Vec<SpaceError>> {
-        unimplemented!()
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
     }
 
-    /// [`Self::normalize`] for values some of which are left to the strategy.
-    ///
-    /// # Errors
-    /// All that is wrong with the values.
-    pub fn normalize_partial(&self, _params: Params) -> Result<Params, Vec<SpaceError>> {
-        unimplemented!()
+    /// Value `position` of a parameter on the grid.
+    pub(super) fn grid_value(&self, index: usize, position: u64, points: u32) -> ParamValue {
+        self.codings[index].grid_value(position, points)
     }
+}
 
-    /// Whether all constraints hold.
-    #[must_use]
-    pub fn satisfies(&self, _params: &Params) -> bool {
-        unimplemented!()
-    }
-
-    /// Whether any of 10,000 draws satisfies the constraints.
-    #[must_use]
-    pub fn is_satisfiable(&self, _seed: u64) -> bool {
-        unimplemented!()
-    }
-
-    /// Number of cells of the grid.
-    #[must_use]
-    pub fn cells(&self, _points: u32) -> Option<u128> {
-        unimplemented!()
-    }
-
-    /// One cell of the grid.
-    #[must_use]
-    pub fn cell(&self, _index: u128, _points: u32) -> Option<Params> {
-        unimplemented!()
-    }
+/// The next number in [0, 1) of a SplitMix64 generator (Steele, Lea & Flood 2014): enough to look around in a space, without
+/// the streams that trials are drawn from.
+fn splitmix(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    float(mixed >> 11) / float(1 << 53)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::params::ParamValue;
+
 /// One thing that is wrong with a space, or with values given for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceError {
@@ -45,3 +47,35 @@ impl fmt::Display for SpaceError {
 }
 
 impl std::error::Error for SpaceError {}
+
+/// A value for a message: texts in quotes with control characters escaped, and cut where they get long.
+pub(crate) fn show(value: &ParamValue) -> String {
+    match value {
+        ParamValue::Text(text) => quote(text),
+        ParamValue::Bool(_) | ParamValue::Int(_) | ParamValue::Float(_) => value.to_string(),
+    }
+}
+
+/// A text from outside in quotes, for a message.
+pub(crate) fn quote(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The known name that a misspelt one most likely means.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Names have at most 128 characters; the distance to a text of megabytes would take its time and mean nothing.
+    if name.len() > 256 {
+        return None;
+    }
+    let limit = (name.chars().count().max(3)).div_ceil(3);
+    known
+        .filter(|known| known.len() <= 256)
+        .map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase()), known))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}

@@ -15,7 +15,9 @@ pub enum Scale {
     Log,
     /// Powers of two between the bounds; integers only, bounds are powers of two.
     Log2,
-    /// Equal ratios of the distance from the upper end: fine near `high`, coarse near `low`. For momenta and discount factors.
+    /// The mirror image of log: equal ratios of `low + high - x`. Fine near `high`, coarse near `low`; bounds are positive. For
+    /// momenta and discount factors: from 0.001 to 0.999 the distance from 1 has equal ratios. The scale bends only where
+    /// `high` is many times `low`.
     ReverseLog,
 }
 

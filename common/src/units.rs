@@ -207,7 +207,7 @@ fn scaled(number: &str, scale: u128) -> Result<u128, Scaled> {
 }
 
 macro_rules! text_or_number {
-    ($name:ident, $expecting:literal, $description:literal, $pattern:literal) => {
+    ($name:ident, $schema_name:literal, $expecting:literal, $description:literal, $pattern:literal) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -242,7 +242,7 @@ macro_rules! text_or_number {
 
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
+                $schema_name.into()
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -257,12 +257,14 @@ macro_rules! text_or_number {
 
 text_or_number!(
     HumanDuration,
+    "Duration",
     "a duration like \"30s\", \"5m\" or \"1h30m\"",
     "A duration such as 30s, 5m, 1h30m or 2d, or a number of seconds.",
     r"^([0-9.]+(d|h|m|s|ms|us|ns))+$|^[0-9.]+$"
 );
 text_or_number!(
     ByteSize,
+    "Size",
     "a size like \"16GiB\" or \"500MB\"",
     "A size such as 16GiB or 500MB, or a number of bytes.",
     r"^[0-9.]+ ?([kKmMgGtTpP][iI]?)?[bB]?$"

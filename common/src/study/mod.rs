@@ -7,6 +7,7 @@ mod check;
 mod export;
 mod file;
 mod raw;
+mod schema;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use raw::{
     RawBudget, RawKind, RawMetrics, RawObjective, RawParameter, RawResources, RawRule, RawStdout, RawSteps,
     RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
 };
+pub use schema::study_schema;
 pub use spec::{
     Baseline, Budget, GpuRequest, MetricSource, Objective, Resources, Steps, StopperRule, StopperSpec,
     StrategyName, StrategySpec, StudySpec, TrialSpec,

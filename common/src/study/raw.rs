@@ -45,7 +45,7 @@ pub struct RawStudy {
         skip_serializing_if = "RawStrategy::is_default",
         deserialize_with = "strategy"
     )]
-    #[schemars(schema_with = "super::values::strategy_schema")]
+    #[schemars(schema_with = "super::schema::strategy")]
     pub strategy: RawStrategy,
     /// Rules that end a trial early. The first that says stop wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +67,7 @@ pub struct RawStudy {
     deny_unknown_fields,
     expecting = "one objective, such as {metric: val_acc, goal: maximize}"
 )]
+#[schemars(rename = "Objective")]
 pub struct RawObjective {
     /// Name of the metric.
     pub metric: String,
@@ -84,6 +85,7 @@ pub struct RawObjective {
     deny_unknown_fields,
     expecting = "a parameter, such as {type: float, low: 0, high: 1}"
 )]
+#[schemars(rename = "Parameter")]
 pub struct RawParameter {
     /// Kind of values.
     #[serde(rename = "type")]
@@ -114,6 +116,7 @@ pub struct RawParameter {
 /// Kind of a parameter's values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ParameterType")]
 pub enum RawKind {
     /// Numbers between low and high.
     #[default]
@@ -141,6 +144,7 @@ pub struct RawValues(pub Vec<RawValue>);
     deny_unknown_fields,
     expecting = "a strategy, such as random or {name: grid, points: 5}"
 )]
+#[schemars(rename = "Strategy")]
 pub struct RawStrategy {
     /// The strategy.
     #[serde(default)]
@@ -168,6 +172,7 @@ impl RawStrategy {
 /// Name of a strategy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "StrategyName")]
 pub enum RawStrategyName {
     /// Tunesmith chooses, and says what it chose.
     #[default]
@@ -188,6 +193,7 @@ pub enum RawStrategyName {
     deny_unknown_fields,
     expecting = "an early-stopping rule, such as {rule: median, warmup_steps: 5}"
 )]
+#[schemars(rename = "Stopper")]
 pub struct RawStopper {
     /// The rule.
     pub rule: RawRule,
@@ -249,6 +255,7 @@ pub struct RawStopper {
 /// Name of an early-stopping rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Rule")]
 pub enum RawRule {
     /// The trial's best value so far is worse than the median of the other trials' running averages at the same step.
     #[default]
@@ -271,6 +278,7 @@ pub enum RawRule {
     deny_unknown_fields,
     expecting = "a budget, such as {trials: 64, parallel: 8}"
 )]
+#[schemars(rename = "Budget")]
 pub struct RawBudget {
     /// Trials that may be created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -304,13 +312,15 @@ impl RawBudget {
     deny_unknown_fields,
     expecting = "how a trial is run, such as {command: [python, train.py, \"{args}\"]}"
 )]
+#[schemars(rename = "Trial")]
 pub struct RawTrial {
     /// The program and its arguments, with placeholders such as {lr} or {args}; never passed to a shell.
     #[serde(deserialize_with = "command")]
-    #[schemars(length(min = 1))]
+    #[schemars(schema_with = "super::schema::texts")]
     pub command: Vec<String>,
     /// Environment variables to set, with placeholders in their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::texts_by_name")]
     pub env: BTreeMap<String, String>,
     /// Folder to run in, with placeholders; the trial's own folder if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -341,6 +351,7 @@ pub struct RawTrial {
     deny_unknown_fields,
     expecting = "one of {stdout: json}, {regex: ...} and {file: ...}"
 )]
+#[schemars(rename = "Metrics")]
 pub struct RawMetrics {
     /// JSON lines on standard output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -351,7 +362,7 @@ pub struct RawMetrics {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "one_or_many"
     )]
-    #[schemars(schema_with = "super::values::one_or_many_schema")]
+    #[schemars(schema_with = "super::schema::one_or_many")]
     pub regex: Option<Vec<String>>,
     /// JSON lines in this file, relative to the working folder; placeholders allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -367,6 +378,7 @@ impl RawMetrics {
 /// Form of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Stdout")]
 pub enum RawStdout {
     /// One JSON object per line.
     Json,
@@ -378,6 +390,7 @@ pub enum RawStdout {
     deny_unknown_fields,
     expecting = "what a step is, such as {name: epoch, max: 50}"
 )]
+#[schemars(rename = "Steps")]
 pub struct RawSteps {
     /// Its name, such as epoch; "step" if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -399,6 +412,7 @@ impl RawSteps {
     deny_unknown_fields,
     expecting = "resources, such as {gpus: 1, cpus: 4, memory: 16GiB}"
 )]
+#[schemars(rename = "Resources")]
 pub struct RawResources {
     /// Whole GPUs; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -414,6 +428,7 @@ pub struct RawResources {
     pub memory: Option<ByteSize>,
     /// Labels that the worker must carry with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::schema::texts_by_name")]
     pub labels: BTreeMap<String, String>,
 }
 

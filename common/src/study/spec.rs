@@ -149,6 +149,20 @@ pub enum StopperRule {
     },
 }
 
+impl StopperRule {
+    /// The metric judged, if the rule names one; else it is the objective's.
+    #[must_use]
+    pub fn metric(&self) -> Option<&MetricName> {
+        match self {
+            Self::Percentile { metric, .. }
+            | Self::Threshold { metric, .. }
+            | Self::Plateau { metric, .. }
+            | Self::Diverging { metric, .. }
+            | Self::BelowBaseline { metric, .. } => metric.as_ref(),
+        }
+    }
+}
+
 /// What a trial's curve is compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Baseline {

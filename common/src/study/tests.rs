@@ -210,7 +210,7 @@ fn texts_that_other_yaml_readers_change_stay_what_was_written() {
     let text = "
 objective: {metric: loss, goal: minimize}
 space:
-  a: {type: categorical, choices: [no, off, yes, '1', 1, 1.0, 1e-5, true, 1_000, 0x10, 'null']}
+  a: {type: categorical, choices: [no, off, yes, '2', 1, 3.0, 1e-5, true, 1_000, 0x10, 'null']}
 trial:
   command: [prog, --version, 1.10, no]
   env: {LIST: no, NUMBER: 010, FLAG: true}
@@ -231,9 +231,9 @@ trial:
         word("no"),
         word("off"),
         word("yes"),
-        word("1"),
+        word("2"),
         ParamValue::Int(1),
-        ParamValue::Float(1.0),
+        ParamValue::Float(3.0),
         ParamValue::Float(1e-5),
         ParamValue::Bool(true),
         word("1_000"),
@@ -367,7 +367,7 @@ budget: {trials: 0,
   target: .nan}
 ";
     let error = StudyFile::parse(text, "s.yaml").unwrap_err();
-    let lines: Vec<_> = error.problems.iter().map(|problem| match problem.place {
+    let lines = error.problems.iter().map(|problem| match problem.place {
         Some(Place::File { line, .. }) => line,
         _ => 0,
     });

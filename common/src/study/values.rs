@@ -338,10 +338,6 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
     either(deserializer, "a text or a list of texts").map(Some)
 }
 
-pub(super) fn one_or_many_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
-}
-
 /// Reads a list, with words of its own for what was expected.
 struct ListOf<T>(&'static str, PhantomData<T>);
 
@@ -412,10 +408,4 @@ pub(super) fn strategy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Raw
         }
     }
     deserializer.deserialize_any(NameOrMap)
-}
-
-pub(super) fn strategy_schema(generator: &mut SchemaGenerator) -> Schema {
-    let name = generator.subschema_for::<RawStrategyName>();
-    let map = generator.subschema_for::<RawStrategy>();
-    json_schema!({"anyOf": [name, map]})
 }

@@ -23,6 +23,14 @@ use crate::measurement::From as ValueFrom;
 const MAX_MESSAGE: usize = 64 << 10;
 /// Largest priority.
 const MAX_PRIORITY: u32 = 1000;
+/// Parameters, which are compared with each other by name.
+const MAX_PARAMETERS: usize = 1_000;
+/// Constraints, each of which is tried on every draw.
+const MAX_CONSTRAINTS: usize = 100;
+/// Early-stopping rules, each of which is asked at every report.
+const MAX_STOPPERS: usize = 100;
+/// Points to try first.
+const MAX_INITIAL: usize = 10_000;
 /// Values per dimension of a grid, if the study does not say.
 const DEFAULT_POINTS: u32 = 10;
 
@@ -97,6 +105,20 @@ impl StudySpec {
     /// All that is wrong with it.
     pub fn from_raw(raw: RawStudy, drawn_seed: u64) -> Result<Self, SpecErrors> {
         let mut problems = Problems::default();
+        for (path, count, limit) in [
+            ("space", raw.space.len(), MAX_PARAMETERS),
+            ("constraints", raw.constraints.len(), MAX_CONSTRAINTS),
+            ("early_stopping", raw.early_stopping.len(), MAX_STOPPERS),
+            ("strategy.initial", raw.strategy.initial.len(), MAX_INITIAL),
+        ] {
+            if count > limit {
+                problems.add(path, format!("has {count} entries, at most {limit} are allowed"));
+            }
+        }
+        if !problems.0.is_empty() {
+            // The rest would take long, or drown this in a flood.
+            return Err(SpecErrors(problems.0));
+        }
         let name = match &raw.name {
             Some(name) => problems.take("name", name.parse::<StudyName>()),
             None => {

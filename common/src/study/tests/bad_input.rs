@@ -271,7 +271,7 @@ fn a_file_of_ten_megabytes_is_refused_by_its_size() {
     let text = format!("{LEAST}message: {}\n", "x".repeat(10_000_000));
     assert_eq!(
         refusal(&text),
-        "study.yaml:1: 10000085 bytes are too many; a study file has at most 1048576"
+        "study.yaml:1: 10000095 bytes are too many; a study file has at most 1048576"
     );
     assert_eq!(
         with(&format!("message: {}", "x".repeat(65_537))),
@@ -307,8 +307,8 @@ fn placeholders_must_mean_something() {
     let command = |element: &str| format!("trial:\n  command:\n    - prog\n    - '{element}'\n");
     let cases = [
         (
-            command("--x={y}"),
-            "study.yaml:7: trial.command[1]: unknown placeholder {y}; did you mean {x}? (column 5)",
+            command("--x={trail}"),
+            "study.yaml:7: trial.command[1]: unknown placeholder {trail}; did you mean {trial}? (column 5)",
         ),
         (
             command("{args} x"),
@@ -324,12 +324,12 @@ fn placeholders_must_mean_something() {
             "study.yaml:4: trial.env.A: unknown placeholder {tral}; did you mean {trial}? (column 1)",
         ),
         (
-            "trial: {command: [a], workdir: '{study_dir}'}".to_owned(),
-            "study.yaml:4: trial.workdir: unknown placeholder {study_dir}; did you mean {trial_dir}? (column 1)",
+            "trial: {command: [a], workdir: '{trial_dri}'}".to_owned(),
+            "study.yaml:4: trial.workdir: unknown placeholder {trial_dri}; did you mean {trial_dir}? (column 1)",
         ),
         (
-            "trial: {command: [a], metrics: {file: '{xx}'}}".to_owned(),
-            "study.yaml:4: trial.metrics.file: unknown placeholder {xx}; did you mean {x}? (column 1)",
+            "trial: {command: [a], metrics: {file: '{trial_di}'}}".to_owned(),
+            "study.yaml:4: trial.metrics.file: unknown placeholder {trial_di}; did you mean {trial_dir}? (column 1)",
         ),
         (
             "trial: {command: []}".to_owned(),
@@ -482,5 +482,72 @@ fn names_must_be_names() {
     assert_eq!(
         refusal("objective: {metric: a, goal: minimize}\nspace: {}"),
         "study.yaml:2: space: must have at least one parameter"
+    );
+}
+
+#[test]
+fn what_the_space_refuses_has_its_line() {
+    let cases = [
+        (
+            "  lr:\n    type: float\n    low: 2\n    high: 1\n",
+            "study.yaml:5: space.lr.low: low = 2.0 is above high = 1.0; exchange them",
+        ),
+        (
+            "  lr: {type: float, low: 0, high: 1, scale: log}\n",
+            "study.yaml:3: space.lr.low: scale log needs low > 0, this is 0.0; raise it, or use scale linear",
+        ),
+        (
+            "  o: {type: categorical, choices: []}\n",
+            "study.yaml:3: space.o.choices: there is nothing to choose from; give at least one value",
+        ),
+        (
+            "  o: {type: categorical, choices: [a]}\n  m: {type: bool, when: {o: [b]}}\n",
+            "study.yaml:4: space.m.when.o: o is never \"b\"; did you mean \"a\"?",
+        ),
+        (
+            "  x: {type: float, low: 0, high: 1}\nconstraints: [\"x > 2\"]\n",
+            "study.yaml:4: constraints: no point found in 10,000 draws that satisfies all of them; loosen them or the ranges",
+        ),
+        (
+            "  x: {type: float, low: 0, high: 1}\nconstraints:\n  - x > 0\n  - 'y < 3'\n",
+            "study.yaml:6: constraints[1]: column 1: \"y\" is no parameter; did you mean x?",
+        ),
+        (
+            "  x: {type: float, low: 0, high: 1}\nstrategy: {initial: [{x: 2}]}\n",
+            "study.yaml:4: strategy.initial[0].x: 2 is too large; give a number from 0.0 to 1.0",
+        ),
+    ];
+    assert_all(space, &cases);
+    let twice = "  a: {type: float, low: 2, high: 1}\n  b: {type: float, low: -1, high: 1, scale: log}\n";
+    assert_eq!(
+        space(twice),
+        "study.yaml:3: space.a.low: low = 2.0 is above high = 1.0; exchange them\n\
+         study.yaml:4: space.b.low: scale log needs low > 0, this is -1.0; raise it, or use scale linear"
+    );
+}
+
+#[test]
+fn absurd_numbers_of_things_are_refused_by_their_limits() {
+    let many: String = (0..10_001)
+        .map(|i| format!("  p{i}: {{type: bool, when: {{p{}: true}}}}\n", (i + 1) % 10_001))
+        .collect();
+    assert_eq!(
+        space(&many),
+        "study.yaml:2: space: has 10001 entries, at most 1000 are allowed"
+    );
+    let many = "x < 1, ".repeat(101);
+    assert_eq!(
+        with(&format!("constraints: [{many}]")),
+        "study.yaml:4: constraints: has 101 entries, at most 100 are allowed"
+    );
+    let many = "{rule: median}, ".repeat(101);
+    assert_eq!(
+        with(&format!("early_stopping: [{many}]")),
+        "study.yaml:4: early_stopping: has 101 entries, at most 100 are allowed"
+    );
+    let many = "{x: 1}, ".repeat(10_001);
+    assert_eq!(
+        with(&format!("strategy: {{initial: [{many}]}}")),
+        "study.yaml:4: strategy.initial: has 10001 entries, at most 10000 are allowed"
     );
 }

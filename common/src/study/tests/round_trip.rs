@@ -11,7 +11,7 @@ fn any_study() -> impl Strategy<Value = String> {
             .prop_map(|(low, width)| format!("{{type: float, low: {low:?}, high: {:?}}}", low + width)),
         (1e-9..1.0_f64, 2.0..1e6_f64)
             .prop_map(|(low, high)| format!("{{type: float, low: {low:?}, high: {high:?}, scale: log}}")),
-        (-1000..1000_i64, 1..1000_i64, 1..9_i64).prop_map(|(low, width, step)| format!(
+        (-1000..1000_i64, 9..1000_i64, 1..9_i64).prop_map(|(low, width, step)| format!(
             "{{type: int, low: {low}, high: {}, step: {step}}}",
             low + width
         )),
@@ -41,7 +41,7 @@ fn any_study() -> impl Strategy<Value = String> {
             .prop_filter("finite", |x| x.is_finite())
             .prop_map(|above| format!("{{rule: threshold, above: {above:?}}}")),
         (1..99_i64, 0.0..1.0_f64).prop_map(|(patience, delta)| format!(
-            "{{rule: plateau, patience: {patience}, min_delta: {delta:?}}}"
+            "{{rule: plateau, patience: {patience}, min_delta: {delta:?}, warmup_steps: 2}}"
         )),
         (1..9_u32).prop_map(|patience| format!(
             "{{rule: diverging, metric: loss, goal: minimize, patience: {patience}}}"

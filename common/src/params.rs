@@ -43,7 +43,9 @@ fn write_float(f: &mut fmt::Formatter<'_>, value: f64) -> fmt::Result {
     }
     let text = format!("{value:e}");
     match text.split_once('e') {
-        Some((mantissa, exponent)) if exponent.starts_with('-') => write!(f, "{mantissa}e-{:0>2}", &exponent[1..]),
+        Some((mantissa, exponent)) if exponent.starts_with('-') => {
+            write!(f, "{mantissa}e-{:0>2}", &exponent[1..])
+        }
         Some((mantissa, exponent)) => write!(f, "{mantissa}e+{exponent:0>2}"),
         None => f.write_str(&text),
     }
@@ -76,7 +78,10 @@ impl Params {
     /// Value of a parameter, if it is active.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&ParamValue> {
-        self.0.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(known, _)| known.as_str() == name)
+            .map(|(_, value)| value)
     }
 
     /// Names and values in order.
@@ -143,7 +148,15 @@ mod tests {
 
     #[test]
     fn numbers_look_as_python_writes_them() {
-        let cases = [(1e-5, "1e-05"), (0.001, "0.001"), (1.0, "1.0"), (1e16, "1e+16"), (-2.5e-7, "-2.5e-07"), (1e300, "1e+300"), (0.1, "0.1")];
+        let cases = [
+            (1e-5, "1e-05"),
+            (0.001, "0.001"),
+            (1.0, "1.0"),
+            (1e16, "1e+16"),
+            (-2.5e-7, "-2.5e-07"),
+            (1e300, "1e+300"),
+            (0.1, "0.1"),
+        ];
         for (value, text) in cases {
             assert_eq!(ParamValue::Float(value).to_string(), text);
         }

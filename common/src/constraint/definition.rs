@@ -39,12 +39,23 @@ impl Constraint {
     /// text, a value that a parameter never has, no parameter at all, more than 4,096 bytes, or more than 64 levels of nesting.
     pub fn parse(text: &str, parameters: &[Parameter]) -> Result<Self, ConstraintError> {
         if text.len() > LONGEST {
-            let message = format!("a constraint has at most {LONGEST} bytes, this one has {}; write it as several", text.len());
+            let message = format!(
+                "a constraint has at most {LONGEST} bytes, this one has {}; write it as several",
+                text.len()
+            );
             return Err(ConstraintError { column: 1, message });
         }
         let (expression, mentioned) = Parser::new(text, parameters)?.parse()?;
-        let names = mentioned.iter().map(|index| parameters[*index].name.clone()).collect();
-        Ok(Self { text: text.to_owned(), expression, mentioned, names })
+        let names = mentioned
+            .iter()
+            .map(|index| parameters[*index].name.clone())
+            .collect();
+        Ok(Self {
+            text: text.to_owned(),
+            expression,
+            mentioned,
+            names,
+        })
     }
 
     /// As it was written.

@@ -92,23 +92,29 @@ impl Expression {
                 ParamValue::Text(text) => Some(Value::Text(text)),
             },
             Self::Negative(inner) => finite(-inner.number(read)?),
-            Self::Sum(first, rest) => finite(rest.iter().try_fold(first.number(read)?, |sum, (operator, term)| {
-                let term = term.number(read)?;
-                Some(match operator {
-                    Sum::Plus => sum + term,
-                    Sum::Minus => sum - term,
-                })
-            })?),
-            Self::Product(first, rest) => finite(rest.iter().try_fold(first.number(read)?, |product, (operator, factor)| {
-                let factor = factor.number(read)?;
-                // Infinity is not passed on: dividing by it would give a plausible 0.
-                let product = match operator {
-                    Product::Times => product * factor,
-                    Product::Over => product / factor,
-                    Product::Remainder => remainder(product, factor),
-                };
-                product.is_finite().then_some(product)
-            })?),
+            Self::Sum(first, rest) => finite(rest.iter().try_fold(
+                first.number(read)?,
+                |sum, (operator, term)| {
+                    let term = term.number(read)?;
+                    Some(match operator {
+                        Sum::Plus => sum + term,
+                        Sum::Minus => sum - term,
+                    })
+                },
+            )?),
+            Self::Product(first, rest) => finite(rest.iter().try_fold(
+                first.number(read)?,
+                |product, (operator, factor)| {
+                    let factor = factor.number(read)?;
+                    // Infinity is not passed on: dividing by it would give a plausible 0.
+                    let product = match operator {
+                        Product::Times => product * factor,
+                        Product::Over => product / factor,
+                        Product::Remainder => remainder(product, factor),
+                    };
+                    product.is_finite().then_some(product)
+                },
+            )?),
             Self::Power(base, exponent) => finite(base.number(read)?.powf(exponent.number(read)?)),
             Self::Call(function, arguments) => call(*function, arguments, read),
             Self::Compare(first, rest) => {
@@ -171,7 +177,11 @@ fn finite<'a>(number: f64) -> Option<Value<'a>> {
 /// The remainder with the sign of the divisor, as in Python; NaN for a divisor of 0.
 fn remainder(number: f64, divisor: f64) -> f64 {
     let rest = number % divisor;
-    if rest * divisor < 0.0 { rest + divisor } else { rest }
+    if rest * divisor < 0.0 {
+        rest + divisor
+    } else {
+        rest
+    }
 }
 
 fn compare(comparison: Comparison, left: Value<'_>, right: Value<'_>) -> Option<bool> {
@@ -180,7 +190,9 @@ fn compare(comparison: Comparison, left: Value<'_>, right: Value<'_>) -> Option<
         Comparison::Different => return Some(left != right),
         Comparison::Less | Comparison::LessOrEqual | Comparison::Greater | Comparison::GreaterOrEqual => {}
     }
-    let (Value::Number(left), Value::Number(right)) = (left, right) else { return None };
+    let (Value::Number(left), Value::Number(right)) = (left, right) else {
+        return None;
+    };
     Some(match comparison {
         Comparison::Less => left < right,
         Comparison::LessOrEqual => left <= right,

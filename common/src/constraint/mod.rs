@@ -19,10 +19,12 @@
 //! called; one whose name contains `-`, or is a word of the language, in backticks: `` `weight-decay` < 0.1 ``.
 //!
 //! Computing is done in floating-point numbers. What cannot be computed (a division by zero, the root of a negative number, an overflow)
-//! is neither true nor false: `x or` it holds if x does, and a constraint that comes to it does not hold.
+//! is neither true nor false: `bias or 1 / width > 2` holds where `bias` does, whatever `width` is; a constraint that comes to neither does
+//! not hold.
 
 mod definition;
 mod expression;
+mod kind;
 mod parse;
 mod token;
 

@@ -5,6 +5,7 @@ use crate::space::{Domain, Parameter, nearest, quote, show};
 
 use super::ConstraintError;
 use super::expression::{Comparison, Expression, Function, Product, Sum};
+use super::kind::Kind;
 use super::token::{Placed, Token, tokens};
 
 /// Levels of parentheses, functions, signs and negations. The stack is not for a stranger to fill.
@@ -12,52 +13,6 @@ const DEEPEST: usize = 64;
 
 /// Words that are no names.
 const WORDS: [&str; 8] = ["and", "or", "not", "in", "true", "false", "True", "False"];
-
-/// What is known beforehand about the values of an expression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Number,
-    Text,
-    Bool,
-    /// Differs from point to point: a parameter with choices of several kinds.
-    Mixed,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Number => "a number",
-            Self::Text => "a text",
-            Self::Bool => "true or false",
-            Self::Mixed => "of several kinds",
-        }
-    }
-
-    fn may_be(self, other: Self) -> bool {
-        self == other || self == Self::Mixed || other == Self::Mixed
-    }
-
-    fn of(value: &ParamValue) -> Self {
-        match value {
-            ParamValue::Bool(_) => Self::Bool,
-            ParamValue::Int(_) | ParamValue::Float(_) => Self::Number,
-            ParamValue::Text(_) => Self::Text,
-        }
-    }
-
-    fn of_domain(domain: &Domain) -> Self {
-        match domain {
-            Domain::Float { .. } | Domain::Int { .. } => Self::Number,
-            Domain::Boolean => Self::Bool,
-            Domain::Constant(value) => Self::of(value),
-            Domain::Categorical { choices } | Domain::Ordinal { choices } => {
-                let mut kinds = choices.iter().map(Self::of);
-                let first = kinds.next().unwrap_or(Self::Mixed);
-                if kinds.all(|kind| kind == first) { first } else { Self::Mixed }
-            }
-        }
-    }
-}
 
 /// An expression, where it begins and what it may be.
 #[derive(Debug)]
@@ -79,12 +34,21 @@ pub(super) struct Parser<'a> {
 }
 
 fn fail<T>(column: usize, message: impl Into<String>) -> Result<T, ConstraintError> {
-    Err(ConstraintError { column, message: message.into() })
+    Err(ConstraintError {
+        column,
+        message: message.into(),
+    })
 }
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &str, parameters: &'a [Parameter]) -> Result<Self, ConstraintError> {
-        Ok(Self { parameters, tokens: tokens(text)?, next: 0, depth: 0, mentioned: Vec::new() })
+        Ok(Self {
+            parameters,
+            tokens: tokens(text)?,
+            next: 0,
+            depth: 0,
+            mentioned: Vec::new(),
+        })
     }
 
     /// The whole text, and the places of the parameters it mentions, ascending.
@@ -94,10 +58,16 @@ impl<'a> Parser<'a> {
             return self.unexpected("an operator or the end");
         }
         if self.mentioned.is_empty() {
-            return fail(node.column, "no parameter is mentioned, so that this is either always true or never");
+            return fail(
+                node.column,
+                "no parameter is mentioned, so that this is either always true or never",
+            );
         }
         if !node.kind.may_be(Kind::Bool) {
-            let message = format!("a constraint must be true or false, this is {}; compare it, as in x <= 10", node.kind.name());
+            let message = format!(
+                "a constraint must be true or false, this is {}; compare it, as in x <= 10",
+                node.kind.name()
+            );
             return fail(node.column, message);
         }
         self.mentioned.sort_unstable();
@@ -138,14 +108,24 @@ impl<'a> Parser<'a> {
 
     fn unexpected<T>(&self, expected: &str) -> Result<T, ConstraintError> {
         let found = &self.tokens[self.next];
-        let text = if found.token == Token::End { "the end".to_owned() } else { quote(&found.text) };
+        let text = if found.token == Token::End {
+            "the end".to_owned()
+        } else {
+            quote(&found.text)
+        };
         fail(found.column, format!("found {text}, expected {expected}"))
     }
 
     /// Reads something one level further inside.
-    fn inside<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, ConstraintError>) -> Result<T, ConstraintError> {
+    fn inside<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, ConstraintError>,
+    ) -> Result<T, ConstraintError> {
         if self.depth >= DEEPEST {
-            return fail(self.column(), format!("nested deeper than {DEEPEST} levels; write it as several constraints"));
+            return fail(
+                self.column(),
+                format!("nested deeper than {DEEPEST} levels; write it as several constraints"),
+            );
         }
         self.depth += 1;
         let result = read(self);
@@ -182,7 +162,11 @@ impl<'a> Parser<'a> {
         }
         let column = parts.first().map_or(1, |part| part.column);
         let parts = parts.into_iter().map(|part| part.expression).collect();
-        Ok(Node { expression: make(parts), kind: Kind::Bool, column })
+        Ok(Node {
+            expression: make(parts),
+            kind: Kind::Bool,
+            column,
+        })
     }
 
     fn not(&mut self) -> Parsed {
@@ -192,7 +176,11 @@ impl<'a> Parser<'a> {
         }
         let inner = self.inside(Self::not)?;
         require(&inner, Kind::Bool, "not")?;
-        Ok(Node { expression: Expression::Not(Box::new(inner.expression)), kind: Kind::Bool, column })
+        Ok(Node {
+            expression: Expression::Not(Box::new(inner.expression)),
+            kind: Kind::Bool,
+            column,
+        })
     }
 
     fn comparison(&mut self) -> Parsed {
@@ -217,16 +205,27 @@ impl<'a> Parser<'a> {
             comparisons.push(comparison);
         }
         let mut nodes = nodes.into_iter();
-        let Some(first) = nodes.next() else { return self.unexpected("a value") };
+        let Some(first) = nodes.next() else {
+            return self.unexpected("a value");
+        };
         if comparisons.is_empty() {
             return Ok(first);
         }
-        let rest = comparisons.into_iter().zip(nodes.map(|node| node.expression)).collect();
-        Ok(Node { expression: Expression::Compare(Box::new(first.expression), rest), kind: Kind::Bool, column })
+        let rest = comparisons
+            .into_iter()
+            .zip(nodes.map(|node| node.expression))
+            .collect();
+        Ok(Node {
+            expression: Expression::Compare(Box::new(first.expression), rest),
+            kind: Kind::Bool,
+            column,
+        })
     }
 
     fn comparison_sign(&mut self) -> Option<(&'static str, Comparison)> {
-        let Token::Sign(sign) = *self.peek() else { return None };
+        let Token::Sign(sign) = *self.peek() else {
+            return None;
+        };
         let comparison = match sign {
             "==" => Comparison::Equal,
             "!=" => Comparison::Different,
@@ -240,7 +239,13 @@ impl<'a> Parser<'a> {
         Some((sign, comparison))
     }
 
-    fn check_comparison(&self, left: &Node, sign: &str, comparison: Comparison, right: &Node) -> Result<(), ConstraintError> {
+    fn check_comparison(
+        &self,
+        left: &Node,
+        sign: &str,
+        comparison: Comparison,
+        right: &Node,
+    ) -> Result<(), ConstraintError> {
         if let Comparison::Equal | Comparison::Different = comparison {
             return self.check_alike(left, right);
         }
@@ -251,11 +256,17 @@ impl<'a> Parser<'a> {
     /// Whether the two can be equal at all.
     fn check_alike(&self, left: &Node, right: &Node) -> Result<(), ConstraintError> {
         if !left.kind.may_be(right.kind) {
-            let message = format!("this is {}, but it is compared with {}", right.kind.name(), left.kind.name());
+            let message = format!(
+                "this is {}, but it is compared with {}",
+                right.kind.name(),
+                left.kind.name()
+            );
             return fail(right.column, message);
         }
         for (parameter, text, column) in [(left, right, right.column), (right, left, left.column)] {
-            if let (Expression::Parameter(index), Expression::Text(text)) = (&parameter.expression, &text.expression) {
+            if let (Expression::Parameter(index), Expression::Text(text)) =
+                (&parameter.expression, &text.expression)
+            {
                 self.check_choice(&self.parameters[*index], text, column)?;
             }
         }
@@ -278,8 +289,12 @@ impl<'a> Parser<'a> {
         if texts().any(|possible| possible == text) {
             return Ok(());
         }
-        let hint = nearest(text, texts()).map_or(String::new(), |hint| format!("; did you mean {}?", quote(hint)));
-        fail(column, format!("{} is never {}{hint}", parameter.name, quote(text)))
+        let hint =
+            nearest(text, texts()).map_or(String::new(), |hint| format!("; did you mean {}?", quote(hint)));
+        fail(
+            column,
+            format!("{} is never {}{hint}", parameter.name, quote(text)),
+        )
     }
 
     /// The list after `in`.
@@ -310,8 +325,16 @@ impl<'a> Parser<'a> {
         }
         let column = item.column;
         let expression = Expression::In(Box::new(item.expression), choices);
-        let expression = if negated { Expression::Not(Box::new(expression)) } else { expression };
-        Ok(Node { expression, kind: Kind::Bool, column })
+        let expression = if negated {
+            Expression::Not(Box::new(expression))
+        } else {
+            expression
+        };
+        Ok(Node {
+            expression,
+            kind: Kind::Bool,
+            column,
+        })
     }
 
     fn sum(&mut self) -> Parsed {
@@ -329,7 +352,11 @@ impl<'a> Parser<'a> {
             require(&term, Kind::Number, sign)?;
             rest.push((operator, term.expression));
         }
-        Ok(if rest.is_empty() { first } else { number(first.column, Expression::Sum(Box::new(first.expression), rest)) })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            number(first.column, Expression::Sum(Box::new(first.expression), rest))
+        })
     }
 
     fn product(&mut self) -> Parsed {
@@ -348,7 +375,14 @@ impl<'a> Parser<'a> {
             require(&factor, Kind::Number, sign)?;
             rest.push((operator, factor.expression));
         }
-        Ok(if rest.is_empty() { first } else { number(first.column, Expression::Product(Box::new(first.expression), rest)) })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            number(
+                first.column,
+                Expression::Product(Box::new(first.expression), rest),
+            )
+        })
     }
 
     fn signed(&mut self) -> Parsed {
@@ -359,7 +393,11 @@ impl<'a> Parser<'a> {
         }
         let inner = self.inside(Self::signed)?;
         require(&inner, Kind::Number, if negative { "-" } else { "+" })?;
-        let expression = if negative { Expression::Negative(Box::new(inner.expression)) } else { inner.expression };
+        let expression = if negative {
+            Expression::Negative(Box::new(inner.expression))
+        } else {
+            inner.expression
+        };
         Ok(number(column, expression))
     }
 
@@ -371,7 +409,10 @@ impl<'a> Parser<'a> {
         let exponent = self.inside(Self::signed)?;
         require(&base, Kind::Number, "**")?;
         require(&exponent, Kind::Number, "**")?;
-        Ok(number(base.column, Expression::Power(Box::new(base.expression), Box::new(exponent.expression))))
+        Ok(number(
+            base.column,
+            Expression::Power(Box::new(base.expression), Box::new(exponent.expression)),
+        ))
     }
 
     fn atom(&mut self) -> Parsed {
@@ -384,7 +425,11 @@ impl<'a> Parser<'a> {
             }
             Token::Text(text) => {
                 self.advance();
-                Ok(Node { expression: Expression::Text(text), kind: Kind::Text, column })
+                Ok(Node {
+                    expression: Expression::Text(text),
+                    kind: Kind::Text,
+                    column,
+                })
             }
             Token::Name(name) => {
                 self.advance();
@@ -408,20 +453,31 @@ impl<'a> Parser<'a> {
         if let "true" | "True" | "false" | "False" = word {
             self.advance();
             let value = word.eq_ignore_ascii_case("true");
-            return Ok(Node { expression: Expression::Bool(value), kind: Kind::Bool, column });
+            return Ok(Node {
+                expression: Expression::Bool(value),
+                kind: Kind::Bool,
+                column,
+            });
         }
         if WORDS.contains(&word) {
             return self.unexpected("a parameter, a number, a text or '('");
         }
         self.advance();
-        if self.take_sign("(") { self.call(word, column) } else { self.parameter(word, column) }
+        if self.take_sign("(") {
+            self.call(word, column)
+        } else {
+            self.parameter(word, column)
+        }
     }
 
     /// The arguments of a function, after its parenthesis.
     fn call(&mut self, name: &str, column: usize) -> Parsed {
         let Some((_, function)) = Function::ALL.into_iter().find(|(known, _)| *known == name) else {
             let known: Vec<&str> = Function::ALL.iter().map(|(name, _)| *name).collect();
-            return fail(column, format!("{} is no function; there are {}", quote(name), known.join(", ")));
+            return fail(
+                column,
+                format!("{} is no function; there are {}", quote(name), known.join(", ")),
+            );
         };
         let mut arguments = Vec::new();
         loop {
@@ -437,48 +493,81 @@ impl<'a> Parser<'a> {
         }
         let (expected, fits) = match function {
             Function::Min | Function::Max => ("at least two numbers", arguments.len() >= 2),
-            Function::Abs | Function::Sqrt | Function::Log | Function::Log2 => ("one number", arguments.len() == 1),
+            Function::Abs | Function::Sqrt | Function::Log | Function::Log2 => {
+                ("one number", arguments.len() == 1)
+            }
         };
         if !fits {
-            return fail(column, format!("{name} takes {expected}, found {}", arguments.len()));
+            return fail(
+                column,
+                format!("{name} takes {expected}, found {}", arguments.len()),
+            );
         }
         Ok(number(column, Expression::Call(function, arguments)))
     }
 
     fn parameter(&mut self, name: &str, column: usize) -> Parsed {
-        if let Some(index) = self.parameters.iter().position(|parameter| parameter.name.as_str() == name) {
+        if let Some(index) = self
+            .parameters
+            .iter()
+            .position(|parameter| parameter.name.as_str() == name)
+        {
             self.mentioned.push(index);
             let kind = Kind::of_domain(&self.parameters[index].domain);
-            return Ok(Node { expression: Expression::Parameter(index), kind, column });
+            return Ok(Node {
+                expression: Expression::Parameter(index),
+                kind,
+                column,
+            });
         }
         let names = || self.parameters.iter().map(|parameter| parameter.name.as_str());
-        let with_hyphen = names().find(|known| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')));
+        let with_hyphen =
+            names().find(|known| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')));
         if let (Some(known), Token::Sign("-")) = (with_hyphen, self.peek()) {
-            return fail(column, format!("{} is no parameter; write {known} in backticks: `{known}`", quote(name)));
+            return fail(
+                column,
+                format!(
+                    "{} is no parameter; write {known} in backticks: `{known}`",
+                    quote(name)
+                ),
+            );
         }
         if self.is_choice(name) {
             let text = show(&ParamValue::Text(name.to_owned()));
-            return fail(column, format!("{} is no parameter; write a text in quotes: {text}", quote(name)));
+            return fail(
+                column,
+                format!("{} is no parameter; write a text in quotes: {text}", quote(name)),
+            );
         }
         match nearest(name, names()) {
-            Some(hint) => fail(column, format!("{} is no parameter; did you mean {hint}?", quote(name))),
-            None => fail(column, format!("{} is no parameter of this search space", quote(name))),
+            Some(hint) => fail(
+                column,
+                format!("{} is no parameter; did you mean {hint}?", quote(name)),
+            ),
+            None => fail(
+                column,
+                format!("{} is no parameter of this search space", quote(name)),
+            ),
         }
     }
 
     /// Whether some parameter has this choice: it was probably meant as a text.
     fn is_choice(&self, word: &str) -> bool {
         self.parameters.iter().any(|parameter| match &parameter.domain {
-            Domain::Categorical { choices } | Domain::Ordinal { choices } => {
-                choices.iter().any(|choice| matches!(choice, ParamValue::Text(text) if text == word))
-            }
+            Domain::Categorical { choices } | Domain::Ordinal { choices } => choices
+                .iter()
+                .any(|choice| matches!(choice, ParamValue::Text(text) if text == word)),
             Domain::Float { .. } | Domain::Int { .. } | Domain::Boolean | Domain::Constant(_) => false,
         })
     }
 }
 
 fn number(column: usize, expression: Expression) -> Node {
-    Node { expression, kind: Kind::Number, column }
+    Node {
+        expression,
+        kind: Kind::Number,
+        column,
+    }
 }
 
 /// Refuses an operand that can never be what the operator needs.
@@ -492,6 +581,13 @@ fn require(node: &Node, kind: Kind, operator: &str) -> Result<(), ConstraintErro
         Kind::Bool => "conditions on both sides, such as a < b",
         Kind::Mixed => "values",
     };
-    let needs = if operator == "not" { "a condition, such as a < b" } else { needs };
-    fail(node.column, format!("{operator} needs {needs}, this is {}", node.kind.name()))
+    let needs = if operator == "not" {
+        "a condition, such as a < b"
+    } else {
+        needs
+    };
+    fail(
+        node.column,
+        format!("{operator} needs {needs}, this is {}", node.kind.name()),
+    )
 }

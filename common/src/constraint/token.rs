@@ -26,12 +26,16 @@ pub(super) struct Placed {
 }
 
 /// Longer signs before those they begin with.
-const SIGNS: [&str; 20] =
-    ["**", "==", "!=", "<=", ">=", "&&", "||", "+", "-", "*", "/", "%", "<", ">", "!", "(", ")", "[", "]", ","];
+const SIGNS: [&str; 20] = [
+    "**", "==", "!=", "<=", ">=", "&&", "||", "+", "-", "*", "/", "%", "<", ">", "!", "(", ")", "[", "]", ",",
+];
 
 /// All tokens of a text, the end being one of them.
 pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, ConstraintError> {
-    let mut reader = Reader { characters: text.chars().collect(), next: 0 };
+    let mut reader = Reader {
+        characters: text.chars().collect(),
+        next: 0,
+    };
     let mut tokens = Vec::new();
     loop {
         while reader.peek().is_some_and(char::is_whitespace) {
@@ -40,7 +44,11 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, ConstraintError> {
         let start = reader.next;
         let token = reader.token()?;
         let done = token == Token::End;
-        tokens.push(Placed { token, column: start + 1, text: reader.characters[start..reader.next].iter().collect() });
+        tokens.push(Placed {
+            token,
+            column: start + 1,
+            text: reader.characters[start..reader.next].iter().collect(),
+        });
         if done {
             return Ok(tokens);
         }
@@ -64,12 +72,17 @@ impl Reader {
     }
 
     fn fail(column: usize, message: impl Into<String>) -> ConstraintError {
-        ConstraintError { column, message: message.into() }
+        ConstraintError {
+            column,
+            message: message.into(),
+        }
     }
 
     fn token(&mut self) -> Result<Token, ConstraintError> {
         let start = self.next;
-        let Some(first) = self.peek() else { return Ok(Token::End) };
+        let Some(first) = self.peek() else {
+            return Ok(Token::End);
+        };
         let number_follows = self.characters.get(start + 1).is_some_and(char::is_ascii_digit);
         if first.is_ascii_digit() || (first == '.' && number_follows) {
             return self.number();
@@ -82,7 +95,9 @@ impl Reader {
             return self.quoted(first);
         }
         let rest = &self.characters[start..];
-        let sign = SIGNS.into_iter().find(|sign| sign.chars().eq(rest.iter().copied().take(sign.len())));
+        let sign = SIGNS
+            .into_iter()
+            .find(|sign| sign.chars().eq(rest.iter().copied().take(sign.len())));
         if let Some(sign) = sign {
             self.next += sign.len();
             return Ok(Token::Sign(sign));
@@ -116,8 +131,14 @@ impl Reader {
         let text: String = self.characters[start..self.next].iter().collect();
         match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Token::Number(number)),
-            Ok(_) => Err(Self::fail(start + 1, format!("{} is too large a number", crate::space::quote(&text)))),
-            Err(_) => Err(Self::fail(start + 1, format!("{} is not a number", crate::space::quote(&text)))),
+            Ok(_) => Err(Self::fail(
+                start + 1,
+                format!("{} is too large a number", crate::space::quote(&text)),
+            )),
+            Err(_) => Err(Self::fail(
+                start + 1,
+                format!("{} is not a number", crate::space::quote(&text)),
+            )),
         }
     }
 
@@ -127,16 +148,28 @@ impl Reader {
         self.next += 1;
         loop {
             let Some(character) = self.peek() else {
-                return Err(Self::fail(start + 1, format!("the {quote} opened here is not closed")));
+                return Err(Self::fail(
+                    start + 1,
+                    format!("the {quote} opened here is not closed"),
+                ));
             };
             self.next += 1;
             if character == quote {
-                return Ok(if quote == '`' { Token::Name(text) } else { Token::Text(text) });
+                return Ok(if quote == '`' {
+                    Token::Name(text)
+                } else {
+                    Token::Text(text)
+                });
             }
             if character == '\\' {
                 match self.peek() {
                     Some(escaped @ ('"' | '\'' | '`' | '\\')) => text.push(escaped),
-                    _ => return Err(Self::fail(self.next, "a backslash may only stand before a quote or a backslash")),
+                    _ => {
+                        return Err(Self::fail(
+                            self.next,
+                            "a backslash may only stand before a quote or a backslash",
+                        ));
+                    }
                 }
                 self.next += 1;
             } else {

@@ -59,8 +59,16 @@ impl Key {
 
 impl Choices {
     fn new(values: &[ParamValue], ordered: bool) -> Self {
-        let places = values.iter().zip(0..).map(|(value, place)| (Key::of(value), place)).collect();
-        Self { values: values.to_vec(), ordered, places }
+        let places = values
+            .iter()
+            .zip(0..)
+            .map(|(value, place)| (Key::of(value), place))
+            .collect();
+        Self {
+            values: values.to_vec(),
+            ordered,
+            places,
+        }
     }
 }
 
@@ -83,12 +91,22 @@ impl Steps {
     pub(super) fn new(low: f64, high: f64, step: f64) -> Self {
         let ratio = (high - low) / step;
         // 0.3 / 0.1 is a little less than 3, and 0.3 is meant to be reached.
-        let last = if (ratio - ratio.round()).abs() < 1e-6 { ratio.round() } else { ratio.floor() };
+        let last = if (ratio - ratio.round()).abs() < 1e-6 {
+            ratio.round()
+        } else {
+            ratio.floor()
+        };
         let decimals = decimals(low).max(decimals(step));
         let shift = 10f64.powi(decimals);
         let exact = decimals <= MOST_DECIMALS && low.abs().max(high.abs()) * shift < float(1 << 50);
         let count = u64::try_from(whole(last)).unwrap_or(0).saturating_add(1);
-        Self { low, high, step, count, shift: exact.then_some(shift) }
+        Self {
+            low,
+            high,
+            step,
+            count,
+            shift: exact.then_some(shift),
+        }
     }
 
     /// How many there are.
@@ -109,7 +127,9 @@ impl Steps {
     /// The step at which a value lies, within a billionth of a step.
     fn index(&self, value: f64) -> Option<u64> {
         let ratio = ((value - self.low) / self.step).round();
-        let index = u64::try_from(whole(ratio)).ok().filter(|index| *index < self.count)?;
+        let index = u64::try_from(whole(ratio))
+            .ok()
+            .filter(|index| *index < self.count)?;
         ((self.at(index) - value).abs() <= 1e-9 * self.step).then_some(index)
     }
 }
@@ -117,32 +137,57 @@ impl Steps {
 /// Digits after the point in the shortest text of a number.
 fn decimals(number: f64) -> i32 {
     let text = number.to_string();
-    text.split_once('.').map_or(0, |(_, fraction)| i32::try_from(fraction.len()).unwrap_or(i32::MAX))
+    text.split_once('.').map_or(0, |(_, fraction)| {
+        i32::try_from(fraction.len()).unwrap_or(i32::MAX)
+    })
 }
 
 impl Coding {
     /// `domain` has passed the checks of a space.
     pub(super) fn new(domain: &Domain) -> Self {
         match domain {
-            Domain::Float { low, high, step: Some(step), .. } => Self::Steps(Steps::new(*low, *high, *step)),
-            Domain::Float { low, high, scale, step: None } => Self::Curve(Curve::new(*low, *high, *scale)),
-            Domain::Int { low, high, scale, step } => match scale {
+            Domain::Float {
+                low,
+                high,
+                step: Some(step),
+                ..
+            } => Self::Steps(Steps::new(*low, *high, *step)),
+            Domain::Float {
+                low,
+                high,
+                scale,
+                step: None,
+            } => Self::Curve(Curve::new(*low, *high, *scale)),
+            Domain::Int {
+                low,
+                high,
+                scale,
+                step,
+            } => match scale {
                 Scale::Linear => {
                     let count = high.abs_diff(*low) / step.unsigned_abs().max(1) + 1;
-                    Self::Ints { low: *low, step: *step, count }
+                    Self::Ints {
+                        low: *low,
+                        step: *step,
+                        count,
+                    }
                 }
                 Scale::Log2 => {
                     let first = low.trailing_zeros();
-                    Self::Powers { first, count: high.trailing_zeros() - first + 1 }
+                    Self::Powers {
+                        first,
+                        count: high.trailing_zeros() - first + 1,
+                    }
                 }
                 Scale::Log => Self::IntCurve(IntCurve::new(*low, *high, false)),
                 Scale::ReverseLog => Self::IntCurve(IntCurve::new(*low, *high, true)),
             },
             Domain::Categorical { choices } => Self::Choices(Choices::new(choices, false)),
             Domain::Ordinal { choices } => Self::Choices(Choices::new(choices, true)),
-            Domain::Boolean => {
-                Self::Choices(Choices::new(&[ParamValue::Bool(false), ParamValue::Bool(true)], false))
-            }
+            Domain::Boolean => Self::Choices(Choices::new(
+                &[ParamValue::Bool(false), ParamValue::Bool(true)],
+                false,
+            )),
             Domain::Constant(value) => Self::Constant(value.clone()),
         }
     }
@@ -194,7 +239,8 @@ impl Coding {
             }
             (Self::Powers { first, count }, ParamValue::Int(value)) => {
                 let exponent = value.trailing_zeros();
-                let fits = value.count_ones() == 1 && *value > 0 && exponent >= *first && exponent - first < *count;
+                let fits =
+                    value.count_ones() == 1 && *value > 0 && exponent >= *first && exponent - first < *count;
                 fits.then(|| u64::from(exponent - first))
             }
             (Self::Choices(choices), _) => choices.places.get(&Key::of(value)).copied(),
@@ -228,7 +274,9 @@ impl Coding {
         let refuse = |why: &str| Err(format!("{} {why}; give {}", show(value), describe(domain)));
         match domain {
             Domain::Float { low, high, .. } => {
-                let Some(number) = number(value) else { return refuse("is not a number") };
+                let Some(number) = number(value) else {
+                    return refuse("is not a number");
+                };
                 if !number.is_finite() {
                     return refuse("is not finite");
                 }
@@ -247,7 +295,9 @@ impl Coding {
                 }
             }
             Domain::Int { low, high, .. } => {
-                let Some(number) = whole_number(value) else { return refuse("is not a whole number") };
+                let Some(number) = whole_number(value) else {
+                    return refuse("is not a whole number");
+                };
                 if number < *low {
                     return refuse("is too small");
                 }
@@ -306,7 +356,11 @@ impl Coding {
             if same(found, target) {
                 return Some(middle);
             }
-            if found < target { start = middle + 1 } else { end = middle }
+            if found < target {
+                start = middle + 1
+            } else {
+                end = middle
+            }
         }
         None
     }
@@ -318,7 +372,9 @@ fn spread(index: u64, taken: u64, count: u64) -> u64 {
         return (count - 1) / 2;
     }
     let (gaps, span) = (u128::from(taken - 1), u128::from(count - 1));
-    u64::try_from((u128::from(index) * span + gaps / 2) / gaps).unwrap_or(count - 1).min(count - 1)
+    u64::try_from((u128::from(index) * span + gaps / 2) / gaps)
+        .unwrap_or(count - 1)
+        .min(count - 1)
 }
 
 /// A number given as one.
@@ -334,7 +390,9 @@ fn number(value: &ParamValue) -> Option<f64> {
 fn whole_number(value: &ParamValue) -> Option<i64> {
     match value {
         ParamValue::Int(value) => Some(*value),
-        ParamValue::Float(value) if same(value.fract(), 0.0) && value.abs() <= LARGEST_INT as f64 => Some(whole(*value)),
+        ParamValue::Float(value) if same(value.fract(), 0.0) && value.abs() <= LARGEST_INT as f64 => {
+            Some(whole(*value))
+        }
         ParamValue::Float(_) | ParamValue::Bool(_) | ParamValue::Text(_) => None,
     }
 }
@@ -343,15 +401,28 @@ fn whole_number(value: &ParamValue) -> Option<i64> {
 pub(super) fn describe(domain: &Domain) -> String {
     match domain {
         Domain::Float { low, high, step, .. } => {
-            let range = format!("a number from {} to {}", ParamValue::Float(*low), ParamValue::Float(*high));
+            let range = format!(
+                "a number from {} to {}",
+                ParamValue::Float(*low),
+                ParamValue::Float(*high)
+            );
             match step {
                 Some(step) => format!("{range} in steps of {}", ParamValue::Float(*step)),
                 None => range,
             }
         }
-        Domain::Int { low, high, scale: Scale::Log2, .. } => format!("a power of two from {low} to {high}"),
-        Domain::Int { low, high, step: 1, .. } => format!("a whole number from {low} to {high}"),
-        Domain::Int { low, high, step, .. } => format!("a whole number from {low} to {high} in steps of {step}"),
+        Domain::Int {
+            low,
+            high,
+            scale: Scale::Log2,
+            ..
+        } => format!("a power of two from {low} to {high}"),
+        Domain::Int {
+            low, high, step: 1, ..
+        } => format!("a whole number from {low} to {high}"),
+        Domain::Int { low, high, step, .. } => {
+            format!("a whole number from {low} to {high} in steps of {step}")
+        }
         Domain::Categorical { choices } | Domain::Ordinal { choices } => list(choices),
         Domain::Boolean => "true or false".to_owned(),
         Domain::Constant(value) => show(value),
@@ -366,5 +437,9 @@ pub(super) fn list(values: &[ParamValue]) -> String {
         text.push(format!("... ({} in all)", values.len()));
     }
     let text = text.join(", ");
-    if values.len() == 1 { text } else { format!("one of {text}") }
+    if values.len() == 1 {
+        text
+    } else {
+        format!("one of {text}")
+    }
 }

@@ -20,7 +20,11 @@ impl Curve {
     /// `low < high`, and both positive unless the scale is linear.
     pub(super) fn new(low: f64, high: f64, scale: Scale) -> Self {
         // A zero has no sign for people: `-0.0` would be printed as such.
-        Self { low: low + 0.0, high: high + 0.0, scale }
+        Self {
+            low: low + 0.0,
+            high: high + 0.0,
+            scale,
+        }
     }
 
     /// The value at a position. The first position is exactly `low`, the last one exactly `high`.
@@ -114,12 +118,20 @@ impl IntCurve {
         let index = index.min(points - 1);
         let step = i64::try_from(if self.mirrored { points - 1 - index } else { index }).unwrap_or(i64::MAX);
         let (low, high) = (self.low as f64, self.high as f64);
-        let even = whole((low.ln() + step as f64 / float(points - 1) * (high.ln() - low.ln())).exp().round());
+        let even = whole(
+            (low.ln() + step as f64 / float(points - 1) * (high.ln() - low.ln()))
+                .exp()
+                .round(),
+        );
         self.mirror(even.max(self.low.saturating_add(step)).min(self.high))
     }
 
     fn mirror(&self, value: i64) -> i64 {
-        if self.mirrored { self.low + self.high - value } else { value }
+        if self.mirrored {
+            self.low + self.high - value
+        } else {
+            value
+        }
     }
 
     fn extent(&self) -> (f64, f64) {

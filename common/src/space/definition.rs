@@ -30,7 +30,10 @@ impl Space {
     ///
     /// # Errors
     /// All that is wrong with the definition.
-    pub fn new(mut parameters: Vec<Parameter>, constraints: Vec<Constraint>) -> Result<Self, Vec<SpaceError>> {
+    pub fn new(
+        mut parameters: Vec<Parameter>,
+        constraints: Vec<Constraint>,
+    ) -> Result<Self, Vec<SpaceError>> {
         let codings = check_parameters(&mut parameters)?;
         let mut problems = Vec::new();
         let mut bound = Vec::with_capacity(constraints.len());
@@ -38,16 +41,31 @@ impl Space {
             // Read again: it may have been made for other parameters, and refers to them by their place.
             match Constraint::parse(constraint.text(), &parameters) {
                 Ok(constraint) => bound.push(constraint),
-                Err(error) => problems.push(SpaceError::new("", format!("constraints[{index}]"), error.to_string())),
+                Err(error) => problems.push(SpaceError::new(
+                    "",
+                    format!("constraints[{index}]"),
+                    error.to_string(),
+                )),
             }
         }
         if !problems.is_empty() {
             return Err(problems);
         }
         let dimensions = codings.iter().map(Coding::dimension).collect();
-        let places = parameters.iter().enumerate().map(|(index, p)| (p.name.as_str().to_owned(), index)).collect();
+        let places = parameters
+            .iter()
+            .enumerate()
+            .map(|(index, p)| (p.name.as_str().to_owned(), index))
+            .collect();
         let tree = Tree::new(&parameters);
-        Ok(Self { parameters, constraints: bound, dimensions, codings, places, tree })
+        Ok(Self {
+            parameters,
+            constraints: bound,
+            dimensions,
+            codings,
+            places,
+            tree,
+        })
     }
 
     /// The parameters in their order.
@@ -86,11 +104,12 @@ impl Space {
         let needed = self.needed_by_constraints();
         let mut state = seed;
         (0..SATISFIABLE_DRAWS).any(|_| {
-            let values = self.values_by(|index| {
-                needed[index].then(|| self.codings[index].decode(splitmix(&mut state)))
-            });
+            let values = self
+                .values_by(|index| needed[index].then(|| self.codings[index].decode(splitmix(&mut state))));
             let value = |index: usize| values.get(index).and_then(Option::as_ref);
-            self.constraints.iter().all(|constraint| constraint.holds_for(&value))
+            self.constraints
+                .iter()
+                .all(|constraint| constraint.holds_for(&value))
         })
     }
 
@@ -100,21 +119,15 @@ impl Space {
         for index in self.constraints.iter().flat_map(Constraint::mentioned) {
             needed[*index] = true;
         }
-        for index in (0..needed.len()).rev().filter(|index| needed[*index]).collect::<Vec<_>>() {
-            self.mark_parents(index, &mut needed);
-        }
-        needed
-    }
-
-    fn mark_parents(&self, index: usize, needed: &mut [bool]) {
-        let mut open = vec![index];
-        while let Some(here) = open.pop() {
-            for condition in &self.parameters[here].conditions {
-                if !std::mem::replace(&mut needed[condition.parent], true) {
-                    open.push(condition.parent);
+        // Parents stand before their children: one pass from the end reaches all ancestors.
+        for index in (0..needed.len()).rev() {
+            if needed[index] {
+                for condition in &self.parameters[index].conditions {
+                    needed[condition.parent] = true;
                 }
             }
         }
+        needed
     }
 
     pub(super) fn coding(&self, index: usize) -> &Coding {

@@ -17,7 +17,11 @@ pub struct SpaceError {
 
 impl SpaceError {
     pub(crate) fn new(parameter: &str, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { parameter: parameter.to_owned(), field: field.into(), message: message.into() }
+        Self {
+            parameter: parameter.to_owned(),
+            field: field.into(),
+            message: message.into(),
+        }
     }
 
     /// An error about the space, or the values, as a whole.
@@ -42,7 +46,11 @@ impl SpaceError {
 impl fmt::Display for SpaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path("");
-        if path.is_empty() { f.write_str(&self.message) } else { write!(f, "{path}: {}", self.message) }
+        if path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{path}: {}", self.message)
+        }
     }
 }
 
@@ -74,7 +82,12 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     let limit = (name.chars().count().max(3)).div_ceil(3);
     known
         .filter(|known| known.len() <= 256)
-        .map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase()), known))
+        .map(|known| {
+            (
+                strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase()),
+                known,
+            )
+        })
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)

@@ -15,8 +15,8 @@ use crate::params::Params;
 use super::Space;
 use super::types::Parameter;
 
-/// Work after which counting is given up: conditions so entangled mean nothing to a person either. About a second.
-const MOST_WORK: usize = 20_000_000;
+/// Work after which counting is given up: conditions so entangled mean nothing to a person either. Tenths of a second.
+const MOST_WORK: usize = 5_000_000;
 
 /// Which parameters wait for which, made once per space.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,13 @@ impl Tree {
             open.push((index, true));
             open.extend(subgroups[index].iter().rev().map(|group| (*group, false)));
         }
-        Self { children, subgroups, groups, enter, leave }
+        Self {
+            children,
+            subgroups,
+            groups,
+            enter,
+            leave,
+        }
     }
 
     /// Distributes inactive parameters over groups; each part ascends.
@@ -79,7 +85,10 @@ impl Tree {
         let mut parts = vec![Vec::new(); groups.len()];
         for index in inactive {
             let after = groups.partition_point(|group| self.enter[*group] <= self.enter[index]);
-            if let Some(place) = after.checked_sub(1).filter(|place| self.enter[index] < self.leave[groups[*place]]) {
+            if let Some(place) = after
+                .checked_sub(1)
+                .filter(|place| self.enter[index] < self.leave[groups[*place]])
+            {
                 parts[place].push(index);
             }
         }
@@ -131,8 +140,17 @@ impl Space {
     /// are too entangled to count.
     #[must_use]
     pub fn grid(&self, points: u32) -> Option<Grid<'_>> {
-        let runs = (0..self.parameters().len()).map(|index| self.runs(index, points)).collect();
-        let mut grid = Grid { space: self, points, runs, counts: HashMap::new(), work: 0, cells: 0 };
+        let runs = (0..self.parameters().len())
+            .map(|index| self.runs(index, points))
+            .collect();
+        let mut grid = Grid {
+            space: self,
+            points,
+            runs,
+            counts: HashMap::new(),
+            work: 0,
+            cells: 0,
+        };
         let mut cells = 1u128;
         for group in &self.tree().groups {
             cells = cells.checked_mul(grid.count(*group, Vec::new())?)?;
@@ -157,7 +175,10 @@ impl Space {
         let coding = self.coding(index);
         let mut meets: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for &child in &self.tree().children[index] {
-            let conditions = self.parameters()[child].conditions.iter().filter(|c| c.parent == index);
+            let conditions = self.parameters()[child]
+                .conditions
+                .iter()
+                .filter(|c| c.parent == index);
             for value in conditions.flat_map(|condition| &condition.values) {
                 if let Some(position) = coding.grid_position(value, points) {
                     meets.entry(position).or_default().push(child);
@@ -169,7 +190,11 @@ impl Space {
         let mut add = |start: u64, length: u64, active: Vec<usize>| match runs.last_mut() {
             Some(last) if last.active == active => last.length += length,
             _ if length == 0 => {}
-            _ => runs.push(Run { start, length, active }),
+            _ => runs.push(Run {
+                start,
+                length,
+                active,
+            }),
         };
         let mut next = 0;
         for (position, active) in meets {
@@ -263,14 +288,26 @@ impl Grid<'_> {
     }
 
     /// What a parameter may be: its runs, or the single way to be inactive.
-    fn options<'b>(&'b self, parameter: usize, inactive: &[usize]) -> impl ExactSizeIterator<Item = Choice<'b>> {
+    fn options<'b>(
+        &'b self,
+        parameter: usize,
+        inactive: &[usize],
+    ) -> impl ExactSizeIterator<Item = Choice<'b>> {
         let is_inactive = inactive.binary_search(&parameter).is_ok();
         let runs = &self.runs[parameter];
         (0..if is_inactive { 1 } else { runs.len() }).map(move |index| {
             if is_inactive {
-                Choice { start: None, length: 1, active: &[] }
+                Choice {
+                    start: None,
+                    length: 1,
+                    active: &[],
+                }
             } else {
-                Choice { start: Some(runs[index].start), length: runs[index].length, active: &runs[index].active }
+                Choice {
+                    start: Some(runs[index].start),
+                    length: runs[index].length,
+                    active: &runs[index].active,
+                }
             }
         })
     }
@@ -278,8 +315,14 @@ impl Grid<'_> {
     /// The inactive ones of each subgroup, once `parameter` has a value that makes only `active` of its children active.
     fn after(&self, parameter: usize, inactive: &[usize], active: &[usize]) -> Vec<Vec<usize>> {
         let tree = self.space.tree();
-        let killed = tree.children[parameter].iter().copied().filter(|child| active.binary_search(child).is_err());
-        tree.split(&tree.subgroups[parameter], inactive.iter().copied().filter(|i| *i != parameter).chain(killed))
+        let killed = tree.children[parameter]
+            .iter()
+            .copied()
+            .filter(|child| active.binary_search(child).is_err());
+        tree.split(
+            &tree.subgroups[parameter],
+            inactive.iter().copied().filter(|i| *i != parameter).chain(killed),
+        )
     }
 }
 

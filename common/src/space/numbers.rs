@@ -14,13 +14,19 @@ pub(super) const LARGEST_LOG_INT: i64 = 1 << 44;
 
 /// A position in [0, 1), whatever was given; NaN is 0.
 pub(super) fn unit(position: f64) -> f64 {
-    if position.is_nan() { 0.0 } else { position.clamp(0.0, BELOW_ONE) }
+    if position.is_nan() {
+        0.0
+    } else {
+        position.clamp(0.0, BELOW_ONE)
+    }
 }
 
 /// The level, one of `0..levels`, in which a position lies.
 pub(super) fn level_at(position: f64, levels: u64) -> u64 {
     let last = levels.saturating_sub(1);
-    u64::try_from(whole(unit(position) * float(levels))).unwrap_or(0).min(last)
+    u64::try_from(whole(unit(position) * float(levels)))
+        .unwrap_or(0)
+        .min(last)
 }
 
 /// Centre of a level.
@@ -29,7 +35,10 @@ pub(super) fn centre(level: u64, levels: u64) -> f64 {
 }
 
 /// A number without its fraction; saturates, NaN is 0.
-#[expect(clippy::cast_possible_truncation, reason = "this is the point: `as` drops the fraction and saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "this is the point: `as` drops the fraction and saturates"
+)]
 pub(super) fn whole(number: f64) -> i64 {
     number as i64
 }

@@ -36,7 +36,10 @@ impl Space {
             match required[index].as_deref() {
                 Some(allowed) if !allowed.is_empty() => {
                     let level = super::numbers::level_at(position, allowed.len() as u64);
-                    usize::try_from(level).ok().and_then(|level| allowed.get(level)).cloned()
+                    usize::try_from(level)
+                        .ok()
+                        .and_then(|level| allowed.get(level))
+                        .cloned()
                 }
                 _ => Some(self.coding(index).decode(position)),
             }
@@ -60,7 +63,11 @@ impl Space {
         Ok(values
             .iter()
             .enumerate()
-            .map(|(index, value)| value.as_ref().map_or(f64::NAN, |value| self.coding(index).encode(value)))
+            .map(|(index, value)| {
+                value
+                    .as_ref()
+                    .map_or(f64::NAN, |value| self.coding(index).encode(value))
+            })
             .collect())
     }
 
@@ -77,14 +84,21 @@ impl Space {
     /// Whether a parameter is active, given the values of those before it.
     pub(super) fn is_active(&self, index: usize, values: &[Option<ParamValue>]) -> bool {
         self.parameters()[index].conditions.iter().all(|condition| {
-            values.get(condition.parent).and_then(Option::as_ref).is_some_and(|value| condition.values.contains(value))
+            values
+                .get(condition.parent)
+                .and_then(Option::as_ref)
+                .is_some_and(|value| condition.values.contains(value))
         })
     }
 
     /// The values that are there, with their names.
     pub(super) fn collect(&self, values: Values) -> Params {
         let named = self.parameters().iter().zip(values);
-        Params::from_distinct(named.filter_map(|(p, value)| Some((p.name.clone(), value?))).collect())
+        Params::from_distinct(
+            named
+                .filter_map(|(p, value)| Some((p.name.clone(), value?)))
+                .collect(),
+        )
     }
 
     /// For each parameter, the values it must have one of so that all given ones are active; none if it does not matter.

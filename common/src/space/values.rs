@@ -24,7 +24,10 @@ impl Space {
     ///
     /// # Errors
     /// As [`Self::check`].
-    #[expect(clippy::needless_pass_by_value, reason = "the values are replaced by those returned")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the values are replaced by those returned"
+    )]
     pub fn normalize(&self, params: Params) -> Result<Params, Vec<SpaceError>> {
         self.point(&params).map(|values| self.collect(values))
     }
@@ -34,7 +37,10 @@ impl Space {
     /// # Errors
     /// All that is wrong: unknown names, impossible values, and values that cannot be active together. Constraints are
     /// looked at where all their parameters are given.
-    #[expect(clippy::needless_pass_by_value, reason = "the values are replaced by those returned")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the values are replaced by those returned"
+    )]
     pub fn normalize_partial(&self, params: Params) -> Result<Params, Vec<SpaceError>> {
         let (values, mut problems) = self.accept_each(&params);
         let required = self.required(&values);
@@ -48,7 +54,9 @@ impl Space {
                     problems.push(SpaceError::new(name, "", message));
                 }
                 None if allowed.is_empty() => {
-                    let message = format!("no value of {name} allows all of the given parameters; leave some of them out");
+                    let message = format!(
+                        "no value of {name} allows all of the given parameters; leave some of them out"
+                    );
                     problems.push(SpaceError::new(name, "", message));
                 }
                 _ => {}
@@ -57,13 +65,19 @@ impl Space {
         if problems.is_empty() {
             self.check_constraints(&values, &mut problems);
         }
-        if problems.is_empty() { Ok(self.collect(values)) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(self.collect(values))
+        } else {
+            Err(problems)
+        }
     }
 
     /// Whether all constraints hold. One that mentions an inactive parameter does.
     #[must_use]
     pub fn satisfies(&self, params: &Params) -> bool {
-        self.constraints().iter().all(|constraint| constraint.holds(params))
+        self.constraints()
+            .iter()
+            .all(|constraint| constraint.holds(params))
     }
 
     fn point(&self, params: &Params) -> Result<Values, Vec<SpaceError>> {
@@ -71,17 +85,29 @@ impl Space {
         if problems.is_empty() {
             self.check_constraints(&values, &mut problems);
         }
-        if problems.is_empty() { Ok(values) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(values)
+        } else {
+            Err(problems)
+        }
     }
 
     /// The values by parameter, and what is wrong with them, but for the constraints.
     pub(super) fn resolve(&self, params: &Params) -> (Values, Vec<SpaceError>) {
         let (mut values, mut problems) = self.accept_each(params);
-        // A parameter whose value was refused: what depends on it can be neither missing nor superfluous.
-        let mut unknown: Vec<bool> =
-            self.parameters().iter().zip(&values).map(|(p, v)| v.is_none() && params.value(p.name.as_str()).is_some()).collect();
+        // A parameter whose value was refused or is missing: what depends on it can be neither missing nor superfluous.
+        let mut unknown: Vec<bool> = self
+            .parameters()
+            .iter()
+            .zip(&values)
+            .map(|(p, v)| v.is_none() && params.value(p.name.as_str()).is_some())
+            .collect();
         for (index, parameter) in self.parameters().iter().enumerate() {
-            if parameter.conditions.iter().any(|condition| unknown[condition.parent]) {
+            if parameter
+                .conditions
+                .iter()
+                .any(|condition| unknown[condition.parent])
+            {
                 unknown[index] = true;
             }
             if unknown[index] {
@@ -91,7 +117,12 @@ impl Space {
             match (self.is_active(index, &values), &values[index], &parameter.domain) {
                 (true, None, Domain::Constant(constant)) => values[index] = Some(constant.clone()),
                 (true, None, domain) => {
-                    problems.push(SpaceError::new(name, "", format!("missing; give {}", describe(domain))));
+                    unknown[index] = true;
+                    problems.push(SpaceError::new(
+                        name,
+                        "",
+                        format!("missing; give {}", describe(domain)),
+                    ));
                 }
                 (false, Some(value), _) => {
                     let message = self.refuse_inactive(index, value, &values);
@@ -130,27 +161,43 @@ impl Space {
 
     /// Why a parameter that was given is inactive.
     fn refuse_inactive(&self, index: usize, value: &ParamValue, values: &[Option<ParamValue>]) -> String {
-        let failed = self.parameters()[index]
-            .conditions
-            .iter()
-            .find(|c| !values[c.parent].as_ref().is_some_and(|value| c.values.contains(value)));
-        let Some(condition) = failed else { return format!("{} is not possible here", show(value)) };
+        let failed = self.parameters()[index].conditions.iter().find(|c| {
+            !values[c.parent]
+                .as_ref()
+                .is_some_and(|value| c.values.contains(value))
+        });
+        let Some(condition) = failed else {
+            return format!("{} is not possible here", show(value));
+        };
         let parent = &self.parameters()[condition.parent];
         let rule = requirement(parent, &condition.values);
         match &values[condition.parent] {
-            Some(actual) => format!("only active when {rule}, but it is {}; leave it out", show(actual)),
-            None => format!("only active when {rule}, but {} is not active itself; leave it out", parent.name),
+            Some(actual) => format!(
+                "only active when {rule}, but it is {}; leave it out",
+                show(actual)
+            ),
+            None => format!(
+                "only active when {rule}, but {} is not active itself; leave it out",
+                parent.name
+            ),
         }
     }
 
     /// Why a given value does not go with the other given ones.
     fn refuse_given(&self, index: usize, value: &ParamValue, values: &[Option<ParamValue>]) -> String {
         let name = &self.parameters()[index].name;
-        let clash = self.parameters().iter().enumerate().find_map(|(child, parameter)| {
-            let given = values[child].is_some();
-            let condition = parameter.conditions.iter().find(|c| c.parent == index && !c.values.contains(value))?;
-            given.then_some((parameter, condition))
-        });
+        let clash = self
+            .parameters()
+            .iter()
+            .enumerate()
+            .find_map(|(child, parameter)| {
+                let given = values[child].is_some();
+                let condition = parameter
+                    .conditions
+                    .iter()
+                    .find(|c| c.parent == index && !c.values.contains(value))?;
+                given.then_some((parameter, condition))
+            });
         match clash {
             Some((child, condition)) => format!(
                 "{name} is {}, but {}, which is given too, needs {}; leave one of them out",
@@ -158,7 +205,10 @@ impl Space {
                 child.name,
                 list(&condition.values)
             ),
-            None => format!("{name} is {}, which leaves other given parameters inactive; leave some of them out", show(value)),
+            None => format!(
+                "{name} is {}, which leaves other given parameters inactive; leave some of them out",
+                show(value)
+            ),
         }
     }
 
@@ -175,7 +225,11 @@ impl Space {
                     Some(format!("{} = {}", self.parameters()[*index].name, show(value)))
                 })
                 .collect();
-            let message = format!("the constraint {} does not hold for {}", quote(constraint.text()), named.join(", "));
+            let message = format!(
+                "the constraint {} does not hold for {}",
+                quote(constraint.text()),
+                named.join(", ")
+            );
             problems.push(SpaceError::whole(message));
         }
     }

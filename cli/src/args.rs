@@ -1,0 +1,493 @@
+//! The command line's grammar. Says what may be typed and what it means; does nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::names::{StudyRef, TrialRef, WorkerRef};
+
+const AFTER_HELP: &str = "\
+Start here:
+  tunesmith up                  coordinator and worker on this machine
+  tunesmith run study.yaml      submit a study and follow it
+
+Exit status: 0 done, 1 the study ended without one usable trial, 2 wrong usage or wrong study file,
+3 coordinator unreachable, 4 refused by the coordinator, 130 interrupted.";
+
+/// Finds the best hyperparameters for your training program on a pool of machines.
+#[derive(Debug, Parser)]
+#[command(name = "tunesmith", version, after_help = AFTER_HELP, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Arguments of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Arguments of every command.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Address of the coordinator [default: http://127.0.0.1:7700]
+    #[arg(
+        long,
+        global = true,
+        env = "TUNESMITH_COORDINATOR",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Everywhere"
+    )]
+    pub coordinator: Option<String>,
+    /// File with the token [default: TUNESMITH_TOKEN, or admin.token in the data folder of `tunesmith up`]
+    #[arg(
+        long,
+        global = true,
+        env = "TUNESMITH_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Everywhere"
+    )]
+    pub token_file: Option<PathBuf>,
+    /// Form of the result on standard output; json is one document with the fields of the API
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORM",
+        default_value = "table",
+        help_heading = "Everywhere"
+    )]
+    pub output: OutputFormat,
+}
+
+/// Form of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// For programs: ProtoJSON.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a coordinator and a worker on this machine, until interrupted
+    Up(UpArgs),
+    /// Submit a study, follow it, and print the result
+    Run(RunArgs),
+    /// Look at studies and steer them
+    #[command(subcommand, arg_required_else_help = true)]
+    Study(StudyCommand),
+    /// Look at trials, add them, stop them
+    #[command(subcommand, arg_required_else_help = true)]
+    Trial(TrialCommand),
+    /// Look at the workers of the pool
+    #[command(subcommand, arg_required_else_help = true)]
+    Worker(WorkerCommand),
+    /// Make tokens and revoke them
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(TokenCommand),
+    /// Show which coordinator and token are used, and check them
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
+    /// Show which metrics would be read from a training's log
+    CheckLog(CheckLogArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `up`.
+#[derive(Clone, Debug, Args)]
+pub struct UpArgs {
+    /// Folder for the database, tokens and logs [default: $XDG_DATA_HOME/tunesmith, or ~/.local/share/tunesmith]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen at
+    #[arg(long, value_name = "ADDR", default_value = crate::settings::DEFAULT_LISTEN)]
+    pub listen: SocketAddr,
+    /// Trials to run at the same time [default: one per GPU, or what the worker finds right]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub slots: Option<u32>,
+    /// GPUs to use, such as 0,1 [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub gpus: Option<String>,
+    /// Start no worker; workers elsewhere may join
+    #[arg(long, conflicts_with_all = ["slots", "gpus"])]
+    pub no_worker: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The study file (YAML or JSON)
+    pub file: PathBuf,
+    /// Change a field of the study file, such as budget.trials=20
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Name of the study [default: `name` in the file, or the file's name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Do not follow the study
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// What to do with studies.
+#[derive(Debug, Subcommand)]
+pub enum StudyCommand {
+    /// List studies, newest first
+    List {
+        /// Archived ones, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one study
+    Show {
+        /// The study
+        study: StudyRef,
+    },
+    /// Follow a study until it ends, and print the result
+    Watch {
+        /// The study
+        study: StudyRef,
+    },
+    /// Print the best trials
+    Best {
+        /// The study
+        study: StudyRef,
+        /// How many
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        top: u32,
+    },
+    /// Start no new trials; running ones go on
+    Pause {
+        /// The study
+        study: StudyRef,
+    },
+    /// Let a paused study go on, or one that ended by a budget that was raised since
+    Resume {
+        /// The study
+        study: StudyRef,
+    },
+    /// End a study; its running trials are cancelled
+    Stop {
+        /// The study
+        study: StudyRef,
+    },
+    /// Change message, priority, budget or early_stopping of a study
+    Edit(EditArgs),
+    /// Submit a study with the same definition under another name
+    Clone {
+        /// The study to copy
+        study: StudyRef,
+        /// Name of the new study
+        new_name: String,
+        /// Change a field, such as strategy.seed=8
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Write a study with all its trials and curves to a file
+    Export {
+        /// The study
+        study: StudyRef,
+        /// json keeps everything and can be imported again; csv has one row per trial
+        #[arg(long, value_name = "FORM", default_value = "json")]
+        format: ExportFormat,
+        /// The file to write [default: standard output]
+        #[arg(short = 'o', long = "file", value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Create a study, paused, from a file that `export` wrote, with its finished trials
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Name of the study [default: the one in the file]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Hide a study that has ended from lists
+    Archive {
+        /// The study
+        study: StudyRef,
+    },
+    /// Delete a study that has ended, with everything it stored
+    Delete {
+        /// The study
+        study: StudyRef,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Check a study file and say how many trials it makes; nothing is submitted
+    Check {
+        /// The study file
+        file: PathBuf,
+        /// Change a field of the study file, such as budget.trials=20
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+}
+
+/// Arguments of `study edit`.
+#[derive(Clone, Debug, Args)]
+pub struct EditArgs {
+    /// The study
+    pub study: StudyRef,
+    /// Change a field, such as budget.trials=100 or message="second try"
+    #[arg(long = "set", value_name = "KEY=VALUE", required = true)]
+    pub set: Vec<String>,
+}
+
+/// Form of an exported study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Everything; can be imported.
+    Json,
+    /// One row per trial.
+    Csv,
+}
+
+/// What to do with trials.
+#[derive(Debug, Subcommand)]
+pub enum TrialCommand {
+    /// List the trials of a study
+    List(TrialListArgs),
+    /// Show one trial: why it was tried, its curve, its attempts, why it was stopped
+    Show {
+        /// The trial, as STUDY/NUMBER
+        trial: TrialRef,
+    },
+    /// Add a trial with parameters of your choice; the strategy chooses those left out
+    Add(TrialAddArgs),
+    /// Stop a trial
+    Stop {
+        /// The trial, as STUDY/NUMBER
+        trial: TrialRef,
+    },
+    /// Add a new trial with the parameters of a finished one
+    Retry {
+        /// The trial, as STUDY/NUMBER
+        trial: TrialRef,
+    },
+    /// Write a note on a trial, in place of the one it has
+    Note {
+        /// The trial, as STUDY/NUMBER
+        trial: TrialRef,
+        /// The note; empty to remove it
+        text: String,
+    },
+    /// Print what a trial's program printed
+    Logs(LogsArgs),
+}
+
+/// Arguments of `trial list`.
+#[derive(Clone, Debug, Args)]
+pub struct TrialListArgs {
+    /// The study
+    pub study: StudyRef,
+    /// Only trials in this state; may be repeated
+    #[arg(long, value_name = "STATE")]
+    pub state: Vec<StateFilter>,
+    /// Best first instead of by number
+    #[arg(long)]
+    pub best: bool,
+    /// At most so many; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+}
+
+/// State of trials to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateFilter {
+    /// Waits to be handed out.
+    Pending,
+    /// Handed out or running.
+    Running,
+    /// Asked to stop.
+    Stopping,
+    /// Rests with a checkpoint.
+    Paused,
+    /// Ended by itself.
+    Completed,
+    /// Stopped by a rule.
+    EarlyStopped,
+    /// Stopped because time was up.
+    TimedOut,
+    /// Failed for good.
+    Failed,
+    /// Cancelled.
+    Cancelled,
+}
+
+/// Arguments of `trial add`.
+#[derive(Clone, Debug, Args)]
+pub struct TrialAddArgs {
+    /// The study
+    pub study: StudyRef,
+    /// Parameters, such as lr=0.01 optimizer=adam
+    #[arg(value_name = "PARAMETER=VALUE")]
+    pub parameters: Vec<String>,
+    /// Free text, shown in lists
+    #[arg(long, default_value = "")]
+    pub note: String,
+    /// The objective's value, for a trial that was run elsewhere; it is then finished at once
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub value: Option<f64>,
+}
+
+/// Arguments of `trial logs`.
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// The trial, as STUDY/NUMBER
+    pub trial: TrialRef,
+    /// Go on until the program ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Standard error instead of standard output
+    #[arg(long)]
+    pub stderr: bool,
+    /// Attempt [default: the newest]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempt: Option<u32>,
+    /// Only the last part of this size, such as 16KiB
+    #[arg(long, value_name = "SIZE")]
+    pub tail: Option<String>,
+}
+
+/// What to do with workers.
+#[derive(Debug, Subcommand)]
+pub enum WorkerCommand {
+    /// List workers
+    List,
+    /// Show one worker
+    Show {
+        /// The worker
+        worker: WorkerRef,
+    },
+    /// Give a worker nothing new; what it runs is finished
+    Drain {
+        /// The worker
+        worker: WorkerRef,
+    },
+    /// Let a drained worker take trials again
+    Resume {
+        /// The worker
+        worker: WorkerRef,
+    },
+    /// Forget a worker that is offline
+    Remove {
+        /// The worker
+        worker: WorkerRef,
+    },
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, this once
+    Create {
+        /// Who gets it
+        #[arg(long, value_name = "TEXT")]
+        label: String,
+        /// A token for workers, which can join the pool and do nothing else
+        #[arg(long)]
+        worker: bool,
+        /// Write it to this new file, readable only by you, instead of standard output
+        #[arg(short = 'o', long = "file", value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// List tokens
+    List,
+    /// Make a token worthless
+    Revoke {
+        /// Identity, from `tunesmith token list`
+        id: String,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check that the coordinator answers and accepts the token
+    Check,
+    /// Show the coordinator and the token's file
+    Show,
+}
+
+/// Arguments of `check-log`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckLogArgs {
+    /// What a training printed; `-` is standard input
+    pub file: PathBuf,
+    /// The study file, which says how metrics are read
+    #[arg(long, value_name = "FILE")]
+    pub study: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_help_text() {
+        fn check(command: &clap::Command) {
+            assert!(
+                command.get_about().is_some(),
+                "{} has no help",
+                command.get_name()
+            );
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {} has no help",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn what_people_type_is_understood() {
+        for line in [
+            "run study.yaml --set budget.trials=4 --set message=x --detach",
+            "study export digits --format csv -o out.csv",
+            "trial add digits lr=0.01 optimizer=adam --value -0.5",
+            "trial logs digits/7 -f --tail 16KiB",
+            "study list --output json --coordinator gpu1:7700",
+            "--output json study best digits --top 3",
+            "up --data /tmp/x --listen 127.0.0.1:0 --slots 2 --gpus 0,1",
+            "completions bash",
+        ] {
+            if let Err(error) = Cli::try_parse_from(std::iter::once("tunesmith").chain(line.split(' '))) {
+                panic!("{line}: {error}");
+            }
+        }
+        for line in [
+            "study show digits/7",
+            "trial show digits",
+            "up --no-worker --slots 1",
+            "up --slots 0",
+            "study edit digits",
+        ] {
+            assert!(
+                Cli::try_parse_from(std::iter::once("tunesmith").chain(line.split(' '))).is_err(),
+                "{line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Study files on their way to the coordinator, and changes of studies that it has: both are the same document with the same
+//! overrides and the same errors.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use tunesmith_common::document::MAX_BYTES;
+use tunesmith_common::study::{RawStudy, StudyFile, StudyFileError, StudySpec};
+use tunesmith_proto::{convert, v1 as pb};
+
+use crate::error::CliError;
+use crate::output::human;
+
+/// A study file that was read and checked.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// To be sent.
+    pub(crate) spec: pb::StudySpec,
+    /// To be looked at.
+    pub(crate) checked: StudySpec,
+    /// What its owner should know, one sentence each.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a study file with overrides; `name` overrides its name.
+pub(crate) fn load(path: &Path, set: &[String], name: Option<&str>) -> Result<Loaded, CliError> {
+    let shown = path.display().to_string();
+    let mut text = String::new();
+    // One byte more than is allowed is enough to be refused, however long the file is.
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit).read_to_string(&mut text))
+        .map_err(|error| CliError::file("read the study file", path, &error))?;
+    let mut overrides = set.to_vec();
+    overrides.extend(name.map(|name| format!("name={name}")));
+    let (raw, checked) = StudyFile::parse_with(&text, &shown, &overrides)
+        .map_err(|error| wrong(&error, &format!("study file {shown}")))?;
+    let warnings = checked.warnings();
+    Ok(Loaded {
+        spec: convert::study::to_wire(&raw),
+        checked,
+        warnings,
+    })
+}
+
+/// The definition `spec` with overrides, under a new name.
+pub(crate) fn change(spec: pb::StudySpec, set: &[String], new_name: &str) -> Result<pb::StudySpec, CliError> {
+    let mut overrides = set.to_vec();
+    overrides.push(format!("name={new_name}"));
+    overridden(&spec, &overrides)
+}
+
+/// The definition `spec` with overrides, and which of the fields that may change did.
+pub(crate) fn edit(spec: pb::StudySpec, set: &[String]) -> Result<(pb::StudySpec, Vec<String>), CliError> {
+    // Through the same way as the new one, so that what is written differently but means the same is no change.
+    let old = overridden(&spec, &[])?;
+    let new = overridden(&spec, set)?;
+    let fixed = [
+        ("name", old.name == new.name),
+        ("objective", old.objective == new.objective),
+        ("space", old.space == new.space),
+        ("constraints", old.constraints == new.constraints),
+        ("strategy", old.strategy == new.strategy),
+        ("trial", old.trial == new.trial),
+    ];
+    if let Some((field, _)) = fixed.iter().find(|(_, same)| !same) {
+        let name = human::clean(&spec.name);
+        return Err(CliError::usage(
+            format!("{field} of a study cannot change; message, priority, budget and early_stopping can"),
+            format!("submit another study with `tunesmith study clone {name} NEW_NAME --set ...`"),
+        ));
+    }
+    let free = [
+        ("message", old.message == new.message),
+        ("priority", old.priority == new.priority),
+        ("budget", old.budget == new.budget),
+        ("early_stopping", old.early_stopping == new.early_stopping),
+    ];
+    let changed: Vec<String> = free
+        .iter()
+        .filter(|(_, same)| !same)
+        .map(|(field, _)| (*field).to_owned())
+        .collect();
+    if changed.is_empty() {
+        return Err(CliError::usage(
+            "nothing would change",
+            "the study already has these values; see `tunesmith study show`",
+        ));
+    }
+    Ok((new, changed))
+}
+
+fn overridden(spec: &pb::StudySpec, set: &[String]) -> Result<pb::StudySpec, CliError> {
+    let name = human::clean(&spec.name);
+    let unusable = |why: String| CliError::Refused {
+        headline: format!("the definition of study {name} cannot be used: {why}"),
+        hints: vec!["the coordinator may be newer than this program; upgrade it".to_owned()],
+    };
+    let raw: RawStudy =
+        convert::study::from_wire(spec.clone()).map_err(|error| unusable(error.to_string()))?;
+    let text = serde_json::to_string(&raw).map_err(|error| unusable(error.to_string()))?;
+    let (raw, _) = StudyFile::parse_with(&text, &spec.name, set)
+        .map_err(|error| wrong(&error, &format!("change of study {name}")))?;
+    Ok(convert::study::to_wire(&raw))
+}
+
+/// A line for each problem.
+fn wrong(error: &StudyFileError, what: &str) -> CliError {
+    let problems = if error.problems.len() == 1 {
+        "a problem"
+    } else {
+        "problems"
+    };
+    CliError::Usage {
+        headline: format!("{problems} in {what}"),
+        hints: error.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::samples;
+
+    fn set(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn an_edit_sends_only_what_changed() {
+        let (spec, paths) = edit(
+            samples::spec(),
+            &set(&["budget.trials=100", "message=second try"]),
+        )
+        .unwrap();
+        assert_eq!(paths, ["message", "budget"]);
+        assert_eq!(
+            (spec.message.as_str(), spec.budget.unwrap().trials),
+            ("second try", Some(100))
+        );
+        let (spec, _) = edit(samples::spec(), &set(&["budget.trials="])).unwrap();
+        assert_eq!(
+            spec.budget.unwrap().trials,
+            None,
+            "an empty value removes a limit"
+        );
+    }
+
+    #[test]
+    fn what_cannot_change_is_refused_with_the_way_that_works() {
+        let error = edit(samples::spec(), &set(&["space.lr.low=0.001"])).unwrap_err();
+        assert!(
+            error.render().contains("space of a study cannot change")
+                && error.render().contains("study clone digits")
+        );
+        assert!(
+            edit(samples::spec(), &set(&["budget.trials=40"]))
+                .unwrap_err()
+                .to_string()
+                .contains("nothing would change")
+        );
+        let error = edit(samples::spec(), &set(&["budget.trails=4"])).unwrap_err();
+        assert!(
+            error.render().contains("trials"),
+            "names the nearest key: {}",
+            error.render()
+        );
+    }
+
+    #[test]
+    fn a_clone_has_another_name_and_the_changes() {
+        let spec = change(samples::spec(), &set(&["strategy.seed=8"]), "digits-2").unwrap();
+        assert_eq!(
+            (spec.name.as_str(), spec.strategy.unwrap().seed),
+            ("digits-2", Some(8))
+        );
+        assert!(change(samples::spec(), &[], "a/b").is_err());
+    }
+
+    #[test]
+    fn a_study_file_is_named_by_the_file_unless_told_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my study.yaml");
+        std::fs::write(
+            &path,
+            "objective: {metric: acc, goal: maximize}\nspace:\n  lr: {type: float, low: 0, high: 1}\n",
+        )
+        .unwrap();
+        assert_eq!(load(&path, &[], None).unwrap().spec.name, "my-study");
+        assert_eq!(load(&path, &set(&["name=b"]), Some("c")).unwrap().spec.name, "c");
+        let error = load(&path, &set(&["space.lr.low=2"]), None).unwrap_err();
+        assert_eq!(error.exit_code(), crate::error::EXIT_USAGE);
+        assert!(error.render().contains("space.lr"), "{}", error.render());
+        assert!(
+            load(&folder.path().join("none.yaml"), &[], None)
+                .unwrap_err()
+                .to_string()
+                .contains("No such file")
+        );
+    }
+}

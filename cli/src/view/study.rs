@@ -1,0 +1,313 @@
+//! Studies: the list, and one in full.
+
+use std::fmt::Write as _;
+
+use tunesmith_common::Timestamp;
+use tunesmith_proto::v1 as pb;
+
+use super::parts::{self, Facts};
+use crate::names;
+use crate::output::table::{self, number, text};
+use crate::output::{Style, human};
+
+/// The list of studies.
+#[must_use]
+pub(crate) fn list(studies: &[pb::Study], style: Style, now: Timestamp) -> String {
+    if studies.is_empty() {
+        return "No studies yet. Submit one with `tunesmith run FILE`.\n".to_owned();
+    }
+    let header = [
+        "STUDY",
+        "STATE",
+        "TRIALS",
+        "FAILED",
+        "OBJECTIVE",
+        "BEST",
+        "CREATED",
+        "MESSAGE",
+    ]
+    .map(str::to_owned);
+    let rows = studies.iter().map(|study| {
+        let spec = study.spec.as_ref();
+        let (state, color) = parts::study_state(study.state());
+        let counts = study.counts.unwrap_or_default();
+        let budget = spec
+            .and_then(|spec| spec.budget.as_ref())
+            .and_then(|budget| budget.trials);
+        let done = human::count(parts::ended(&counts));
+        vec![
+            text(names::short(&study.name)),
+            text(state).color(color),
+            number(budget.map_or_else(
+                || done.clone(),
+                |budget| format!("{done}/{}", human::count(budget)),
+            )),
+            number(if counts.failed > 0 {
+                human::count(counts.failed)
+            } else {
+                String::new()
+            }),
+            text(format!("{} {}", goal_arrow(spec), parts::metric(spec))),
+            number(best_value(study).map(human::short_number).unwrap_or_default()),
+            text(
+                parts::at(study.created_at.as_ref())
+                    .map(|at| human::ago(at, now))
+                    .unwrap_or_default(),
+            ),
+            text(human::shorten(
+                &spec.map(|spec| human::clean(&spec.message)).unwrap_or_default(),
+                60,
+            )),
+        ]
+    });
+    table::render(style, &header, rows.collect())
+}
+
+fn goal_arrow(spec: Option<&pb::StudySpec>) -> &'static str {
+    match spec
+        .and_then(|spec| spec.objective.as_ref())
+        .map(pb::Objective::goal)
+    {
+        Some(pb::Goal::Maximize) => "max",
+        Some(pb::Goal::Minimize) => "min",
+        Some(pb::Goal::Unspecified) | None => "",
+    }
+}
+
+/// Value of the best trial, if there is one.
+#[must_use]
+pub(crate) fn best_value(study: &pb::Study) -> Option<f64> {
+    study.best.as_ref().and_then(|best| best.value)
+}
+
+/// One study in full.
+#[must_use]
+pub(crate) fn show(study: &pb::Study, style: Style, now: Timestamp) -> String {
+    let spec = study.spec.as_ref();
+    let counts = study.counts.unwrap_or_default();
+    let name = names::short(&study.name);
+    let mut facts = Facts::default();
+    let (state, _) = parts::study_state(study.state());
+    let reason = human::clean(&study.state_reason);
+    facts.add("Study", style.bold(&name));
+    facts.add(
+        "State",
+        if reason.is_empty() {
+            state.to_owned()
+        } else {
+            format!("{state} ({reason})")
+        },
+    );
+    facts.add(
+        "Message",
+        spec.map(|spec| human::clean(&spec.message)).unwrap_or_default(),
+    );
+    facts.add_some(
+        "Created",
+        parts::at(study.created_at.as_ref()).map(|at| human::time(at, now)),
+    );
+    facts.add_some(
+        "Ended",
+        parts::at(study.done_at.as_ref()).map(|at| human::time(at, now)),
+    );
+    facts.add("Objective", objective(spec));
+    facts.add("Trials", parts::counts_line(&counts));
+    facts.add("Waiting", human::clean(&study.pending_reason));
+    facts.add_some("Best", study.best.as_ref().map(|best| best_line(best, spec)));
+    facts.add_some("Saved", saved(study));
+    facts.add("Strategy", strategy(study));
+    facts.add("Early stopping", early_stopping(spec));
+    facts.add("Budget", budget(study));
+    facts.add("Command", command(spec));
+    facts.add(
+        "Warnings",
+        study
+            .warnings
+            .iter()
+            .map(|warning| human::clean(warning))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
+    let mut output = facts.render(style);
+    if let Some(spec) = spec {
+        let _ = write!(output, "\n{}", space(spec, style));
+    }
+    output
+}
+
+fn objective(spec: Option<&pb::StudySpec>) -> String {
+    let Some(objective) = spec.and_then(|spec| spec.objective.as_ref()) else {
+        return String::new();
+    };
+    let goal = match objective.goal() {
+        pb::Goal::Maximize => "maximize ",
+        pb::Goal::Minimize => "minimize ",
+        pb::Goal::Unspecified => "",
+    };
+    let from = match objective.from.as_str() {
+        "" => String::new(),
+        "last" | "best" => format!(", the {} value of each trial", objective.from),
+        other => format!(", the {} values of each trial", human::clean(other)),
+    };
+    format!("{goal}{}{from}", human::clean(&objective.metric))
+}
+
+fn best_line(best: &pb::Trial, spec: Option<&pb::StudySpec>) -> String {
+    let value = best
+        .value
+        .map(human::short_number)
+        .unwrap_or_else(|| "-".to_owned());
+    let parameters = parts::parameters_line(best, &parts::parameter_names(spec));
+    format!("{value} by trial {}  {parameters}", best.number)
+}
+
+fn strategy(study: &pb::Study) -> String {
+    let Some(strategy) = study.spec.as_ref().and_then(|spec| spec.strategy.as_ref()) else {
+        return human::clean(&study.strategy_note);
+    };
+    let mut text = human::clean(&strategy.name);
+    if let Some(seed) = strategy.seed {
+        let _ = write!(text, ", seed {seed}");
+    }
+    if !study.strategy_note.is_empty() {
+        let _ = write!(text, " ({})", human::clean(&study.strategy_note));
+    }
+    text
+}
+
+fn early_stopping(spec: Option<&pb::StudySpec>) -> String {
+    let rules = spec
+        .map(|spec| spec.early_stopping.as_slice())
+        .unwrap_or_default();
+    let words = rules.iter().map(|rule| {
+        let shadow = if rule.shadow { " (only recorded)" } else { "" };
+        format!("{}{shadow}", human::clean(&rule.rule))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn budget(study: &pb::Study) -> String {
+    let Some(budget) = study.spec.as_ref().and_then(|spec| spec.budget.as_ref()) else {
+        return String::new();
+    };
+    let spent = study.spending.unwrap_or_default();
+    let counts = study.counts.unwrap_or_default();
+    let mut words = vec![];
+    if let Some(trials) = budget.trials {
+        words.push(format!(
+            "{} of {}",
+            human::count(parts::total(&counts)),
+            human::plural(trials, "trial")
+        ));
+    }
+    if let Some(parallel) = budget.parallel {
+        words.push(format!("{parallel} at a time"));
+    }
+    if let Some(limit) = parts::span(budget.wall_time.as_ref()) {
+        let used = parts::span(spent.wall_time.as_ref()).unwrap_or_default();
+        words.push(format!("{} of {}", human::duration(used), human::duration(limit)));
+    }
+    if let Some(limit) = budget.gpu_hours {
+        words.push(format!(
+            "{} of {} GPU hours",
+            human::short_number(spent.gpu_hours),
+            human::short_number(limit)
+        ));
+    }
+    if let Some(failures) = budget.failures {
+        words.push(format!(
+            "{} of {}",
+            human::count(counts.failed),
+            human::plural(failures, "failure")
+        ));
+    }
+    if let Some(target) = budget.target {
+        words.push(format!("until {}", human::short_number(target)));
+    }
+    words.join(", ")
+}
+
+fn command(spec: Option<&pb::StudySpec>) -> String {
+    let words = spec
+        .and_then(|spec| spec.trial.as_ref())
+        .map(|trial| trial.command.as_slice())
+        .unwrap_or_default();
+    words
+        .iter()
+        .map(|word| shell_word(&human::clean(word)))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// An argument as it would be typed.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=./:,@%+{}".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Steps that early stopping saved, and their share of what the ended trials would have run.
+#[must_use]
+pub(crate) fn saved(study: &pb::Study) -> Option<String> {
+    let spec = study.spec.as_ref();
+    let max = parts::step_max(spec)?;
+    if study.steps_saved == 0 {
+        return None;
+    }
+    let counts = study.counts.unwrap_or_default();
+    let full = max.saturating_mul(counts.completed + counts.early_stopped + counts.timed_out);
+    let saved = human::plural(study.steps_saved, &parts::step_name(spec));
+    Some(match human::percent(study.steps_saved.min(full), full) {
+        Some(percent) => format!("{saved} by early stopping, {percent} % of {}", human::count(full)),
+        None => format!("{saved} by early stopping"),
+    })
+}
+
+fn space(spec: &pb::StudySpec, style: Style) -> String {
+    let header = ["PARAMETER", "TYPE", "VALUES", "ONLY WHEN"].map(str::to_owned);
+    let rows = spec.space.iter().map(|parameter| {
+        let when: Vec<String> = parameter
+            .when
+            .iter()
+            .map(|condition| {
+                let values: Vec<String> = condition.values.iter().map(parts::value_exact).collect();
+                format!("{} is {}", human::clean(&condition.parent), values.join(" or "))
+            })
+            .collect();
+        vec![
+            text(parameter.name.as_str()),
+            text(parameter.r#type.as_str()),
+            text(values(parameter)),
+            text(when.join(" and ")),
+        ]
+    });
+    let mut output = table::render(style, &header, rows.collect());
+    for constraint in &spec.constraints {
+        let _ = writeln!(output, "where {}", human::clean(constraint));
+    }
+    output
+}
+
+fn values(parameter: &pb::Parameter) -> String {
+    if let Some(value) = &parameter.value {
+        return parts::value_exact(value);
+    }
+    if !parameter.choices.is_empty() {
+        let words: Vec<String> = parameter.choices.iter().map(parts::value_exact).collect();
+        return human::shorten(&words.join(", "), 80);
+    }
+    let (Some(low), Some(high)) = (parameter.low, parameter.high) else {
+        return String::new();
+    };
+    let mut text = format!("{} to {}", human::exact_number(low), human::exact_number(high));
+    if let Some(step) = parameter.step {
+        let _ = write!(text, " in steps of {}", human::exact_number(step));
+    }
+    if !matches!(parameter.scale.as_str(), "" | "linear") {
+        let _ = write!(text, ", {}", human::clean(&parameter.scale));
+    }
+    text
+}

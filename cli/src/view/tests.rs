@@ -1,0 +1,170 @@
+//! What people see, word for word.
+
+use tunesmith_proto::v1 as pb;
+
+use super::samples::{self, NOW};
+use super::{pool, result, study, trial};
+use crate::output::Style;
+
+const PLAIN: Style = Style {
+    color: false,
+    width: None,
+};
+
+fn top() -> Vec<pb::Trial> {
+    vec![
+        samples::trial(17, pb::TrialState::Completed, Some(0.986_123)),
+        samples::trial(9, pb::TrialState::EarlyStopped, Some(0.97)),
+        samples::trial(4, pb::TrialState::Completed, Some(0.5)),
+    ]
+}
+
+#[test]
+fn the_list_of_studies() {
+    let mut minimal = samples::running_study();
+    minimal.name = "studies/other".to_owned();
+    minimal.spec = None;
+    minimal.best = None;
+    minimal.set_state(pb::StudyState::Paused);
+    insta::assert_snapshot!(study::list(&[samples::done_study(), minimal], PLAIN, NOW));
+    insta::assert_snapshot!("no_studies", study::list(&[], PLAIN, NOW));
+}
+
+#[test]
+fn one_study() {
+    insta::assert_snapshot!(study::show(&samples::done_study(), PLAIN, NOW));
+}
+
+#[test]
+fn the_list_of_trials_fits_the_terminal() {
+    let study = samples::running_study();
+    let mut trials = top();
+    trials.push(pb::Trial {
+        state_reason: "exited with status 1".to_owned(),
+        note: "my note".to_owned(),
+        ..samples::trial(5, pb::TrialState::Failed, None)
+    });
+    insta::assert_snapshot!(trial::list(&trials, study.spec.as_ref(), PLAIN, NOW));
+    let narrow = trial::list(
+        &trials,
+        study.spec.as_ref(),
+        Style {
+            color: false,
+            width: Some(60),
+        },
+        NOW,
+    );
+    assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
+}
+
+#[test]
+fn one_trial_tells_why_it_was_tried_and_why_it_was_stopped() {
+    let study = samples::running_study();
+    let mut sample = samples::trial(9, pb::TrialState::EarlyStopped, Some(0.75));
+    sample.state_reason = "median: 0.75 is below 0.9, the median of 8 trials at epoch 10".to_owned();
+    sample.stopped_by = "median".to_owned();
+    sample.provenance = Some(pb::Provenance {
+        origin: "strategy".to_owned(),
+        strategy: "sobol".to_owned(),
+        seed: 7,
+        history_revision: 41,
+        note: String::new(),
+    });
+    sample.decisions = vec![pb::StopDecision {
+        rule_index: 0,
+        rule: "median".to_owned(),
+        shadow: false,
+        metric: "val_acc".to_owned(),
+        step: 10,
+        value: 0.75,
+        reference: 0.9,
+        compared_trials: 8,
+        text: "0.75 is below 0.9, the median of 8 trials at epoch 10".to_owned(),
+        decided_at: samples::before(8),
+    }];
+    sample.attempts = vec![pb::AttemptInfo {
+        attempt: 1,
+        holder: "gpu1".to_owned(),
+        gpus: vec!["GPU-1".to_owned()],
+        leased_at: samples::before(99),
+        started_at: samples::before(98),
+        ended_at: samples::before(8),
+        outcome: "exited with status 1".to_owned(),
+        failure_cause: "EXIT_CODE".to_owned(),
+        pid: 4242,
+        exit_code: Some(1),
+        peak_memory_bytes: 1 << 30,
+        points: 20,
+        log_tail: "Traceback\n\u{1b}[31mValueError: bad\n".to_owned(),
+    }];
+    let curve = pb::Curve {
+        metric: "val_acc".to_owned(),
+        step: (1..=10).collect(),
+        value: vec![0.1, 0.3, 0.45, 0.55, 0.6, 0.65, 0.7, 0.72, 0.74, 0.75],
+    };
+    insta::assert_snapshot!(trial::show(&sample, study.spec.as_ref(), &[curve], PLAIN, NOW));
+}
+
+#[test]
+fn the_result_of_a_study() {
+    insta::assert_snapshot!(result::render(&samples::done_study(), &top(), PLAIN, NOW));
+}
+
+#[test]
+fn the_result_of_a_study_in_which_everything_failed() {
+    let mut study = samples::done_study();
+    study.best = None;
+    study.steps_saved = 0;
+    study.state_reason = "10 of 10 failures".to_owned();
+    study.counts = Some(pb::TrialCounts {
+        failed: 10,
+        ..Default::default()
+    });
+    insta::assert_snapshot!(result::render(&study, &[], PLAIN, NOW));
+}
+
+#[test]
+fn workers() {
+    let offline = pb::Worker {
+        name: "workers/cpu1".to_owned(),
+        state: pb::WorkerState::Offline.into(),
+        state_reason: "no sign of life for 2 min".to_owned(),
+        resources: None,
+        trials: vec![],
+        ..samples::worker()
+    };
+    insta::assert_snapshot!(pool::workers(&[samples::worker(), offline], PLAIN, NOW));
+    insta::assert_snapshot!("one_worker", pool::worker(&samples::worker(), PLAIN, NOW));
+}
+
+#[test]
+fn tokens() {
+    let token = |id: &str, kind: pb::TokenKind, revoked| pb::Token {
+        id: id.to_owned(),
+        kind: kind.into(),
+        label: "ci".to_owned(),
+        created_at: samples::before(7_200),
+        revoked,
+    };
+    let tokens = [
+        token("a1", pb::TokenKind::User, false),
+        token("b2", pb::TokenKind::Worker, true),
+    ];
+    insta::assert_snapshot!(pool::tokens(&tokens, PLAIN, NOW));
+}
+
+#[test]
+fn colours_are_used_only_where_wanted() {
+    let study = samples::done_study();
+    let coloured = result::render(
+        &study,
+        &top(),
+        Style {
+            color: true,
+            width: Some(100),
+        },
+        NOW,
+    );
+    assert!(coloured.contains('\u{1b}'));
+    assert!(!result::render(&study, &top(), PLAIN, NOW).contains('\u{1b}'));
+}

@@ -1,0 +1,401 @@
+//! The fake's services: canned answers over [`super::State`].
+
+use std::pin::Pin;
+
+use futures::{Stream, StreamExt as _, stream};
+use tokio_stream::wrappers::BroadcastStream;
+use tonic::transport::server::Router;
+use tonic::{Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tunesmith_proto::v1 as pb;
+use tunesmith_proto::v1::pool_service_server::{PoolService, PoolServiceServer};
+use tunesmith_proto::v1::study_service_server::{StudyService, StudyServiceServer};
+use tunesmith_proto::v1::token_service_server::{TokenService, TokenServiceServer};
+use tunesmith_proto::v1::trial_service_server::{TrialService, TrialServiceServer};
+
+use super::{Memory, TOKEN};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn check_token(request: Request<()>) -> Result<Request<()>, Status> {
+    let expected = format!("Bearer {TOKEN}");
+    match request
+        .metadata()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+    {
+        Some(given) if given == expected => Ok(request),
+        Some(_) => Err(Status::unauthenticated("the token is unknown or revoked")),
+        None => Err(Status::unauthenticated("a token is needed")),
+    }
+}
+
+pub(super) fn router(memory: Memory) -> Router {
+    let (_, health) = tonic_health::server::health_reporter();
+    tonic::transport::Server::builder()
+        .add_service(health)
+        .add_service(StudyServiceServer::with_interceptor(memory.clone(), check_token))
+        .add_service(TrialServiceServer::with_interceptor(memory.clone(), check_token))
+        .add_service(PoolServiceServer::with_interceptor(memory.clone(), check_token))
+        .add_service(TokenServiceServer::with_interceptor(memory, check_token))
+}
+
+fn ok<T>(message: T) -> Answer<T> {
+    Ok(Response::new(message))
+}
+
+impl Memory {
+    fn study(&self, name: &str) -> Result<pb::Study, Status> {
+        self.lock()
+            .studies
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Status::not_found(format!("there is no study {name:?}")))
+    }
+
+    fn steer(&self, call: &str, name: &str) -> Result<pb::Study, Status> {
+        self.lock().calls.push(format!("{call} {name}"));
+        self.study(name)
+    }
+
+    fn trial(&self, name: &str) -> Result<pb::Trial, Status> {
+        let found = self
+            .lock()
+            .trials
+            .iter()
+            .find(|trial| trial.name == name)
+            .cloned();
+        found.ok_or_else(|| Status::not_found(format!("there is no trial {name:?}")))
+    }
+}
+
+#[tonic::async_trait]
+impl StudyService for Memory {
+    type WatchStudyStream = Events<pb::WatchStudyResponse>;
+
+    async fn create_study(
+        &self,
+        request: Request<pb::CreateStudyRequest>,
+    ) -> Answer<pb::CreateStudyResponse> {
+        let request = request.into_inner();
+        let spec = request.spec.clone().unwrap_or_default();
+        let name = format!("studies/{}", spec.name);
+        let mut state = self.lock();
+        if state.studies.contains_key(&name) {
+            return Err(Status::already_exists(format!(
+                "a study named {:?} exists",
+                spec.name
+            )));
+        }
+        if spec.message == "refuse me" {
+            let mut details = ErrorDetails::new();
+            details.add_bad_request_violation("spec.budget.trials", "must be at least 1, got 0");
+            return Err(Status::with_error_details(
+                tonic::Code::InvalidArgument,
+                "1 field is wrong",
+                details,
+            ));
+        }
+        let state_now = if request.paused {
+            pb::StudyState::Paused
+        } else {
+            pb::StudyState::Active
+        };
+        let study = pb::Study {
+            name: name.clone(),
+            spec: Some(spec),
+            state: state_now.into(),
+            revision: 1,
+            ..Default::default()
+        };
+        state.studies.insert(name, study.clone());
+        state.created.push(request);
+        ok(pb::CreateStudyResponse { study: Some(study) })
+    }
+
+    async fn get_study(&self, request: Request<pb::GetStudyRequest>) -> Answer<pb::GetStudyResponse> {
+        ok(pb::GetStudyResponse {
+            study: Some(self.study(&request.into_inner().name)?),
+        })
+    }
+
+    async fn list_studies(
+        &self,
+        request: Request<pb::ListStudiesRequest>,
+    ) -> Answer<pb::ListStudiesResponse> {
+        // One study per page.
+        let token = request.into_inner().page_token;
+        let state = self.lock();
+        let at: usize = token.parse().unwrap_or(0);
+        let next = if at + 1 < state.studies.len() {
+            (at + 1).to_string()
+        } else {
+            String::new()
+        };
+        ok(pb::ListStudiesResponse {
+            studies: state.studies.values().skip(at).take(1).cloned().collect(),
+            next_page_token: next,
+        })
+    }
+
+    async fn update_study(
+        &self,
+        request: Request<pb::UpdateStudyRequest>,
+    ) -> Answer<pb::UpdateStudyResponse> {
+        let request = request.into_inner();
+        let study = self.study(&request.name)?;
+        self.lock().updated.push(request);
+        ok(pb::UpdateStudyResponse { study: Some(study) })
+    }
+
+    async fn pause_study(&self, request: Request<pb::PauseStudyRequest>) -> Answer<pb::PauseStudyResponse> {
+        ok(pb::PauseStudyResponse {
+            study: Some(self.steer("pause", &request.into_inner().name)?),
+        })
+    }
+
+    async fn resume_study(
+        &self,
+        request: Request<pb::ResumeStudyRequest>,
+    ) -> Answer<pb::ResumeStudyResponse> {
+        ok(pb::ResumeStudyResponse {
+            study: Some(self.steer("resume", &request.into_inner().name)?),
+        })
+    }
+
+    async fn stop_study(&self, request: Request<pb::StopStudyRequest>) -> Answer<pb::StopStudyResponse> {
+        ok(pb::StopStudyResponse {
+            study: Some(self.steer("stop", &request.into_inner().name)?),
+        })
+    }
+
+    async fn archive_study(
+        &self,
+        request: Request<pb::ArchiveStudyRequest>,
+    ) -> Answer<pb::ArchiveStudyResponse> {
+        ok(pb::ArchiveStudyResponse {
+            study: Some(self.steer("archive", &request.into_inner().name)?),
+        })
+    }
+
+    async fn delete_study(
+        &self,
+        request: Request<pb::DeleteStudyRequest>,
+    ) -> Answer<pb::DeleteStudyResponse> {
+        let name = request.into_inner().name;
+        if self.steer("delete", &name)?.state() != pb::StudyState::Done {
+            return Err(Status::failed_precondition("the study is active; stop it first"));
+        }
+        ok(pb::DeleteStudyResponse {})
+    }
+
+    async fn watch_study(&self, request: Request<pb::WatchStudyRequest>) -> Answer<Self::WatchStudyStream> {
+        let name = request.into_inner().name;
+        let study = self.study(&name)?;
+        let mut state = self.lock();
+        let later =
+            BroadcastStream::new(state.events.subscribe()).filter_map(|event| async { event.ok().map(Ok) });
+        state.watches += 1;
+        let revision = study.revision;
+        let event = Some(pb::watch_study_response::Event::Study(study));
+        let first = Ok(pb::WatchStudyResponse {
+            revision,
+            committed_at: None,
+            event,
+        });
+        ok(Box::pin(stream::iter([first]).chain(later)))
+    }
+}
+
+#[tonic::async_trait]
+impl TrialService for Memory {
+    type ReadLogStream = Events<pb::ReadLogResponse>;
+
+    async fn get_trial(&self, request: Request<pb::GetTrialRequest>) -> Answer<pb::GetTrialResponse> {
+        ok(pb::GetTrialResponse {
+            trial: Some(self.trial(&request.into_inner().name)?),
+        })
+    }
+
+    async fn list_trials(&self, request: Request<pb::ListTrialsRequest>) -> Answer<pb::ListTrialsResponse> {
+        let request = request.into_inner();
+        self.study(&request.parent)?;
+        let mut trials = self.lock().trials.clone();
+        trials.retain(|trial| request.states.is_empty() || request.states.contains(&trial.state));
+        if request.order_by == "value" {
+            trials.sort_by(|a, b| {
+                b.value
+                    .unwrap_or(f64::MIN)
+                    .total_cmp(&a.value.unwrap_or(f64::MIN))
+            });
+        }
+        let at: usize = request.page_token.parse().unwrap_or(0);
+        let page = usize::try_from(request.page_size).unwrap();
+        let next = if at + page < trials.len() {
+            (at + page).to_string()
+        } else {
+            String::new()
+        };
+        ok(pb::ListTrialsResponse {
+            trials: trials.into_iter().skip(at).take(page).collect(),
+            next_page_token: next,
+        })
+    }
+
+    async fn add_trial(&self, request: Request<pb::AddTrialRequest>) -> Answer<pb::AddTrialResponse> {
+        let request = request.into_inner();
+        self.study(&request.parent)?;
+        let mut state = self.lock();
+        let number = u64::try_from(state.added.len()).unwrap() + 1;
+        let trial = pb::Trial {
+            name: format!("{}/trials/{number}", request.parent),
+            number,
+            parameters: request.parameters.clone(),
+            ..Default::default()
+        };
+        state.added.push(request);
+        ok(pb::AddTrialResponse { trial: Some(trial) })
+    }
+
+    async fn ask_trials(&self, _: Request<pb::AskTrialsRequest>) -> Answer<pb::AskTrialsResponse> {
+        Err(Status::unimplemented("not part of the command line"))
+    }
+
+    async fn report_points(&self, _: Request<pb::ReportPointsRequest>) -> Answer<pb::ReportPointsResponse> {
+        Err(Status::unimplemented("not part of the command line"))
+    }
+
+    async fn tell_trial(&self, _: Request<pb::TellTrialRequest>) -> Answer<pb::TellTrialResponse> {
+        Err(Status::unimplemented("not part of the command line"))
+    }
+
+    async fn stop_trial(&self, request: Request<pb::StopTrialRequest>) -> Answer<pb::StopTrialResponse> {
+        let name = request.into_inner().name;
+        self.lock().calls.push(format!("stop {name}"));
+        ok(pb::StopTrialResponse {
+            trial: Some(self.trial(&name)?),
+        })
+    }
+
+    async fn retry_trial(&self, request: Request<pb::RetryTrialRequest>) -> Answer<pb::RetryTrialResponse> {
+        let name = request.into_inner().name;
+        self.lock().calls.push(format!("retry {name}"));
+        ok(pb::RetryTrialResponse {
+            trial: Some(self.trial(&name)?),
+        })
+    }
+
+    async fn update_trial(
+        &self,
+        request: Request<pb::UpdateTrialRequest>,
+    ) -> Answer<pb::UpdateTrialResponse> {
+        let request = request.into_inner();
+        self.lock()
+            .calls
+            .push(format!("note {} {}", request.name, request.note));
+        ok(pb::UpdateTrialResponse {
+            trial: Some(self.trial(&request.name)?),
+        })
+    }
+
+    async fn list_points(&self, request: Request<pb::ListPointsRequest>) -> Answer<pb::ListPointsResponse> {
+        self.trial(&request.into_inner().name)?;
+        ok(pb::ListPointsResponse {
+            curves: self.lock().curves.clone(),
+        })
+    }
+
+    async fn read_log(&self, request: Request<pb::ReadLogRequest>) -> Answer<Self::ReadLogStream> {
+        self.trial(&request.into_inner().name)?;
+        let log = self.lock().log.clone();
+        let chunks: Vec<_> = log
+            .chunks(3)
+            .map(|data| {
+                Ok(pb::ReadLogResponse {
+                    data: data.to_vec(),
+                    skipped_bytes: 0,
+                })
+            })
+            .collect();
+        ok(Box::pin(stream::iter(chunks)))
+    }
+}
+
+#[tonic::async_trait]
+impl PoolService for Memory {
+    async fn list_workers(&self, _: Request<pb::ListWorkersRequest>) -> Answer<pb::ListWorkersResponse> {
+        let worker = pb::Worker {
+            name: "workers/gpu1".to_owned(),
+            state: pb::WorkerState::Ready.into(),
+            resources: Some(pb::WorkerResources {
+                slots: 2,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        ok(pb::ListWorkersResponse {
+            workers: vec![worker],
+        })
+    }
+
+    async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Answer<pb::GetWorkerResponse> {
+        let name = request.into_inner().name;
+        ok(pb::GetWorkerResponse {
+            worker: Some(pb::Worker {
+                name,
+                ..Default::default()
+            }),
+        })
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<pb::DrainWorkerRequest>,
+    ) -> Answer<pb::DrainWorkerResponse> {
+        let request = request.into_inner();
+        self.lock()
+            .calls
+            .push(format!("drain {} resume={}", request.name, request.resume));
+        ok(pb::DrainWorkerResponse {
+            worker: Some(pb::Worker {
+                name: request.name,
+                ..Default::default()
+            }),
+        })
+    }
+
+    async fn remove_worker(&self, _: Request<pb::RemoveWorkerRequest>) -> Answer<pb::RemoveWorkerResponse> {
+        Err(Status::failed_precondition(
+            "the worker is connected; stop it first",
+        ))
+    }
+}
+
+#[tonic::async_trait]
+impl TokenService for Memory {
+    async fn create_token(
+        &self,
+        request: Request<pb::CreateTokenRequest>,
+    ) -> Answer<pb::CreateTokenResponse> {
+        let request = request.into_inner();
+        let token = pb::Token {
+            id: "a1".to_owned(),
+            kind: request.kind,
+            label: request.label,
+            ..Default::default()
+        };
+        ok(pb::CreateTokenResponse {
+            token: Some(token),
+            secret: "ts_a1_fresh".to_owned(),
+        })
+    }
+
+    async fn list_tokens(&self, _: Request<pb::ListTokensRequest>) -> Answer<pb::ListTokensResponse> {
+        ok(pb::ListTokensResponse::default())
+    }
+
+    async fn revoke_token(&self, _: Request<pb::RevokeTokenRequest>) -> Answer<pb::RevokeTokenResponse> {
+        ok(pb::RevokeTokenResponse {})
+    }
+}

@@ -1,0 +1,505 @@
+//! Studies: [`RawStudy`] inside, [`v1::StudySpec`] on the wire, field for field.
+//!
+//! Only form is checked here; what a study may say is checked when it becomes a [`tunesmith_common::study::StudySpec`]. The wire knows
+//! one kind of number: a choice of 1.0 arrives as 1.
+
+use pbjson_types::{Struct, Value};
+use serde::de::value::{Error as WordError, StrDeserializer};
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use tunesmith_common::measurement::Goal;
+use tunesmith_common::space::Scale;
+use tunesmith_common::study::{
+    Ordered, RawBudget, RawMetrics, RawNumber, RawObjective, RawParameter, RawResources, RawStdout, RawSteps,
+    RawStopper, RawStrategy, RawStudy, RawTrial, RawValue, RawValues,
+};
+use tunesmith_common::units::{ByteSize, HumanDuration};
+
+use super::value::{from_wire as value_from_wire, to_wire as value_to_wire};
+use super::{ConvertError, duration_from_wire, duration_to_wire, required, shorten};
+use crate::v1;
+
+/// A study on the wire. Keys that contradict each other, which no checked study has, are sent as far as the wire can express them.
+#[must_use]
+pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
+    v1::StudySpec {
+        name: raw.name.clone().unwrap_or_default(),
+        message: raw.message.clone().unwrap_or_default(),
+        objective: Some(v1::Objective {
+            metric: raw.objective.metric.clone(),
+            goal: goal_to_wire(Some(raw.objective.goal)),
+            from: raw.objective.from.clone().unwrap_or_default(),
+        }),
+        space: raw
+            .space
+            .iter()
+            .map(|(name, parameter)| parameter_to_wire(name, parameter))
+            .collect(),
+        constraints: raw.constraints.clone(),
+        strategy: Some(v1::Strategy {
+            name: raw.strategy.name.name().to_owned(),
+            seed: raw.strategy.seed,
+            shuffle: raw.strategy.shuffle,
+            points: raw.strategy.points,
+            initial: raw.strategy.initial.iter().map(point_to_wire).collect(),
+        }),
+        early_stopping: raw.early_stopping.iter().map(stopper_to_wire).collect(),
+        budget: Some(v1::Budget {
+            trials: raw.budget.trials,
+            parallel: raw.budget.parallel,
+            wall_time: raw.budget.wall_time.map(|time| duration_to_wire(time.0)),
+            gpu_hours: raw.budget.gpu_hours,
+            failures: raw.budget.failures,
+            target: raw.budget.target,
+        }),
+        priority: raw.priority,
+        trial: raw.trial.as_ref().map(trial_to_wire),
+    }
+}
+
+/// A study from the wire.
+///
+/// # Errors
+/// If something is missing, a word is unknown, a parameter comes twice, or a duration is negative.
+pub fn from_wire(spec: v1::StudySpec) -> Result<RawStudy, ConvertError> {
+    let objective = required(spec.objective, "objective")?;
+    let goal = goal_from_wire(objective.goal, "objective.goal")?;
+    let mut parameters = Vec::with_capacity(spec.space.len());
+    for (index, parameter) in spec.space.into_iter().enumerate() {
+        let field = format!("space[{index}]");
+        parameters.push((parameter.name.clone(), parameter_from_wire(&parameter, &field)?));
+    }
+    let stoppers = spec.early_stopping.iter().enumerate();
+    let budget = spec.budget.unwrap_or_default();
+    Ok(RawStudy {
+        name: text(spec.name),
+        message: text(spec.message),
+        objective: RawObjective {
+            metric: objective.metric,
+            goal: required(goal, "objective.goal")?,
+            from: text(objective.from),
+        },
+        space: ordered(parameters, "space")?,
+        constraints: spec.constraints,
+        strategy: strategy_from_wire(&spec.strategy.unwrap_or_default())?,
+        early_stopping: stoppers
+            .map(|(index, rule)| stopper_from_wire(rule, &format!("early_stopping[{index}]")))
+            .collect::<Result<_, _>>()?,
+        budget: RawBudget {
+            trials: budget.trials,
+            parallel: budget.parallel,
+            wall_time: duration(budget.wall_time.as_ref(), "budget.wall_time")?,
+            gpu_hours: budget.gpu_hours,
+            failures: budget.failures,
+            target: budget.target,
+        },
+        priority: spec.priority,
+        trial: spec.trial.map(trial_from_wire).transpose()?,
+    })
+}
+
+fn text(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// One of the words of the study file.
+fn word<T: DeserializeOwned>(word: &str, field: &str) -> Result<T, ConvertError> {
+    let word = shorten(word);
+    let word: StrDeserializer<'_, WordError> = word.as_str().into_deserializer();
+    T::deserialize(word).map_err(|error| ConvertError::new(field, error))
+}
+
+fn ordered<V>(pairs: Vec<(String, V)>, field: &str) -> Result<Ordered<V>, ConvertError> {
+    Ordered::from_pairs(pairs)
+        .map_err(|name| ConvertError::new(field, format!("{:?} is given twice", shorten(&name))))
+}
+
+fn duration(
+    duration: Option<&pbjson_types::Duration>,
+    field: &str,
+) -> Result<Option<HumanDuration>, ConvertError> {
+    duration
+        .map(|duration| duration_from_wire(duration, field).map(HumanDuration))
+        .transpose()
+}
+
+fn goal_to_wire(goal: Option<Goal>) -> i32 {
+    let goal = match goal {
+        None => v1::Goal::Unspecified,
+        Some(Goal::Minimize) => v1::Goal::Minimize,
+        Some(Goal::Maximize) => v1::Goal::Maximize,
+    };
+    goal.into()
+}
+
+fn goal_from_wire(goal: i32, field: &str) -> Result<Option<Goal>, ConvertError> {
+    match v1::Goal::try_from(goal) {
+        Ok(v1::Goal::Unspecified) => Ok(None),
+        Ok(v1::Goal::Minimize) => Ok(Some(Goal::Minimize)),
+        Ok(v1::Goal::Maximize) => Ok(Some(Goal::Maximize)),
+        Err(_) => Err(ConvertError::new(
+            field,
+            format!("{goal} is not a goal; use GOAL_MINIMIZE or GOAL_MAXIMIZE"),
+        )),
+    }
+}
+
+fn scale_name(scale: Scale) -> &'static str {
+    match scale {
+        Scale::Linear => "linear",
+        Scale::Log => "log",
+        Scale::Log2 => "log2",
+        Scale::ReverseLog => "reverse_log",
+    }
+}
+
+fn values_to_wire(values: &[RawValue]) -> Vec<Value> {
+    values.iter().map(|value| value_to_wire(&value.0)).collect()
+}
+
+fn values_from_wire(values: &[Value], field: &str) -> Result<Vec<RawValue>, ConvertError> {
+    let values = values.iter().enumerate();
+    values
+        .map(|(index, value)| value_from_wire(value, &format!("{field}[{index}]")).map(RawValue))
+        .collect()
+}
+
+fn point_to_wire(point: &Ordered<RawValue>) -> Struct {
+    Struct {
+        fields: point
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value_to_wire(&value.0)))
+            .collect(),
+    }
+}
+
+/// Sorted by name: the wire has no order of its own, and the same message must give the same study.
+fn point_from_wire(point: &Struct, field: &str) -> Result<Ordered<RawValue>, ConvertError> {
+    let mut pairs = Vec::with_capacity(point.fields.len());
+    for (name, value) in &point.fields {
+        pairs.push((
+            name.clone(),
+            RawValue(value_from_wire(value, &format!("{field}.{}", shorten(name)))?),
+        ));
+    }
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    ordered(pairs, field)
+}
+
+fn parameter_to_wire(name: &str, raw: &RawParameter) -> v1::Parameter {
+    v1::Parameter {
+        name: name.to_owned(),
+        r#type: raw.kind.name().to_owned(),
+        low: raw.low.map(RawNumber::as_f64),
+        high: raw.high.map(RawNumber::as_f64),
+        scale: raw
+            .scale
+            .map(|scale| scale_name(scale).to_owned())
+            .unwrap_or_default(),
+        step: raw.step.map(RawNumber::as_f64),
+        choices: values_to_wire(raw.choices.as_deref().unwrap_or_default()),
+        value: raw.value.as_ref().map(|value| value_to_wire(&value.0)),
+        when: raw
+            .when
+            .iter()
+            .map(|(parent, values)| v1::Condition {
+                parent: parent.to_owned(),
+                values: values_to_wire(&values.0),
+            })
+            .collect(),
+    }
+}
+
+fn parameter_from_wire(parameter: &v1::Parameter, field: &str) -> Result<RawParameter, ConvertError> {
+    let path = |key: &str| format!("{field}.{key}");
+    let mut conditions = Vec::with_capacity(parameter.when.len());
+    for (index, condition) in parameter.when.iter().enumerate() {
+        let values = values_from_wire(&condition.values, &format!("{field}.when[{index}].values"))?;
+        conditions.push((condition.parent.clone(), RawValues(values)));
+    }
+    let choices = values_from_wire(&parameter.choices, &path("choices"))?;
+    Ok(RawParameter {
+        kind: word(&parameter.r#type, &path("type"))?,
+        low: parameter.low.map(RawNumber::from),
+        high: parameter.high.map(RawNumber::from),
+        scale: match parameter.scale.as_str() {
+            "" => None,
+            scale => Some(word(scale, &path("scale"))?),
+        },
+        step: parameter.step.map(RawNumber::from),
+        choices: Some(choices).filter(|choices| !choices.is_empty()),
+        value: match &parameter.value {
+            Some(value) => Some(RawValue(value_from_wire(value, &path("value"))?)),
+            None => None,
+        },
+        when: ordered(conditions, &path("when"))?,
+    })
+}
+
+fn strategy_from_wire(strategy: &v1::Strategy) -> Result<RawStrategy, ConvertError> {
+    let initial = strategy.initial.iter().enumerate();
+    Ok(RawStrategy {
+        name: match strategy.name.as_str() {
+            "" => RawStrategy::default().name,
+            name => word(name, "strategy.name")?,
+        },
+        seed: strategy.seed,
+        shuffle: strategy.shuffle,
+        points: strategy.points,
+        initial: initial
+            .map(|(index, point)| point_from_wire(point, &format!("strategy.initial[{index}]")))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn stopper_to_wire(raw: &RawStopper) -> v1::StopperRule {
+    v1::StopperRule {
+        rule: raw.rule.name().to_owned(),
+        metric: raw.metric.clone().unwrap_or_default(),
+        goal: goal_to_wire(raw.goal),
+        shadow: raw.shadow.unwrap_or(false),
+        warmup_steps: raw.warmup_steps,
+        min_trials: raw.min_trials,
+        interval: raw.interval,
+        keep: raw.keep,
+        above: raw.above,
+        below: raw.below,
+        after_step: raw.after_step,
+        patience: raw.patience,
+        min_delta: raw.min_delta,
+        factor: raw.factor,
+        trial: raw.trial,
+        constant: raw.constant,
+        curve: raw
+            .curve
+            .iter()
+            .map(|&(step, value)| v1::CurvePoint { step, value })
+            .collect(),
+        tolerance: raw.tolerance,
+    }
+}
+
+fn stopper_from_wire(stopper: &v1::StopperRule, field: &str) -> Result<RawStopper, ConvertError> {
+    Ok(RawStopper {
+        rule: word(&stopper.rule, &format!("{field}.rule"))?,
+        metric: text(stopper.metric.clone()),
+        goal: goal_from_wire(stopper.goal, &format!("{field}.goal"))?,
+        shadow: stopper.shadow.then_some(true),
+        warmup_steps: stopper.warmup_steps,
+        min_trials: stopper.min_trials,
+        interval: stopper.interval,
+        keep: stopper.keep,
+        above: stopper.above,
+        below: stopper.below,
+        after_step: stopper.after_step,
+        patience: stopper.patience,
+        min_delta: stopper.min_delta,
+        factor: stopper.factor,
+        trial: stopper.trial,
+        constant: stopper.constant,
+        curve: stopper
+            .curve
+            .iter()
+            .map(|point| (point.step, point.value))
+            .collect(),
+        tolerance: stopper.tolerance,
+    })
+}
+
+fn trial_to_wire(raw: &RawTrial) -> v1::TrialTemplate {
+    use v1::metric_source::Source;
+    let source = match &raw.metrics {
+        RawMetrics {
+            regex: Some(patterns),
+            ..
+        } => Some(Source::Regex(v1::RegexPatterns {
+            patterns: patterns.clone(),
+        })),
+        RawMetrics { file: Some(file), .. } => Some(Source::File(file.clone())),
+        RawMetrics {
+            stdout: Some(RawStdout::Json),
+            ..
+        } => Some(Source::StdoutJson(v1::StdoutJson {})),
+        RawMetrics { .. } => None,
+    };
+    v1::TrialTemplate {
+        command: raw.command.clone(),
+        env: raw.env.clone().into_iter().collect(),
+        workdir: raw.workdir.clone().unwrap_or_default(),
+        metrics: source.map(|source| v1::MetricSource { source: Some(source) }),
+        steps: Some(v1::Steps {
+            name: raw.steps.name.clone().unwrap_or_default(),
+            max: raw.steps.max,
+        }),
+        resources: Some(v1::ResourceRequest {
+            gpus: raw.resources.gpus.unwrap_or(0),
+            gpu_memory_bytes: raw.resources.gpu_memory.unwrap_or_default().0,
+            cpus: raw.resources.cpus.unwrap_or(0.0),
+            memory_bytes: raw.resources.memory.unwrap_or_default().0,
+            labels: raw.resources.labels.clone().into_iter().collect(),
+        }),
+        max_runtime: raw.max_runtime.map(|runtime| duration_to_wire(runtime.0)),
+        retries: raw.retries.unwrap_or(0),
+        grace: raw.grace.map(|grace| duration_to_wire(grace.0)),
+    }
+}
+
+fn trial_from_wire(trial: v1::TrialTemplate) -> Result<RawTrial, ConvertError> {
+    use v1::metric_source::Source;
+    let metrics = match trial.metrics.and_then(|metrics| metrics.source) {
+        None => RawMetrics::default(),
+        Some(Source::StdoutJson(_)) => RawMetrics {
+            stdout: Some(RawStdout::Json),
+            ..RawMetrics::default()
+        },
+        Some(Source::Regex(regex)) => RawMetrics {
+            regex: Some(regex.patterns),
+            ..RawMetrics::default()
+        },
+        Some(Source::File(file)) => RawMetrics {
+            file: Some(file),
+            ..RawMetrics::default()
+        },
+    };
+    let steps = trial.steps.unwrap_or_default();
+    let resources = trial.resources.unwrap_or_default();
+    Ok(RawTrial {
+        command: trial.command,
+        env: trial.env.into_iter().collect(),
+        workdir: text(trial.workdir),
+        metrics,
+        steps: RawSteps {
+            name: text(steps.name),
+            max: steps.max,
+        },
+        resources: RawResources {
+            gpus: Some(resources.gpus).filter(|gpus| *gpus > 0),
+            gpu_memory: Some(ByteSize(resources.gpu_memory_bytes)).filter(|memory| memory.0 > 0),
+            cpus: Some(resources.cpus).filter(|cpus| *cpus != 0.0),
+            memory: Some(ByteSize(resources.memory_bytes)).filter(|memory| memory.0 > 0),
+            labels: resources.labels.into_iter().collect(),
+        },
+        max_runtime: duration(trial.max_runtime.as_ref(), "trial.max_runtime")?,
+        retries: Some(trial.retries).filter(|retries| *retries > 0),
+        grace: duration(trial.grace.as_ref(), "trial.grace")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tunesmith_common::study::{StudyFile, StudySpec};
+
+    use super::*;
+
+    const FULL: &str = r#"
+name: digits
+message: hello
+objective: {metric: val_acc, goal: maximize, from: mean of last 3}
+space:
+  lr:        {type: float, low: 1e-5, high: 1e-1, scale: log}
+  batch:     {type: int, low: 4, high: 256, scale: log2}
+  optimizer: {type: categorical, choices: [sgd, adam, 3, 0.5, true]}
+  momentum:  {type: float, low: 0, high: 0.9, step: 0.1, when: {optimizer: [sgd, 3]}}
+  width:     {type: ordinal, choices: [32, 64, 128]}
+  bias:      {type: bool}
+  epochs:    {type: constant, value: 50}
+constraints: ["batch * width <= 16384"]
+strategy: {name: grid, seed: 18446744073709551615, shuffle: true, points: 3, initial: [{width: 64, lr: 0.01}]}
+early_stopping:
+  - {rule: median, warmup_steps: 5, min_trials: 4, shadow: true}
+  - {rule: percentile, keep: 25, interval: 2}
+  - {rule: threshold, metric: loss, above: 10, below: -1, after_step: 3}
+  - {rule: plateau, patience: 7, min_delta: 0.001}
+  - {rule: diverging, metric: loss, goal: minimize, factor: 2}
+  - {rule: below_baseline, trial: 3, tolerance: 0.01}
+  - {rule: below_baseline, constant: 0.5}
+  - {rule: below_baseline, curve: [[1, 0.5], [10, 0.9]]}
+budget: {trials: 64, parallel: 8, wall_time: 4h, gpu_hours: 40, failures: 10, target: 0.985}
+priority: 2
+trial:
+  command: ["python", "train.py", "{args}"]
+  env: {OMP_NUM_THREADS: "4"}
+  workdir: "{trial_dir}"
+  metrics: {stdout: json}
+  steps: {name: epoch, max: 50}
+  resources: {gpus: 1, gpu_memory: 16GiB, cpus: 0.5, memory: 16GiB, labels: {zone: a}}
+  max_runtime: 1500ms
+  retries: 2
+  grace: 45s
+"#;
+
+    #[test]
+    fn a_study_survives_the_wire() {
+        let (raw, spec) = StudyFile::parse(FULL, "digits.yaml").unwrap();
+        let received = from_wire(to_wire(&raw)).unwrap();
+        assert_eq!(StudySpec::try_from(received).unwrap(), spec);
+
+        for (metrics, others) in [
+            ("{regex: ['(?P<val_acc>NUMBER)']}", "regex"),
+            ("{file: m.jsonl}", "file"),
+        ] {
+            let text = FULL.replace("{stdout: json}", metrics);
+            let (raw, _) = StudyFile::parse(&text, "digits.yaml").unwrap();
+            assert_eq!(
+                from_wire(to_wire(&raw)).unwrap().trial.unwrap().metrics,
+                raw.trial.unwrap().metrics,
+                "{others}"
+            );
+        }
+        let least = "objective: {metric: loss, goal: minimize}\nspace: {x: {type: bool}}\n";
+        let (raw, _) = StudyFile::parse(least, "least.yaml").unwrap();
+        assert_eq!(from_wire(to_wire(&raw)).unwrap(), raw);
+    }
+
+    type Spoil = fn(&mut v1::StudySpec);
+
+    #[test]
+    fn malformed_messages_are_refused_by_field() {
+        let (raw, _) = StudyFile::parse(FULL, "digits.yaml").unwrap();
+        let cases: [(Spoil, &str); 9] = [
+            (|s| s.objective = None, "objective: is missing"),
+            (
+                |s| s.objective.as_mut().unwrap().goal = 0,
+                "objective.goal: is missing",
+            ),
+            (
+                |s| s.objective.as_mut().unwrap().goal = 9,
+                "objective.goal: 9 is not a goal; use GOAL_MINIMIZE or GOAL_MAXIMIZE",
+            ),
+            (
+                |s| s.space[1].name = "lr".to_owned(),
+                "space: \"lr\" is given twice",
+            ),
+            (
+                |s| s.space[0].r#type = "flaot".to_owned(),
+                "space[0].type: unknown variant `flaot`, expected one of",
+            ),
+            (
+                |s| s.space[2].choices[1].kind = None,
+                "space[2].choices[1]: is null; give a number, a text or a boolean",
+            ),
+            (
+                |s| s.strategy.as_mut().unwrap().name = "tpe".to_owned(),
+                "strategy.name: unknown variant `tpe`, expected one of",
+            ),
+            (
+                |s| s.early_stopping[3].rule = String::new(),
+                "early_stopping[3].rule: unknown variant ``, expected one of",
+            ),
+            (
+                |s| {
+                    s.trial.as_mut().unwrap().grace = Some(pbjson_types::Duration {
+                        seconds: -1,
+                        nanos: 0,
+                    })
+                },
+                "trial.grace: must not be negative, got -1 s 0 ns",
+            ),
+        ];
+        for (spoil, message) in cases {
+            let mut wire = to_wire(&raw);
+            spoil(&mut wire);
+            let error = from_wire(wire).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}

@@ -57,6 +57,14 @@ pub enum CliError {
         /// What to do.
         hints: Vec<String>,
     },
+    /// The coordinator said no because the name is taken; another one works.
+    #[error("{headline}")]
+    NameTaken {
+        /// What was tried, and the coordinator's words.
+        headline: String,
+        /// What to do.
+        hints: Vec<String>,
+    },
     /// The user interrupted; everything there is to say has been said.
     #[error("interrupted")]
     Interrupted,
@@ -89,7 +97,7 @@ impl CliError {
             Self::NoUsableTrial { .. } => EXIT_NO_USABLE_TRIAL,
             Self::Usage { .. } => EXIT_USAGE,
             Self::Unreachable { .. } => EXIT_UNREACHABLE,
-            Self::Refused { .. } => EXIT_REFUSED,
+            Self::Refused { .. } | Self::NameTaken { .. } => EXIT_REFUSED,
             Self::Interrupted => EXIT_INTERRUPTED,
             Self::OutputClosed => 0,
         }
@@ -102,7 +110,8 @@ impl CliError {
             Self::NoUsableTrial { headline, hints }
             | Self::Usage { headline, hints }
             | Self::Unreachable { headline, hints }
-            | Self::Refused { headline, hints } => (headline, hints),
+            | Self::Refused { headline, hints }
+            | Self::NameTaken { headline, hints } => (headline, hints),
             Self::Interrupted | Self::OutputClosed => return String::new(),
         };
         let mut text = format!("error: {}\n", human::clean(headline));
@@ -121,7 +130,8 @@ impl CliError {
         if let Self::NoUsableTrial { hints, .. }
         | Self::Usage { hints, .. }
         | Self::Unreachable { hints, .. }
-        | Self::Refused { hints, .. } = &mut self
+        | Self::Refused { hints, .. }
+        | Self::NameTaken { hints, .. } = &mut self
         {
             hints.push(hint.into());
         }
@@ -177,7 +187,10 @@ pub fn from_status(status: &Status, doing: &str, url: &str) -> CliError {
             hints: vec!["try again; its log may say what keeps it busy".to_owned()],
         },
         Code::InvalidArgument | Code::OutOfRange => {
-            let fields: Vec<String> = field_violations(status);
+            let mut fields: Vec<String> = field_violations(status);
+            if fields.is_empty() && status.message().contains('\n') {
+                fields = status.message().lines().map(str::to_owned).collect();
+            }
             if fields.is_empty() {
                 CliError::Usage {
                     headline: headline(),
@@ -205,6 +218,10 @@ pub fn from_status(status: &Status, doing: &str, url: &str) -> CliError {
                     .to_owned(),
             ],
         },
+        Code::AlreadyExists => CliError::NameTaken {
+            headline: headline(),
+            hints: vec![],
+        },
         Code::NotFound => CliError::Refused {
             headline: headline(),
             hints: vec!["see what exists with `tunesmith study list` and `tunesmith worker list`".to_owned()],
@@ -221,12 +238,10 @@ pub fn from_status(status: &Status, doing: &str, url: &str) -> CliError {
             headline: headline(),
             hints: vec!["this is a fault of the coordinator; its log has the details".to_owned()],
         },
-        Code::Ok | Code::AlreadyExists | Code::ResourceExhausted | Code::FailedPrecondition => {
-            CliError::Refused {
-                headline: headline(),
-                hints: vec![],
-            }
-        }
+        Code::Ok | Code::ResourceExhausted | Code::FailedPrecondition => CliError::Refused {
+            headline: headline(),
+            hints: vec![],
+        },
     }
 }
 

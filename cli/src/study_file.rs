@@ -35,12 +35,32 @@ pub(crate) fn load(path: &Path, set: &[String], name: Option<&str>) -> Result<Lo
     overrides.extend(name.map(|name| format!("name={name}")));
     let (raw, checked) = StudyFile::parse_with(&text, &shown, &overrides)
         .map_err(|error| wrong(&error, &format!("study file {shown}")))?;
-    let warnings = checked.warnings();
+    let mut warnings = checked.warnings();
+    warnings.extend(misplaced_program(&checked, path));
     Ok(Loaded {
         spec: convert::study::to_wire(&raw),
         checked,
         warnings,
     })
+}
+
+/// A trial runs in a folder of its own, where a script that lies beside the study file is not: the slip of every first study.
+fn misplaced_program(spec: &StudySpec, path: &Path) -> Option<String> {
+    let trial = spec.trial.as_ref().filter(|trial| trial.workdir.is_none())?;
+    let folder = std::path::absolute(path).ok()?.parent()?.to_owned();
+    let beside = |word: &&String| {
+        let relative = Path::new(word.as_str());
+        let is_a_name = !word.starts_with('-') && !word.contains(['{', '}']) && relative.is_relative();
+        // The first word is looked up in PATH unless it is a path.
+        let is_a_path = word.contains('/') || trial.command.first() != Some(*word);
+        is_a_name && is_a_path && folder.join(relative).is_file()
+    };
+    let word = trial.command.iter().find(beside)?;
+    Some(format!(
+        "trials run in folders of their own, where {word} is not; if it is meant to be the file beside the study file, add \
+         --set trial.workdir={}",
+        folder.display()
+    ))
 }
 
 /// The definition `spec` with overrides, under a new name.
@@ -175,6 +195,24 @@ mod tests {
             ("digits-2", Some(8))
         );
         assert!(change(samples::spec(), &[], "a/b").is_err());
+    }
+
+    #[test]
+    fn a_script_beside_the_study_file_is_noticed_unless_trials_run_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.yaml");
+        let text = "objective: {metric: acc, goal: maximize}\nspace: {lr: {type: float, low: 0, high: 1}}\n\
+                    trial: {command: [python, train.py, '--lr={lr}']}\n";
+        std::fs::write(&path, text).unwrap();
+        assert!(
+            load(&path, &[], None).unwrap().warnings.is_empty(),
+            "there is no such script"
+        );
+        std::fs::write(folder.path().join("train.py"), "").unwrap();
+        let [warning]: [String; 1] = load(&path, &[], None).unwrap().warnings.try_into().unwrap();
+        let remedy = warning.split("--set ").nth(1).unwrap();
+        assert_eq!(remedy, format!("trial.workdir={}", folder.path().display()));
+        assert!(load(&path, &set(&[remedy]), None).unwrap().warnings.is_empty());
     }
 
     #[test]

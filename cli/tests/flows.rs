@@ -195,7 +195,11 @@ fn refusals_have_their_exit_status_and_their_remedy() {
     let (memory, fake) = with_study(folder.path());
     let file = study_file(folder.path());
     let cases: [(&[&str], i32, &str); 7] = [
-        (&["run", &file], 4, "--name digits-2"),
+        (
+            &["run", &file],
+            4,
+            "\n  choose another with --name, such as --name digits-2\n",
+        ),
         (
             &["run", &file, "--name", "x", "--set", "message=refuse me"],
             2,
@@ -470,6 +474,28 @@ fn up_starts_both_and_stops_the_worker_first() {
             "--coordinator http://{address} --token-file {data}/worker.token --state-dir {data}/worker --on-exit stop --slots 2\n"
         )
     );
+}
+
+#[test]
+fn up_kills_what_does_not_stop_when_asked_twice() {
+    let coordinator = "echo ts_secret > data/admin.token; echo w > data/worker.token; touch coordinator.started; exec sleep 600";
+    let installed = Installed::new(
+        coordinator,
+        "trap '' TERM; echo deaf; while :; do sleep 0.02; done",
+    );
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let running = installed.up(&address.to_string());
+    wait_until("the coordinator's start", || {
+        installed.path("coordinator.started").exists()
+    });
+    let memory = Memory::new();
+    let _fake = Fake::start_at(&memory, address);
+    running.wait_to_hear("| deaf");
+    running.interrupt();
+    running.wait_to_hear("Stopping the worker.");
+    running.interrupt();
+    let ended = running.end().expect_code(130);
+    assert!(ended.stderr.contains("warning: killed"), "{}", ended.stderr);
 }
 
 #[test]

@@ -54,10 +54,7 @@ pub(super) async fn submit(
         .create_study(request, &doing)
         .await
         .map_err(|error| match error {
-            // Only a taken name can be mended by another one.
-            CliError::Refused { headline, hints } if headline.contains("exist") => {
-                CliError::Refused { headline, hints }.hint(remedy)
-            }
+            taken @ CliError::NameTaken { .. } => taken.hint(remedy),
             other => other,
         })
 }

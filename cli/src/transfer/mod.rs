@@ -127,7 +127,10 @@ pub(crate) async fn import(file: &Path, name: Option<&str>, context: &Context) -
     let created = client
         .create_study(request, &doing)
         .await
-        .map_err(|error| error.hint("choose another name with --name"))?;
+        .map_err(|error| match error {
+            taken @ CliError::NameTaken { .. } => taken.hint("choose another with --name"),
+            other => other,
+        })?;
     let study = created.study.unwrap_or_default();
     if study.state() != pb::StudyState::Paused {
         client

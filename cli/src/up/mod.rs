@@ -184,13 +184,14 @@ pub(crate) async fn up(args: UpArgs, context: &Context) -> Result<(), CliError> 
         () = signals.next() => Ok(()),
     };
     if result.is_ok() {
-        screen.message("\nStopping. Press Ctrl-C again to kill.");
+        screen.message("\nTrainings get the time to save what they have. Press Ctrl-C again to kill.");
     }
     tokio::select! {
         () = services.stop() => {}
         () = signals.next() => {
-            screen.warning("killed; trainings that were running are taken up or ended by the worker's next start");
             services.kill().await;
+            screen.warning("killed; the worker's next start ends or takes up the trainings that were running");
+            return result.and(Err(CliError::Interrupted));
         }
     }
     if result.is_ok() {
@@ -408,9 +409,9 @@ impl Services {
             (&mut self.worker, WORKER_STOP_DEADLINE),
             (&mut self.coordinator, COORDINATOR_STOP_DEADLINE),
         ] {
-            if let Some(service) = service
-                && !service.stop(deadline).await
-            {
+            let Some(service) = service else { continue };
+            self.screen.message(&format!("Stopping the {}.", service.name()));
+            if !service.stop(deadline).await {
                 self.screen.warning(&format!(
                     "the {} did not stop within {} s and was killed",
                     service.name(),

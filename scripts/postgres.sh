@@ -59,7 +59,7 @@ create() {
     say "creating a Postgres server in $dir"
     (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/password")
     [ "$(id -u)" -ne 0 ] || chown postgres "$dir/password"
-    (cd "$dir" && as_server "$bin/initdb" -D "$data" -U tunesmith --pwfile="$dir/password" -A scram-sha-256 -E UTF8 \
+    (cd "$dir" && as_server "$bin/initdb" -D "$data" -U tunesmith --pwfile="$dir/password" -A password -E UTF8 \
         --locale=C.UTF-8 >"$dir/initdb.log" 2>&1) || { cat "$dir/initdb.log" >&2; rm -rf "$data"; fail "initdb failed"; }
 }
 

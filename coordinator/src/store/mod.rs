@@ -8,11 +8,15 @@
 
 mod check;
 mod compact;
+#[cfg(test)]
+mod contract;
 mod memory;
 mod open;
 mod postgres;
 mod sql;
 mod sqlite;
+#[cfg(test)]
+pub(crate) mod testing;
 mod whole_trials;
 
 use std::fmt;

@@ -43,7 +43,9 @@ pub enum OpenError {
         database: String,
     },
     /// Another coordinator did not finish migrating in time.
-    #[error("another coordinator is migrating the database {database}, for more than {waited:?}; start again when it has finished")]
+    #[error(
+        "another coordinator is migrating the database {database}, for more than {waited:?}; start again when it has finished"
+    )]
     Migrating {
         /// Which database.
         database: String,
@@ -60,7 +62,9 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A newer version has changed the schema so that this one must not write.
-    #[error("the database {database} has schema {needed}, this version knows up to {known}; use a newer version")]
+    #[error(
+        "the database {database} has schema {needed}, this version knows up to {known}; use a newer version"
+    )]
     NewerSchema {
         /// Which database.
         database: String,
@@ -113,12 +117,18 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() || path.contains('?') || path.starts_with(':') {
-            return Err(OpenError::BadAddress { remedy: "sqlite:PATH, where PATH is a file" });
+            return Err(OpenError::BadAddress {
+                remedy: "sqlite:PATH, where PATH is a file",
+            });
         }
         return Ok(Arc::new(SqliteStore::open(path.as_ref()).await?));
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Arc::new(PostgresStore::connect(url, &PostgresOptions::default()).await?));
+        return Ok(Arc::new(
+            PostgresStore::connect(url, &PostgresOptions::default()).await?,
+        ));
     }
-    Err(OpenError::BadAddress { remedy: "sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE" })
+    Err(OpenError::BadAddress {
+        remedy: "sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+    })
 }

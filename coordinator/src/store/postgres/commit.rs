@@ -13,8 +13,8 @@ use super::super::sql::records::{
     AttemptRecord, AuditRecord, DecisionRecord, RequestRecord, StudyRecord, TrialRecord, signed, unsigned,
 };
 use super::super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StoreError, StudyRow, TrialRow,
-    study_taken,
+    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StoreError, StudyRow,
+    TrialRow, study_taken,
 };
 use super::error::{broken_constraint, store_error};
 
@@ -102,7 +102,11 @@ fn plain<'a, T, R: From<&'a T>>(rows: &'a [T]) -> Vec<R> {
 
 impl Statement {
     fn new(owner: &Ownership) -> Result<Self, StoreError> {
-        let mut statement = Self { sql: String::with_capacity(4_096), arguments: PgArguments::default(), count: 0 };
+        let mut statement = Self {
+            sql: String::with_capacity(4_096),
+            arguments: PgArguments::default(),
+            count: 0,
+        };
         statement.part(OWNER);
         statement.bind(owner.study.0)?;
         statement.bind(signed(owner.epoch))?;
@@ -130,8 +134,25 @@ impl Statement {
         let records: Vec<TrialRecord> = checked(rows)?;
         self.next_part(TRIALS);
         bind_columns!(
-            self, records, number, state, reason, lease_id, lease_holder, attempt, program_failures,
-            infrastructure_failures, params, seed, value, last_step, metrics, note, provenance, created_at, started_at,
+            self,
+            records,
+            number,
+            state,
+            reason,
+            lease_id,
+            lease_holder,
+            attempt,
+            program_failures,
+            infrastructure_failures,
+            params,
+            seed,
+            value,
+            last_step,
+            metrics,
+            note,
+            provenance,
+            created_at,
+            started_at,
             ended_at,
         );
         Ok(())
@@ -141,20 +162,60 @@ impl Statement {
         let records: Vec<AttemptRecord> = checked(rows)?;
         self.next_part(ATTEMPTS);
         bind_columns!(
-            self, records, trial, attempt, lease_id, holder, holder_name, gpus, client_ttl_microseconds, leased_at, started_at,
-            ended_at, outcome,
-            failure, pid, exit_code, peak_memory, log_tail,
+            self,
+            records,
+            trial,
+            attempt,
+            lease_id,
+            holder,
+            holder_name,
+            gpus,
+            client_ttl_microseconds,
+            leased_at,
+            started_at,
+            ended_at,
+            outcome,
+            failure,
+            pid,
+            exit_code,
+            peak_memory,
+            log_tail,
         );
         Ok(())
     }
 
     fn points(&mut self, chunks: &[PointChunk]) -> Result<(), StoreError> {
         self.next_part(POINTS);
-        self.bind(chunks.iter().map(|chunk| signed(chunk.trial.0)).collect::<Vec<_>>())?;
-        self.bind(chunks.iter().map(|chunk| i64::from(chunk.attempt.0)).collect::<Vec<_>>())?;
-        self.bind(chunks.iter().map(|chunk| chunk.metric.as_str()).collect::<Vec<_>>())?;
-        self.bind(chunks.iter().map(|chunk| signed(chunk.first_seq)).collect::<Vec<_>>())?;
-        self.bind(chunks.iter().map(|chunk| signed(chunk.last_seq)).collect::<Vec<_>>())?;
+        self.bind(
+            chunks
+                .iter()
+                .map(|chunk| signed(chunk.trial.0))
+                .collect::<Vec<_>>(),
+        )?;
+        self.bind(
+            chunks
+                .iter()
+                .map(|chunk| i64::from(chunk.attempt.0))
+                .collect::<Vec<_>>(),
+        )?;
+        self.bind(
+            chunks
+                .iter()
+                .map(|chunk| chunk.metric.as_str())
+                .collect::<Vec<_>>(),
+        )?;
+        self.bind(
+            chunks
+                .iter()
+                .map(|chunk| signed(chunk.first_seq))
+                .collect::<Vec<_>>(),
+        )?;
+        self.bind(
+            chunks
+                .iter()
+                .map(|chunk| signed(chunk.last_seq))
+                .collect::<Vec<_>>(),
+        )?;
         let flat = FlatPoints::new(chunks.iter())?;
         self.bind(flat.begins)?;
         self.bind(flat.ends)?;
@@ -168,8 +229,20 @@ impl Statement {
         self.next_part(DECISIONS);
         self.bind((0..).take(records.len()).collect::<Vec<i64>>())?;
         bind_columns!(
-            self, records, trial, attempt, rule_index, rule, shadow, metric, step, value, reference, compared_trials,
-            explanation, at,
+            self,
+            records,
+            trial,
+            attempt,
+            rule_index,
+            rule,
+            shadow,
+            metric,
+            step,
+            value,
+            reference,
+            compared_trials,
+            explanation,
+            at,
         );
         Ok(())
     }
@@ -227,7 +300,13 @@ pub(super) struct FlatPoints {
 
 impl FlatPoints {
     pub(super) fn new<'a>(chunks: impl Iterator<Item = &'a PointChunk>) -> Result<Self, StoreError> {
-        let mut flat = Self { begins: vec![], ends: vec![], steps: vec![], values: vec![], times: vec![] };
+        let mut flat = Self {
+            begins: vec![],
+            ends: vec![],
+            steps: vec![],
+            values: vec![],
+            times: vec![],
+        };
         let place = |count: usize| {
             i32::try_from(count).map_err(|_| StoreError::Invalid(format!("{count} points in one commit")))
         };
@@ -274,5 +353,7 @@ pub(super) async fn commit(pool: &PgPool, owner: &Ownership, changes: &Changes) 
             (Some("study_name_is_unique"), Some(study)) => study_taken(&study.name),
             _ => store_error("commit", error),
         })?;
-    written.ok_or(StoreError::NotOwner(owner.study)).and_then(|seq| unsigned("commit_seq", seq))
+    written
+        .ok_or(StoreError::NotOwner(owner.study))
+        .and_then(|seq| unsigned("commit_seq", seq))
 }

@@ -33,7 +33,10 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { max_connections: 16, application_name: "tunesmith-coordinator".to_owned() }
+        Self {
+            max_connections: 16,
+            application_name: "tunesmith-coordinator".to_owned(),
+        }
     }
 }
 
@@ -43,7 +46,9 @@ pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<PgPo
     let parsed = PgConnectOptions::from_str(url).map_err(|_| OpenError::BadAddress {
         remedy: "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded",
     })?;
-    let connect = parsed.application_name(&options.application_name).disable_statement_logging();
+    let connect = parsed
+        .application_name(&options.application_name)
+        .disable_statement_logging();
     let server = Server(format!(
         "{}:{}/{}",
         connect.get_host(),
@@ -51,12 +56,16 @@ pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<PgPo
         connect.get_database().unwrap_or(connect.get_username())
     ));
     // No pooler, no time limits: a migration may take long.
-    let mut direct =
-        PgConnection::connect_with(&connect).await.map_err(|source| server.failed("connect to", source))?;
+    let mut direct = PgConnection::connect_with(&connect)
+        .await
+        .map_err(|source| server.failed("connect to", source))?;
     check_server(&mut direct, &server).await?;
     migrate(&mut direct, &server).await?;
     check_schema(&mut direct, &server).await?;
-    direct.close().await.map_err(|source| server.failed("close a connection to", source))?;
+    direct
+        .close()
+        .await
+        .map_err(|source| server.failed("close a connection to", source))?;
 
     let limited = connect.statement_cache_capacity(256).options([
         ("statement_timeout", "15s"),
@@ -89,7 +98,11 @@ impl fmt::Display for Server {
 
 impl Server {
     fn failed(&self, action: &'static str, source: sqlx::Error) -> OpenError {
-        OpenError::Database { action, database: self.to_string(), source: Box::new(source) }
+        OpenError::Database {
+            action,
+            database: self.to_string(),
+            source: Box::new(source),
+        }
     }
 }
 
@@ -101,10 +114,16 @@ async fn check_server(connection: &mut PgConnection, server: &Server) -> Result<
             .map_err(|source| server.failed("ask the version of", source))?;
     if version < OLDEST_SERVER {
         let (found, needed) = (version / 10_000, OLDEST_SERVER / 10_000);
-        return Err(OpenError::OldServer { database: server.to_string(), found, needed });
+        return Err(OpenError::OldServer {
+            database: server.to_string(),
+            found,
+            needed,
+        });
     }
     if standby {
-        return Err(OpenError::Standby { database: server.to_string() });
+        return Err(OpenError::Standby {
+            database: server.to_string(),
+        });
     }
     Ok(())
 }
@@ -124,7 +143,10 @@ async fn migrate(connection: &mut PgConnection, server: &Server) -> Result<(), O
         }
         if Instant::now() >= deadline {
             let database = server.to_string();
-            return Err(OpenError::Migrating { database, waited: MIGRATION_LOCK_WAIT });
+            return Err(OpenError::Migrating {
+                database,
+                waited: MIGRATION_LOCK_WAIT,
+            });
         }
         tokio::time::sleep(MIGRATION_LOCK_POLL).await;
     }
@@ -132,10 +154,12 @@ async fn migrate(connection: &mut PgConnection, server: &Server) -> Result<(), O
         .execute(&mut *connection)
         .await
         .map_err(|source| server.failed("set up", source))?;
-    run(&mut *connection).await.map_err(|source| OpenError::Migration {
-        database: server.to_string(),
-        source: Box::new(source),
-    })?;
+    run(&mut *connection)
+        .await
+        .map_err(|source| OpenError::Migration {
+            database: server.to_string(),
+            source: Box::new(source),
+        })?;
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(MIGRATION_LOCK)
         .execute(connection)
@@ -146,7 +170,11 @@ async fn migrate(connection: &mut PgConnection, server: &Server) -> Result<(), O
 
 /// A database that a newer version has migrated is not refused for that: `check_schema` decides.
 async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
-    sqlx::migrate!("../migrations/postgres").set_locking(false).set_ignore_missing(true).run(connection).await
+    sqlx::migrate!("../migrations/postgres")
+        .set_locking(false)
+        .set_ignore_missing(true)
+        .run(connection)
+        .await
 }
 
 async fn check_schema(connection: &mut PgConnection, server: &Server) -> Result<(), OpenError> {

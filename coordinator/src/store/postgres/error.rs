@@ -24,10 +24,14 @@ fn meaning(sqlstate: &str) -> Meaning {
         // Disk full; quota or file-size limit of the server's machine.
         "53100" | "53400" | "54000" => Meaning::Full,
         // Connection exceptions; the server stops, crashed or starts; input or output of the server failed; idle too long.
-        state if state.starts_with("08") || state.starts_with("57P") || state.starts_with("58") => Meaning::Unavailable,
+        state if state.starts_with("08") || state.starts_with("57P") || state.starts_with("58") => {
+            Meaning::Unavailable
+        }
         "25P03" | "25P04" => Meaning::Unavailable,
         // Integrity constraints and data exceptions.
-        state if state.starts_with("23") || state.starts_with("22") || state.starts_with("21") => Meaning::Invalid,
+        state if state.starts_with("23") || state.starts_with("22") || state.starts_with("21") => {
+            Meaning::Invalid
+        }
         _ => Meaning::Corrupt,
     }
 }
@@ -50,18 +54,25 @@ pub(super) fn store_error(tried: &str, error: sqlx::Error) -> StoreError {
         | sqlx::Error::Decode(_)
         | sqlx::Error::TypeNotFound { .. }
         | sqlx::Error::RowNotFound => StoreError::Corrupt(format!("{tried}: {error}")),
-        sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => StoreError::Invalid(format!("{tried}: {error}")),
+        sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => {
+            StoreError::Invalid(format!("{tried}: {error}"))
+        }
         error => unavailable(tried, error),
     }
 }
 
 fn unavailable(tried: &str, error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable { context: tried.to_owned(), source: Some(Box::new(error)) }
+    StoreError::Unavailable {
+        context: tried.to_owned(),
+        source: Some(Box::new(error)),
+    }
 }
 
 /// Name of the constraint that a row broke, if that was the error.
 pub(super) fn broken_constraint(error: &sqlx::Error) -> Option<&str> {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::constraint)
 }
 
 #[cfg(test)]
@@ -70,7 +81,9 @@ mod tests {
 
     #[test]
     fn an_sqlstate_decides_what_the_caller_does() {
-        for state in ["08006", "57P01", "57P03", "53300", "40001", "40P01", "25P02", "55P03", "57014", "25006"] {
+        for state in [
+            "08006", "57P01", "57P03", "53300", "40001", "40P01", "25P02", "55P03", "57014", "25006",
+        ] {
             assert_eq!(meaning(state), Meaning::Unavailable, "{state}");
         }
         assert_eq!(meaning("53100"), Meaning::Full);

@@ -24,8 +24,8 @@ use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store, StoreError,
-    StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store,
+    StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in a Postgres database.
@@ -36,7 +36,9 @@ pub struct PostgresStore {
 impl fmt::Debug for PostgresStore {
     /// Without the pool, whose options hold the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").field("connections", &self.pool.size()).finish_non_exhaustive()
+        f.debug_struct("PostgresStore")
+            .field("connections", &self.pool.size())
+            .finish_non_exhaustive()
     }
 }
 
@@ -49,7 +51,10 @@ impl PostgresStore {
         let pool = connect::connect(url, options).await?;
         if let Err(error) = studies::finish_removals(&pool).await {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "rows of deleted studies are left; deleting another study tries again");
+            tracing::warn!(
+                error,
+                "rows of deleted studies are left; deleting another study tries again"
+            );
         }
         Ok(Self { pool })
     }
@@ -101,7 +106,12 @@ impl Store for PostgresStore {
         trials::list(&self.pool, study, query).await
     }
 
-    async fn trial_page(&self, study: StudyId, after: TrialNumber, limit: u32) -> Result<Vec<TrialRow>, StoreError> {
+    async fn trial_page(
+        &self,
+        study: StudyId,
+        after: TrialNumber,
+        limit: u32,
+    ) -> Result<Vec<TrialRow>, StoreError> {
         statements::trial_page(&self.pool, study, after, limit).await
     }
 
@@ -121,7 +131,11 @@ impl Store for PostgresStore {
         statements::attempt_list_open(&self.pool, study).await
     }
 
-    async fn decision_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<DecisionRow>, StoreError> {
+    async fn decision_list(
+        &self,
+        study: StudyId,
+        trial: TrialNumber,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
         statements::decision_list(&self.pool, study, trial).await
     }
 
@@ -155,7 +169,12 @@ impl Store for PostgresStore {
         points::committed(&self.pool, study).await
     }
 
-    async fn point_compact(&self, study: StudyId, trial: TrialNumber, attempt: Attempt) -> Result<(), StoreError> {
+    async fn point_compact(
+        &self,
+        study: StudyId,
+        trial: TrialNumber,
+        attempt: Attempt,
+    ) -> Result<(), StoreError> {
         points::compact(&self.pool, study, trial, attempt).await
     }
 
@@ -193,7 +212,10 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(|error| error::store_error("ping", error))?;
+        sqlx::query("SELECT 1")
+            .execute(&self.pool)
+            .await
+            .map_err(|error| error::store_error("ping", error))?;
         Ok(())
     }
 

@@ -28,9 +28,20 @@ impl TryFrom<ChunkRecord> for PointChunk {
     type Error = StoreError;
 
     fn try_from(record: ChunkRecord) -> Result<Self, StoreError> {
-        let ChunkRecord { trial, attempt, metric: name, first_seq, last_seq, steps, vals, times } = record;
+        let ChunkRecord {
+            trial,
+            attempt,
+            metric: name,
+            first_seq,
+            last_seq,
+            steps,
+            vals,
+            times,
+        } = record;
         if vals.len() != steps.len() || times.len() != steps.len() {
-            return Err(corrupt(format_args!("{name} of trial {trial} from {first_seq}: columns differ in length")));
+            return Err(corrupt(format_args!(
+                "{name} of trial {trial} from {first_seq}: columns differ in length"
+            )));
         }
         Ok(Self {
             trial: TrialNumber(unsigned("trial", trial)?),
@@ -54,14 +65,19 @@ macro_rules! chunks {
     };
 }
 
-pub(super) async fn list(pool: &PgPool, study: StudyId, trial: TrialNumber) -> Result<Vec<PointChunk>, StoreError> {
-    let records: Vec<ChunkRecord> =
-        sqlx::query_as(chunks!("AND trial = $2 ORDER BY trial, attempt, metric, first_seq"))
-            .bind(study.0)
-            .bind(signed(trial.0))
-            .fetch_all(pool)
-            .await
-            .map_err(|error| store_error("list points", error))?;
+pub(super) async fn list(
+    pool: &PgPool,
+    study: StudyId,
+    trial: TrialNumber,
+) -> Result<Vec<PointChunk>, StoreError> {
+    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
+        "AND trial = $2 ORDER BY trial, attempt, metric, first_seq"
+    ))
+    .bind(study.0)
+    .bind(signed(trial.0))
+    .fetch_all(pool)
+    .await
+    .map_err(|error| store_error("list points", error))?;
     rows(records)
 }
 
@@ -149,7 +165,13 @@ pub(super) async fn compact(
         return Ok(());
     }
     let kept = || groups.iter().map(|group| &group.chunk);
-    let gone = || groups.iter().flat_map(|g| g.absorbed.iter().map(|seq| (g.chunk.metric.as_str(), signed(*seq))));
+    let gone = || {
+        groups.iter().flat_map(|g| {
+            g.absorbed
+                .iter()
+                .map(|seq| (g.chunk.metric.as_str(), signed(*seq)))
+        })
+    };
     let flat = FlatPoints::new(kept())?;
     sqlx::query(
         "WITH study_is_there AS (SELECT study_id FROM study_owner WHERE study_id = $1 FOR KEY SHARE),

@@ -28,8 +28,8 @@ pub(super) async fn create(
         "WITH study_part AS (
              INSERT INTO study (id, name, spec, state, done_reason, state_reason, strategy_note, active_microseconds,
                  gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)),
-         owner_part AS (INSERT INTO study_owner (study_id) VALUES ($1))
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id),
+         owner_part AS (INSERT INTO study_owner (study_id) SELECT id FROM study_part)
          INSERT INTO audit (at, actor, action, subject, detail) VALUES ($15, $16, $17, $18, $19)",
     )
     .bind(record.id)
@@ -53,12 +53,17 @@ pub(super) async fn create(
     .bind(audit.detail)
     .execute(pool)
     .await;
-    let Err(error) = inserted else { return Ok(study.clone()) };
+    let Err(error) = inserted else {
+        return Ok(study.clone());
+    };
     match (broken_constraint(&error), request) {
         // The same call, made twice at once: the other one was first. It may have been for either constraint.
-        (Some("study_create_request_is_unique" | "study_name_is_unique" | "study_id_is_unique"), Some(request)) => {
-            study_created_by(pool, request).await?.ok_or_else(|| study_taken(&study.name))
-        }
+        (
+            Some("study_create_request_is_unique" | "study_name_is_unique" | "study_id_is_unique"),
+            Some(request),
+        ) => study_created_by(pool, request)
+            .await?
+            .ok_or_else(|| study_taken(&study.name)),
         (Some("study_name_is_unique" | "study_id_is_unique"), None) => Err(study_taken(&study.name)),
         _ => Err(store_error("create a study", error)),
     }
@@ -89,8 +94,10 @@ pub(super) async fn delete(pool: &PgPool, study: StudyId, audit: &AuditRow) -> R
 /// Removes the rows of all studies that are gone.
 pub(super) async fn finish_removals(pool: &PgPool) -> Result<(), StoreError> {
     let failed = |error| store_error("remove the rows of a deleted study", error);
-    let gone: Vec<uuid::Uuid> =
-        sqlx::query_scalar("SELECT study_id FROM study_removal").fetch_all(pool).await.map_err(failed)?;
+    let gone: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT study_id FROM study_removal")
+        .fetch_all(pool)
+        .await
+        .map_err(failed)?;
     for study in gone {
         for batch in [
             "DELETE FROM point_chunk WHERE ctid = ANY(ARRAY(SELECT ctid FROM point_chunk WHERE study_id = $1 LIMIT $2))",
@@ -100,13 +107,22 @@ pub(super) async fn finish_removals(pool: &PgPool) -> Result<(), StoreError> {
             "DELETE FROM trial WHERE ctid = ANY(ARRAY(SELECT ctid FROM trial WHERE study_id = $1 LIMIT $2))",
         ] {
             loop {
-                let done = sqlx::query(batch).bind(study).bind(ROWS_PER_REMOVAL).execute(pool).await.map_err(failed)?;
+                let done = sqlx::query(batch)
+                    .bind(study)
+                    .bind(ROWS_PER_REMOVAL)
+                    .execute(pool)
+                    .await
+                    .map_err(failed)?;
                 if done.rows_affected() == 0 {
                     break;
                 }
             }
         }
-        sqlx::query("DELETE FROM study_removal WHERE study_id = $1").bind(study).execute(pool).await.map_err(failed)?;
+        sqlx::query("DELETE FROM study_removal WHERE study_id = $1")
+            .bind(study)
+            .execute(pool)
+            .await
+            .map_err(failed)?;
     }
     Ok(())
 }

@@ -9,7 +9,11 @@ use super::super::sql::statements::select_trials;
 use super::super::{StoreError, TrialOrder, TrialQuery, TrialRow};
 use super::error::store_error;
 
-pub(super) async fn list(pool: &PgPool, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError> {
+pub(super) async fn list(
+    pool: &PgPool,
+    study: StudyId,
+    query: &TrialQuery,
+) -> Result<Vec<TrialRow>, StoreError> {
     // NaN sorts above infinity here: only finite values are ranked.
     let sql = match query.order {
         TrialOrder::Number => {

@@ -9,8 +9,8 @@ use super::super::sql::records::{
     AttemptRecord, AuditRecord, DecisionRecord, RequestRecord, StudyRecord, TrialRecord, signed,
 };
 use super::super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StoreError, StudyRow, TrialRow,
-    study_taken,
+    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StoreError, StudyRow,
+    TrialRow, study_taken,
 };
 use super::error::store_error;
 
@@ -83,7 +83,9 @@ struct Bound(SqliteArguments);
 
 impl Bound {
     fn add<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> Result<(), StoreError> {
-        self.0.add(value).map_err(|error| StoreError::Invalid(format!("argument of a commit: {error}")))
+        self.0
+            .add(value)
+            .map_err(|error| StoreError::Invalid(format!("argument of a commit: {error}")))
     }
 }
 
@@ -179,7 +181,10 @@ async fn write_study(connection: &mut SqliteConnection, row: &StudyRow) -> Resul
 }
 
 /// Whether another study has the name. SQLite does not say which constraint a row broke, and nobody else writes meanwhile.
-pub(super) async fn name_is_taken(connection: &mut SqliteConnection, row: &StudyRow) -> Result<bool, StoreError> {
+pub(super) async fn name_is_taken(
+    connection: &mut SqliteConnection,
+    row: &StudyRow,
+) -> Result<bool, StoreError> {
     sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM study WHERE name = $1 AND id <> $2)")
         .bind(row.name.as_str())
         .bind(row.id.0)
@@ -193,12 +198,32 @@ async fn write_trials(
     study: StudyId,
     rows: &[TrialRow],
 ) -> Result<(), StoreError> {
-    let records = rows.iter().map(TrialRecord::try_from).collect::<Result<Vec<_>, _>>()?;
+    let records = rows
+        .iter()
+        .map(TrialRecord::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
     let bind = |bound: &mut Bound, record: TrialRecord| {
         bound.add(study.0)?;
         add_columns!(
-            bound, record, number, state, reason, lease_id, lease_holder, attempt, program_failures,
-            infrastructure_failures, params, seed, value, last_step, metrics, note, provenance, created_at, started_at,
+            bound,
+            record,
+            number,
+            state,
+            reason,
+            lease_id,
+            lease_holder,
+            attempt,
+            program_failures,
+            infrastructure_failures,
+            params,
+            seed,
+            value,
+            last_step,
+            metrics,
+            note,
+            provenance,
+            created_at,
+            started_at,
             ended_at,
         )
     };
@@ -210,12 +235,31 @@ async fn write_attempts(
     study: StudyId,
     rows: &[AttemptRow],
 ) -> Result<(), StoreError> {
-    let records = rows.iter().map(AttemptRecord::try_from).collect::<Result<Vec<_>, _>>()?;
+    let records = rows
+        .iter()
+        .map(AttemptRecord::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
     let bind = |bound: &mut Bound, record: AttemptRecord| {
         bound.add(study.0)?;
         add_columns!(
-            bound, record, trial, attempt, lease_id, holder, holder_name, gpus, client_ttl_microseconds, leased_at,
-            started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail,
+            bound,
+            record,
+            trial,
+            attempt,
+            lease_id,
+            holder,
+            holder_name,
+            gpus,
+            client_ttl_microseconds,
+            leased_at,
+            started_at,
+            ended_at,
+            outcome,
+            failure,
+            pid,
+            exit_code,
+            peak_memory,
+            log_tail,
         )
     };
     ATTEMPTS.run(connection, records, bind).await
@@ -251,11 +295,25 @@ async fn write_decisions(
         bound.add(signed(commit_seq))?;
         bound.add(places.next())?;
         add_columns!(
-            bound, record, trial, attempt, rule_index, rule, shadow, metric, step, value, reference, compared_trials,
-            explanation, at,
+            bound,
+            record,
+            trial,
+            attempt,
+            rule_index,
+            rule,
+            shadow,
+            metric,
+            step,
+            value,
+            reference,
+            compared_trials,
+            explanation,
+            at,
         )
     };
-    DECISIONS.run(connection, rows.iter().map(DecisionRecord::from).collect(), bind).await
+    DECISIONS
+        .run(connection, rows.iter().map(DecisionRecord::from).collect(), bind)
+        .await
 }
 
 async fn write_requests(
@@ -263,7 +321,10 @@ async fn write_requests(
     study: StudyId,
     rows: &[RequestRow],
 ) -> Result<(), StoreError> {
-    let records = rows.iter().map(RequestRecord::try_from).collect::<Result<Vec<_>, _>>()?;
+    let records = rows
+        .iter()
+        .map(RequestRecord::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
     let bind = |bound: &mut Bound, record: RequestRecord| {
         bound.add(study.0)?;
         add_columns!(bound, record, id, content, trials, at)
@@ -272,6 +333,10 @@ async fn write_requests(
 }
 
 async fn write_audit(connection: &mut SqliteConnection, rows: &[AuditRow]) -> Result<(), StoreError> {
-    let bind = |bound: &mut Bound, record: AuditRecord| add_columns!(bound, record, at, actor, action, subject, detail);
-    AUDIT.run(connection, rows.iter().map(AuditRecord::from).collect(), bind).await
+    let bind = |bound: &mut Bound, record: AuditRecord| {
+        add_columns!(bound, record, at, actor, action, subject, detail)
+    };
+    AUDIT
+        .run(connection, rows.iter().map(AuditRecord::from).collect(), bind)
+        .await
 }

@@ -45,19 +45,32 @@ pub(super) struct Opened {
 
 /// Opens, locks and migrates the file at `path`.
 pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
-    let failed = |action| move |source| OpenError::File { action, path: path.to_owned(), source };
+    let failed = |action| {
+        move |source| OpenError::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    };
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
     let filesystem = statfs(folder).map_err(|errno| failed("look at the folder of")(errno.into()))?;
     if let Some(kind) = network_filesystem(filesystem.f_type) {
-        return Err(OpenError::NetworkFilesystem { path: path.to_owned(), kind });
+        return Err(OpenError::NetworkFilesystem {
+            path: path.to_owned(),
+            kind,
+        });
     }
     let lock = private_file(&lock_path(path)).map_err(failed("create the lock file of"))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::InUse { path: path.to_owned() }),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            return Err(OpenError::InUse {
+                path: path.to_owned(),
+            });
+        }
         Err(errno) => return Err(failed("lock")(errno.into())),
     }
     // SQLite gives its other files the mode of this one.
@@ -82,24 +95,36 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
         .disable_statement_logging();
     let mut writer = options.connect().await.map_err(refused("open"))?;
     let mut migrations = sqlx::migrate!("../migrations/sqlite");
-    migrations.set_ignore_missing(true).run(&mut writer).await.map_err(|source| OpenError::Migration {
-        database: path.display().to_string(),
-        source: Box::new(source),
-    })?;
+    migrations
+        .set_ignore_missing(true)
+        .run(&mut writer)
+        .await
+        .map_err(|source| OpenError::Migration {
+            database: path.display().to_string(),
+            source: Box::new(source),
+        })?;
     let oldest: i32 = sqlx::query_scalar("SELECT oldest_coordinator FROM schema_version")
         .fetch_one(&mut writer)
         .await
         .map_err(refused("read the schema's version of"))?;
     if oldest > SCHEMA_VERSION {
         let database = path.display().to_string();
-        return Err(OpenError::NewerSchema { database, needed: oldest, known: SCHEMA_VERSION });
+        return Err(OpenError::NewerSchema {
+            database,
+            needed: oldest,
+            known: SCHEMA_VERSION,
+        });
     }
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .connect_with(options.read_only(true))
         .await
         .map_err(refused("open"))?;
-    Ok(Opened { writer, readers, lock })
+    Ok(Opened {
+        writer,
+        readers,
+        lock,
+    })
 }
 
 /// `tunesmith.db.lock` for `tunesmith.db`.
@@ -110,7 +135,13 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 fn private_file(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE)
+        .open(path)?;
     if file.metadata()?.permissions().mode() & 0o777 != PRIVATE {
         file.set_permissions(Permissions::from_mode(PRIVATE))?;
     }
@@ -119,7 +150,10 @@ fn private_file(path: &Path) -> std::io::Result<File> {
 
 fn network_filesystem(magic: impl TryInto<u64>) -> Option<&'static str> {
     let magic = magic.try_into().ok()?;
-    NETWORK_FILESYSTEMS.iter().find(|(known, _)| u64::from(*known) == magic).map(|(_, name)| *name)
+    NETWORK_FILESYSTEMS
+        .iter()
+        .find(|(known, _)| u64::from(*known) == magic)
+        .map(|(_, name)| *name)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ pub(super) fn store_error(tried: &str, error: sqlx::Error) -> StoreError {
             | sqlx::Error::Decode(_)
             | sqlx::Error::TypeNotFound { .. }
             | sqlx::Error::RowNotFound => StoreError::Corrupt(format!("{tried}: {error}")),
-            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => StoreError::Invalid(format!("{tried}: {error}")),
+            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => {
+                StoreError::Invalid(format!("{tried}: {error}"))
+            }
             error => unavailable(tried, error),
         };
     };
@@ -29,5 +31,8 @@ pub(super) fn store_error(tried: &str, error: sqlx::Error) -> StoreError {
 }
 
 fn unavailable(tried: &str, error: sqlx::Error) -> StoreError {
-    StoreError::Unavailable { context: tried.to_owned(), source: Some(Box::new(error)) }
+    StoreError::Unavailable {
+        context: tried.to_owned(),
+        source: Some(Box::new(error)),
+    }
 }

@@ -24,8 +24,8 @@ use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store, StoreError,
-    StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store,
+    StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in a SQLite file.
@@ -45,8 +45,16 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; nothing is changed then, but by migrations that had succeeded.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        let connect::Opened { writer, readers, lock } = connect::open(path).await?;
-        Ok(Self { writer: Writer::new(writer), readers, lock: Mutex::new(Some(lock)) })
+        let connect::Opened {
+            writer,
+            readers,
+            lock,
+        } = connect::open(path).await?;
+        Ok(Self {
+            writer: Writer::new(writer),
+            readers,
+            lock: Mutex::new(Some(lock)),
+        })
     }
 }
 
@@ -111,7 +119,12 @@ impl Store for SqliteStore {
         studies::list_trials(&self.readers, study, query).await
     }
 
-    async fn trial_page(&self, study: StudyId, after: TrialNumber, limit: u32) -> Result<Vec<TrialRow>, StoreError> {
+    async fn trial_page(
+        &self,
+        study: StudyId,
+        after: TrialNumber,
+        limit: u32,
+    ) -> Result<Vec<TrialRow>, StoreError> {
         statements::trial_page(&self.readers, study, after, limit).await
     }
 
@@ -131,7 +144,11 @@ impl Store for SqliteStore {
         statements::attempt_list_open(&self.readers, study).await
     }
 
-    async fn decision_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<DecisionRow>, StoreError> {
+    async fn decision_list(
+        &self,
+        study: StudyId,
+        trial: TrialNumber,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
         statements::decision_list(&self.readers, study, trial).await
     }
 
@@ -167,7 +184,12 @@ impl Store for SqliteStore {
         points::committed(&self.readers, study).await
     }
 
-    async fn point_compact(&self, study: StudyId, trial: TrialNumber, attempt: Attempt) -> Result<(), StoreError> {
+    async fn point_compact(
+        &self,
+        study: StudyId,
+        trial: TrialNumber,
+        attempt: Attempt,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
         let result = points::compact(transaction.connection(), study, trial, attempt).await;
         transaction.end(result).await
@@ -217,7 +239,10 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.readers).await.map_err(|error| error::store_error("ping", error))?;
+        sqlx::query("SELECT 1")
+            .execute(&self.readers)
+            .await
+            .map_err(|error| error::store_error("ping", error))?;
         Ok(())
     }
 

@@ -52,13 +52,14 @@ pub(super) async fn list(
     study: StudyId,
     trial: TrialNumber,
 ) -> Result<Vec<PointChunk>, StoreError> {
-    let records: Vec<ChunkRecord> =
-        sqlx::query_as(chunks!("AND trial = $2 ORDER BY trial, attempt, metric, first_seq"))
-            .bind(study.0)
-            .bind(signed(trial.0))
-            .fetch_all(readers)
-            .await
-            .map_err(|error| store_error("list points", error))?;
+    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
+        "AND trial = $2 ORDER BY trial, attempt, metric, first_seq"
+    ))
+    .bind(study.0)
+    .bind(signed(trial.0))
+    .fetch_all(readers)
+    .await
+    .map_err(|error| store_error("list points", error))?;
     rows(records)
 }
 
@@ -118,7 +119,9 @@ pub(super) async fn committed(
     .fetch_all(readers)
     .await
     .map_err(|error| store_error("list committed points", error))?;
-    let reported = records.into_iter().filter_map(|(trial, attempt, seq)| seq.map(|seq| (trial, attempt, seq)));
+    let reported = records
+        .into_iter()
+        .filter_map(|(trial, attempt, seq)| seq.map(|seq| (trial, attempt, seq)));
     let read = |(trial, attempt, seq)| {
         Ok((
             TrialNumber(unsigned("trial", trial)?),
@@ -136,14 +139,15 @@ pub(super) async fn compact(
     trial: TrialNumber,
     attempt: Attempt,
 ) -> Result<(), StoreError> {
-    let records: Vec<ChunkRecord> =
-        sqlx::query_as(chunks!("AND trial = $2 AND attempt = $3 ORDER BY metric, first_seq"))
-            .bind(study.0)
-            .bind(signed(trial.0))
-            .bind(i64::from(attempt.0))
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(|error| store_error("compact points", error))?;
+    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
+        "AND trial = $2 AND attempt = $3 ORDER BY metric, first_seq"
+    ))
+    .bind(study.0)
+    .bind(signed(trial.0))
+    .bind(i64::from(attempt.0))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(|error| store_error("compact points", error))?;
     let mut groups = join_chunks(rows(records)?);
     groups.retain(|group| !group.absorbed.is_empty());
     for group in &groups {

@@ -7,7 +7,9 @@ use super::super::sql::json::to_json;
 use super::super::sql::records::{StudyRecord, TrialRecord, signed};
 use super::super::sql::rows;
 use super::super::sql::statements::select_trials;
-use super::super::{AuditRow, RequestRow, StoreError, StudyRow, TrialOrder, TrialQuery, TrialRow, study_taken};
+use super::super::{
+    AuditRow, RequestRow, StoreError, StudyRow, TrialOrder, TrialQuery, TrialRow, study_taken,
+};
 use super::commit::name_is_taken;
 use super::error::store_error;
 use super::statements::audit_add;
@@ -80,7 +82,11 @@ pub(super) async fn delete(
             .map_err(|error| store_error("delete a study", error))?;
         there = done.rows_affected() > 0;
     }
-    if there { audit_add(connection, audit).await } else { Ok(()) }
+    if there {
+        audit_add(connection, audit).await
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) async fn list_trials(

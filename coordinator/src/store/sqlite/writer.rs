@@ -3,7 +3,7 @@
 //! Whoever is dropped in the middle of a transaction leaves it open; the next one to write rolls it back first.
 
 use sqlx::{SqliteConnection, raw_sql};
-use tokio::sync::{Mutex, MappedMutexGuard, MutexGuard};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::super::StoreError;
 use super::error::store_error;
@@ -21,18 +21,27 @@ pub(super) struct Writer(Mutex<Option<Connection>>);
 
 impl Writer {
     pub(super) fn new(raw: SqliteConnection) -> Self {
-        Self(Mutex::new(Some(Connection { raw, in_transaction: false })))
+        Self(Mutex::new(Some(Connection {
+            raw,
+            in_transaction: false,
+        })))
     }
 
     /// Waits for its turn and begins a transaction that can write from the start: one that reads first could not wait.
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, StoreError> {
-        let closed = |_| StoreError::Unavailable { context: "the store is closed".to_owned(), source: None };
+        let closed = |_| StoreError::Unavailable {
+            context: "the store is closed".to_owned(),
+            source: None,
+        };
         let mut connection = MutexGuard::try_map(self.0.lock().await, Option::as_mut).map_err(closed)?;
         if connection.in_transaction {
             rollback(&mut connection).await;
         }
         connection.in_transaction = true;
-        raw_sql("BEGIN IMMEDIATE").execute(&mut connection.raw).await.map_err(|error| store_error("begin", error))?;
+        raw_sql("BEGIN IMMEDIATE")
+            .execute(&mut connection.raw)
+            .await
+            .map_err(|error| store_error("begin", error))?;
         Ok(Transaction(connection))
     }
 

@@ -6,7 +6,6 @@ pub mod convert;
 
 /// Generated messages, clients and servers of package `tunesmith.v1`.
 #[expect(clippy::all, reason = "generated code")]
-#[expect(missing_debug_implementations, unreachable_pub, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("tunesmith.v1");
     include!(concat!(env!("OUT_DIR"), "/tunesmith.v1.serde.rs"));

@@ -91,7 +91,7 @@ impl StudyCore {
         if let Some(limit) = budget.wall_time
             && self.active_time(now) >= limit
         {
-            return Some(format!("wall_time of {}", tunesmith_common::units::format_duration(limit)));
+            return Some(format!("wall_time of {}", tunesmith_common::units::HumanDuration(limit)));
         }
         if let Some(limit) = budget.gpu_hours
             && self.gpu_seconds(now) >= limit * 3600.0

@@ -118,14 +118,14 @@ pub(crate) fn could_fit(needs: &Resources, worker: &WorkerView) -> Result<(), St
     if fitting < usize::try_from(needs.gpus.count).unwrap_or(usize::MAX) {
         return Err(match needs.gpus.memory {
             0 => format!("{} GPUs", needs.gpus.count),
-            bytes => format!("{} GPUs with {}", needs.gpus.count, tunesmith_common::units::format_bytes(bytes)),
+            bytes => format!("{} GPUs with {}", needs.gpus.count, tunesmith_common::units::ByteSize(bytes)),
         });
     }
     if worker.cpus + 1e-9 < needs.cpus {
         return Err(format!("{} processor cores", needs.cpus));
     }
     if worker.memory < needs.memory {
-        return Err(format!("{} of memory", tunesmith_common::units::format_bytes(needs.memory)));
+        return Err(format!("{} of memory", tunesmith_common::units::ByteSize(needs.memory)));
     }
     Ok(())
 }

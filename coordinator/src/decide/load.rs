@@ -15,7 +15,7 @@ use tunesmith_optimizer::Stoppers;
 use super::curve::Curve;
 use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
-use crate::store::{AttemptRow, PointChunk, RequestRow, StudyRow, TrialRow};
+use crate::store::{AttemptRow, DecisionRow, PointChunk, RequestRow, StudyRow, TrialRow};
 
 /// A study in the making. Rows come in the order of the methods below.
 #[derive(Debug)]
@@ -165,6 +165,13 @@ impl Loader {
         }
     }
 
+    /// Judgements about trials that have not ended, so that none is made twice.
+    pub fn decisions(&mut self, rows: &[DecisionRow]) {
+        for row in rows {
+            self.core.stoppers.restore_decision(row.trial, row.decision.rule_index);
+        }
+    }
+
     /// Answers to calls that may be repeated, oldest first.
     pub fn requests(&mut self, rows: Vec<RequestRow>) {
         for row in rows {
@@ -205,8 +212,7 @@ impl Loader {
                     self.core.stoppers.metric_restarted(number, &chunk.metric, step);
                 }
                 for (&step, &value) in chunk.steps.iter().zip(&chunk.values) {
-                    // What it says was said and stored when the point came in.
-                    let _ = self.core.stoppers.report(number, &chunk.metric, step, value);
+                    self.core.stoppers.restore_point(number, &chunk.metric, step, value);
                 }
                 let Some(trial) = self.core.active.get_mut(&number) else { continue };
                 if chunk.metric == objective {

@@ -23,8 +23,6 @@ mod steer;
 mod study;
 mod trial;
 
-#[cfg(test)]
-mod tests;
 
 pub(crate) use dispatch::could_fit;
 pub use dispatch::{Demand, Dispatch, Grant, Unmet, WorkerView, dispatch};

@@ -38,3 +38,15 @@ pub enum Order {
     /// The lease is no longer valid: kill the program.
     Stale(LeaseKey),
 }
+
+impl Order {
+    /// The attempt that it is about.
+    #[must_use]
+    pub fn lease(&self) -> &LeaseKey {
+        match self {
+            Self::Assign(assignment) => &assignment.lease,
+            Self::Ack { lease, .. } | Self::Resend { lease, .. } | Self::Stop { lease, .. } => lease,
+            Self::Forget(lease) | Self::Stale(lease) => lease,
+        }
+    }
+}

@@ -8,7 +8,7 @@ use tunesmith_common::measurement::PointBatch;
 use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, Trial, TrialState};
 use tunesmith_common::worker::Assignment;
 use tunesmith_common::{Attempt, LeaseId, LeaseKey, Params, RequestId, TrialNumber, WorkerId};
-use tunesmith_optimizer::{StrategyError, StudyView};
+use tunesmith_optimizer::{RunningTrial, StrategyError, StudyView};
 use uuid::Uuid;
 
 use super::curve::Curve;
@@ -294,7 +294,12 @@ impl StudyCore {
 
     fn propose(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
         let number = TrialNumber(self.next_number);
-        let proposal = self.strategy.propose(&self.view(number), 1);
+        let running: Vec<RunningTrial<'_>> = self
+            .active
+            .iter()
+            .map(|(&trial, active)| RunningTrial { trial, encoded: &active.encoded })
+            .collect();
+        let proposal = self.strategy.propose(&self.view(number, &running), 1);
         let point = match proposal.map(|proposal| proposal.points.into_iter().next()) {
             Ok(Some(point)) => point,
             Ok(None) | Err(StrategyError::Exhausted) => return Err(self.run_dry(NoTrial::Exhausted)),
@@ -314,7 +319,7 @@ impl StudyCore {
         let trial = self.active_trial(ctx, number, point.params, point.encoded.into(), provenance, String::new());
         self.next_number += 1;
         self.proposed += 1;
-        self.cursor = point.cursor;
+        self.cursor = point.cursor.or(self.cursor);
         self.insert(out, number, trial);
         Ok(number)
     }
@@ -324,7 +329,7 @@ impl StudyCore {
         if self.delayed.is_empty() { reason } else { NoTrial::BackingOff(self.delayed.len()) }
     }
 
-    fn view(&self, next: TrialNumber) -> StudyView<'_> {
+    fn view<'a>(&'a self, next: TrialNumber, running: &'a [RunningTrial<'a>]) -> StudyView<'a> {
         StudyView {
             space: &self.spec.space,
             seed: self.spec.strategy.seed,
@@ -332,6 +337,7 @@ impl StudyCore {
             proposed: self.proposed,
             cursor: self.cursor,
             finished: &self.history,
+            running,
         }
     }
 
@@ -339,8 +345,11 @@ impl StudyCore {
     fn complete(&self, given: Params, number: TrialNumber) -> Result<Params, CoreError> {
         let space = &self.spec.space;
         let fixed = space.normalize_partial(given).map_err(CoreError::Space)?;
-        let point = tunesmith_optimizer::random_point(&self.view(number), number);
-        let params = space.complete(&fixed, &point);
+        let seed = self.spec.strategy.seed;
+        let params = tunesmith_optimizer::complete(space, seed, number, &fixed).map_err(|error| CoreError::Invalid {
+            field: "parameters".to_owned(),
+            message: error.to_string(),
+        })?;
         space.check(&params).map_err(CoreError::Space)?;
         Ok(params)
     }
@@ -353,7 +362,7 @@ impl StudyCore {
         provenance: Provenance,
         note: String,
     ) -> Result<ActiveTrial, CoreError> {
-        let encoded = self.spec.space.encode(&params).map_err(CoreError::Space)?;
+        let encoded = self.spec.space.encode(&params).map_err(|error| CoreError::Space(vec![error]))?;
         Ok(self.active_trial(ctx, number, params, encoded.into(), provenance, note))
     }
 

@@ -344,7 +344,7 @@ impl StudyCore {
         }
         if end.stop_cause == Some(StopCause::MaxRuntime) {
             let limit = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime).unwrap_or_default();
-            let limit = format!("max_runtime of {}", tunesmith_common::units::format_duration(limit));
+            let limit = format!("max_runtime of {}", tunesmith_common::units::HumanDuration(limit));
             // Refused only where the trial has ended.
             let _ = self.apply(out, ctx, number, Event::StopRequested(StopReason::TimedOut { limit }), "");
         }

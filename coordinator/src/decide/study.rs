@@ -28,7 +28,7 @@ pub struct Ctx<'a> {
     /// Monotonic time.
     pub mono: Monotonic,
     /// Source of unguessable numbers.
-    pub random: &'a mut dyn FnMut() -> u128,
+    pub random: &'a mut (dyn FnMut() -> u128 + Send),
 }
 
 impl fmt::Debug for Ctx<'_> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tunesmith_common::clock::Monotonic;
 use tunesmith_common::decision::Provenance;
 use tunesmith_common::measurement::MetricName;
-use tunesmith_common::trial::{Trial, TrialState};
+use tunesmith_common::trial::Trial;
 use tunesmith_common::worker::AttemptEnd;
 use tunesmith_common::{Params, Timestamp, TrialNumber};
 
@@ -79,9 +79,5 @@ impl ActiveTrial {
             started_at: self.started_at,
             ended_at,
         }
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.life.state(), TrialState::Pending)
     }
 }

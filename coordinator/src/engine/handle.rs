@@ -44,7 +44,10 @@ impl EngineError {
             StoreError::Full(text) => Self::Full(text.clone()),
             StoreError::NotFound(text) => Self::StudyNotFound(text.clone()),
             StoreError::NotOwner(_) => Self::Unavailable("the study has moved to another coordinator".to_owned()),
-            StoreError::Unavailable { .. } | StoreError::AlreadyExists(_) | StoreError::Corrupt(_) => {
+            StoreError::Unavailable { .. }
+            | StoreError::AlreadyExists(_)
+            | StoreError::Invalid(_)
+            | StoreError::Corrupt(_) => {
                 Self::Unavailable("the database did not take the change".to_owned())
             }
         }

@@ -17,7 +17,7 @@ const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 /// Those of the store; [`StoreError::Corrupt`] if what is stored is not a study that this version understands.
-pub(super) async fn load(
+pub async fn load(
     store: &dyn Store,
     clock: &dyn Clock,
     study: StudyId,
@@ -43,6 +43,9 @@ pub(super) async fn load(
     loader.attempts(attempts, &committed, &ctx);
 
     if loader.wants_all_points() {
+        for &number in &alive {
+            loader.decisions(&store.decision_list(study, number).await?);
+        }
         let metrics = loader.wanted_metrics();
         let mut after = TrialNumber(0);
         loop {

@@ -16,4 +16,5 @@ mod registry;
 mod task;
 
 pub use handle::{Committed, EngineError, EngineHandle};
+pub use load::load;
 pub use registry::{Engines, EngineSettings};

@@ -51,9 +51,13 @@ impl Engine {
         let span = tracing::info_span!("study", study = %self.name);
         async {
             let mut wait = LOAD_BACKOFF.0;
+            let mut reloading = false;
             loop {
-                match self.load_and_serve(&shutdown).await {
-                    Ok(Ended::Reload) => wait = LOAD_BACKOFF.0,
+                match self.load_and_serve(reloading, &shutdown).await {
+                    Ok(Ended::Reload) => {
+                        wait = LOAD_BACKOFF.0;
+                        reloading = true;
+                    }
                     Ok(Ended::Over) => break,
                     Err(StoreError::NotFound(_)) => break,
                     Err(error) => {
@@ -75,11 +79,15 @@ impl Engine {
         .await;
     }
 
-    async fn load_and_serve(&mut self, shutdown: &CancellationToken) -> Result<Ended, StoreError> {
+    async fn load_and_serve(&mut self, reloading: bool, shutdown: &CancellationToken) -> Result<Ended, StoreError> {
         let store = Arc::clone(&self.store);
         let clock = Arc::clone(&self.clock);
         let (mut core, mut owner) = load(&*store, &*clock, self.id).await?;
         tracing::debug!(revision = owner.commit_seq, "study loaded");
+        if reloading {
+            let holders: Vec<WorkerId> = core.held_by_workers().into_iter().map(|(worker, ..)| worker).collect();
+            self.pool.study_reloaded(self.id, &holders);
+        }
         let serving = AssertUnwindSafe(self.serve(&mut core, &mut owner, shutdown)).catch_unwind();
         Ok(serving.await.unwrap_or_else(|_| {
             tracing::error!("a rule of the study panicked; its memory is thrown away and loaded again");

@@ -184,6 +184,7 @@ impl Pool {
             end: end.clone(),
             since: now,
             attached: false,
+            studies: hello.attempts.iter().map(|attempt| attempt.lease.study).collect(),
         };
         let before = state.workers.remove(&hello.id);
         let drained = before.as_ref().is_some_and(|worker| worker.drained);
@@ -267,10 +268,23 @@ impl Pool {
             let taken = Taken::new(&assignment.spec.resources, assignment.gpus.clone());
             entry.leases.insert(assignment.lease, taken);
         }
-        if let Some(link) = &entry.link
-            && link.out.try_send(ToWorker::Order(order)).is_err()
-        {
-            link.end.cancel();
+        if let Some(link) = &mut entry.link {
+            link.studies.insert(order.lease().study);
+            if link.out.try_send(ToWorker::Order(order)).is_err() {
+                link.end.cancel();
+            }
+        }
+    }
+
+    /// A study's engine has lost its memory and with it orders that it had not sent yet. Sessions that had to do with the study
+    /// end: when their workers are back, a moment later, everything is worked out again from what they hold.
+    pub fn study_reloaded(&self, study: StudyId, holders: &[WorkerId]) {
+        for (id, worker) in &self.lock().workers {
+            if let Some(link) = &worker.link
+                && (link.studies.contains(&study) || holders.contains(id))
+            {
+                link.end.cancel();
+            }
         }
     }
 

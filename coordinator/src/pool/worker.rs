@@ -1,12 +1,12 @@
 //! One worker as the pool sees it: its session, what is taken of it, what is free.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tunesmith_common::study::Resources;
 use tunesmith_common::worker::WorkerResources;
-use tunesmith_common::{LeaseKey, Timestamp, WorkerId, WorkerName};
+use tunesmith_common::{LeaseKey, StudyId, Timestamp, WorkerId, WorkerName};
 
 use super::logs::LogRequest;
 use crate::decide::{Order, WorkerView};
@@ -89,6 +89,8 @@ pub(super) struct Link {
     pub(super) since: Timestamp,
     /// What it held is accounted for; nothing is offered to it before.
     pub(super) attached: bool,
+    /// Studies that the worker had to do with in this session.
+    pub(super) studies: HashSet<StudyId>,
 }
 
 /// A worker of the pool.

@@ -1,0 +1,80 @@
+//! Checks what was committed against the promises, while it happens and at the end.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tunesmith_common::trial::TrialState;
+use tunesmith_common::{Attempt, LeaseId, LeaseKey, TrialNumber};
+use tunesmith_coordinator::store::{AttemptRow, Changes, TrialRow};
+
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    trials: BTreeMap<TrialNumber, TrialRow>,
+    attempts: BTreeMap<(TrialNumber, Attempt), AttemptRow>,
+    points: BTreeMap<(TrialNumber, Attempt), Vec<(i64, f64)>>,
+    printed: HashMap<LeaseId, Vec<(i64, f64)>>,
+    lines: Vec<String>,
+}
+
+impl Audit {
+    /// What a training printed, by its lease.
+    pub(crate) fn printed(&mut self, lease: &LeaseKey, step: i64, value: f64) {
+        self.printed.entry(lease.id).or_default().push((step, value));
+    }
+
+    /// Takes in what a commit wrote.
+    pub(crate) fn committed(&mut self, changes: &Changes, parallel: usize, budget: u64, seed: u64) {
+        for row in &changes.attempts {
+            let known = self.attempts.insert((row.trial, row.attempt), row.clone());
+            if let Some(known) = known {
+                assert_eq!(known.lease, row.lease, "an attempt changed its lease, seed {seed}");
+            }
+        }
+        for row in &changes.trials {
+            if let Some(known) = self.trials.get(&row.number) {
+                assert!(row.attempt >= known.attempt, "attempts went back, seed {seed}");
+                if known.state.is_final() {
+                    assert_eq!(known.state, row.state, "a final state changed, seed {seed}");
+                }
+            }
+            self.lines.push(format!("{} {} {:?}", row.number, row.state.name(), row.value));
+            self.trials.insert(row.number, row.clone());
+        }
+        for chunk in &changes.points {
+            let points = self.points.entry((chunk.trial, chunk.attempt)).or_default();
+            assert_eq!(chunk.first_seq, points.len() as u64 + 1, "points with a gap or twice, seed {seed}");
+            points.extend(chunk.steps.iter().copied().zip(chunk.values.iter().copied()));
+        }
+        let leased = self.trials.values().filter(|row| row.state.lease().is_some()).count();
+        assert!(leased <= parallel, "{leased} trials in flight, {parallel} allowed, seed {seed}");
+        assert!(self.trials.len() as u64 <= budget, "more trials than the budget allows, seed {seed}");
+    }
+
+    /// At the end of the study.
+    pub(crate) fn assert_whole(&self, seed: u64) {
+        for row in self.trials.values() {
+            assert!(row.state.is_final(), "trial {} was lost in {}, seed {seed}", row.number, row.state.name());
+            assert!(row.attempt.0 <= 1 + 1 + 5, "{} attempts at trial {}, seed {seed}", row.attempt, row.number);
+        }
+        for ((trial, attempt), row) in &self.attempts {
+            assert!(row.ended_at.is_some(), "attempt {attempt} of trial {trial} never ended, seed {seed}");
+            let stored = self.points.get(&(*trial, *attempt)).cloned().unwrap_or_default();
+            let printed = self.printed.get(&row.lease).cloned().unwrap_or_default();
+            assert_eq!(stored, printed[..stored.len()], "trial {trial} attempt {attempt}, seed {seed}");
+            let last = self.trials[trial].attempt == *attempt;
+            if last && self.trials[trial].state == TrialState::Completed {
+                assert_eq!(stored.len(), printed.len(), "the curve of completed trial {trial} is not whole, seed {seed}");
+            }
+        }
+    }
+
+    pub(crate) fn assert_attempts_at_most(&self, limit: u32, seed: u64) {
+        for row in self.trials.values() {
+            assert!(row.attempt.0 <= limit, "trial {} took {} attempts, seed {seed}", row.number, row.attempt);
+        }
+    }
+
+    /// Everything that happened, in order.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.lines.clone()
+    }
+}

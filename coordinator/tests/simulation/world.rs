@@ -1,0 +1,354 @@
+//! The simulated world: one study, some workers, a network that breaks, a coordinator that crashes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use tokio::runtime::Runtime;
+use tunesmith_common::clock::{Clock, Monotonic, TestClock};
+use tunesmith_common::study::StudyFile;
+use tunesmith_common::worker::AttemptOutcome;
+use tunesmith_common::{StudyId, Timestamp, TrialNumber, WorkerId};
+use tunesmith_coordinator::decide::{Ctx, Offer, Order, Outbox, StudyCore};
+use tunesmith_coordinator::engine::load;
+use tunesmith_coordinator::store::MemoryStore;
+use tunesmith_coordinator::store::{AuditRow, DoneReason, Ownership, Store, StudyRow, StudyState};
+use uuid::Uuid;
+
+use crate::audit::Audit;
+use crate::worker::{SimWorker, Up};
+
+const LEASE: Duration = Duration::from_secs(30);
+const PARALLEL: usize = 5;
+const TRIALS: u64 = 14;
+const STUDY: &str = "
+name: sim
+objective: {metric: val_acc, goal: maximize}
+space: {x: {type: float, low: 0, high: 1}}
+strategy: {name: random, seed: 1}
+early_stopping: [{rule: median, warmup_steps: 2, min_trials: 2}, {rule: diverging}]
+budget: {trials: 14, parallel: 5}
+trial: {command: [train], retries: 1}
+";
+
+/// Chances of each fault, per round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Faults {
+    pub(crate) coordinator_crash: f64,
+    pub(crate) store_refuses: f64,
+    pub(crate) answer_lost: f64,
+    pub(crate) disconnect: f64,
+    pub(crate) machine_death: f64,
+    pub(crate) program_crash: f64,
+    pub(crate) long_pause: f64,
+    pub(crate) person_stops: f64,
+}
+
+impl Faults {
+    pub(crate) fn none() -> Self {
+        Self {
+            coordinator_crash: 0.0,
+            store_refuses: 0.0,
+            answer_lost: 0.0,
+            disconnect: 0.0,
+            machine_death: 0.0,
+            program_crash: 0.0,
+            long_pause: 0.0,
+            person_stops: 0.0,
+        }
+    }
+
+    pub(crate) fn all() -> Self {
+        Self {
+            coordinator_crash: 0.03,
+            store_refuses: 0.02,
+            answer_lost: 0.02,
+            disconnect: 0.05,
+            machine_death: 0.004,
+            program_crash: 0.01,
+            long_pause: 0.02,
+            person_stops: 0.01,
+        }
+    }
+}
+
+pub(crate) struct World {
+    seed: u64,
+    rng: ChaCha8Rng,
+    runtime: Runtime,
+    clock: TestClock,
+    store: MemoryStore,
+    study: StudyId,
+    core: Option<(StudyCore, Ownership)>,
+    workers: Vec<SimWorker>,
+    heard: HashMap<WorkerId, Monotonic>,
+    faults: Faults,
+    pub(crate) audit: Audit,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let clock = TestClock::at(Timestamp::from_micros(1_000_000_000));
+        let store = MemoryStore::new();
+        let study = StudyId(Uuid::from_u128(1));
+        let (raw, spec) = StudyFile::parse(STUDY, "sim.yaml").unwrap();
+        let row = StudyRow {
+            id: study,
+            name: spec.name,
+            spec: raw,
+            state: StudyState::Active,
+            state_reason: String::new(),
+            strategy_note: String::new(),
+            active_time: Duration::ZERO,
+            gpu_seconds: 0.0,
+            created_at: clock.now(),
+            done_at: None,
+            updated_at: clock.now(),
+        };
+        let audit = AuditRow {
+            at: clock.now(),
+            actor: "sim".to_owned(),
+            action: "create".to_owned(),
+            subject: "studies/sim".to_owned(),
+            detail: String::new(),
+        };
+        runtime.block_on(store.study_create(&row, None, &audit)).unwrap();
+        let workers = (0..3).map(|n| SimWorker::new(WorkerId(Uuid::from_u128(100 + n)), 2)).collect();
+        Self {
+            seed,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            runtime,
+            clock,
+            store,
+            study,
+            core: None,
+            workers,
+            heard: HashMap::new(),
+            faults,
+            audit: Audit::default(),
+        }
+    }
+
+    /// Rounds with faults, then rounds without: the study must end.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..300 {
+            self.round();
+            if self.is_over() {
+                break;
+            }
+        }
+        self.faults = Faults::none();
+        let mut rounds = 0;
+        while !self.is_over() {
+            self.round();
+            rounds += 1;
+            assert!(rounds < 20_000, "the study never ends, seed {}", self.seed);
+        }
+        for _ in 0..20 {
+            self.round(); // workers learn of the end
+        }
+        let seed = self.seed;
+        self.audit.assert_whole(seed);
+        for worker in &self.workers {
+            assert!(worker.held.is_empty(), "{:?} still holds {:?}, seed {seed}", worker.id, worker.held.keys());
+        }
+        self.assert_memory_matches_the_store();
+        let state = self.step(|core, _, _| core.state());
+        assert_eq!(state, Some(StudyState::Done(DoneReason::Budget)), "seed {seed}");
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        probability > 0.0 && self.rng.random_bool(probability)
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.step(|core, _, _| core.is_over()).unwrap_or(false)
+    }
+
+    fn round(&mut self) {
+        let mut pass = Duration::from_millis(self.rng.random_range(1..2_000));
+        if self.chance(self.faults.long_pause) {
+            pass = LEASE + Duration::from_secs(self.rng.random_range(1..20));
+        }
+        self.clock.advance(pass);
+        if self.chance(self.faults.coordinator_crash) {
+            self.core = None;
+        }
+        for index in 0..self.workers.len() {
+            self.worker_round(index);
+        }
+        let heard = self.heard.clone();
+        self.step(move |core, out, ctx| core.expire(out, ctx, LEASE, |worker| heard.get(&worker).copied()));
+        if self.chance(self.faults.person_stops) {
+            let trial = TrialNumber(self.rng.random_range(1..=TRIALS));
+            self.step(move |core, out, ctx| core.stop_trial(out, ctx, trial, "kim").is_ok());
+        }
+    }
+
+    fn worker_round(&mut self, index: usize) {
+        if self.chance(self.faults.machine_death) {
+            self.machine_dies(index);
+        }
+        if self.chance(self.faults.disconnect) {
+            self.workers[index].disconnect();
+        }
+        self.train(index);
+        if !self.workers[index].connected && (self.faults.disconnect == 0.0 || self.rng.random_bool(0.3)) {
+            self.connect(index);
+        }
+        if !self.workers[index].connected {
+            return;
+        }
+        self.heard.insert(self.workers[index].id, self.clock.monotonic());
+        let window = self.rng.random_range(1..5);
+        self.workers[index].send(window);
+        for _ in 0..self.rng.random_range(0..6) {
+            let Some(up) = self.workers[index].up.pop_front() else { break };
+            self.deliver_up(index, up);
+        }
+        for _ in 0..self.rng.random_range(0..6) {
+            let Some(order) = self.workers[index].down.pop_front() else { break };
+            self.workers[index].obey(order);
+        }
+        self.offer(index);
+    }
+
+    /// The machine reboots with its disk, or is set up anew and joins as another worker.
+    fn machine_dies(&mut self, index: usize) {
+        let new_id = WorkerId(Uuid::from_u128(self.rng.random()));
+        let disk_survives = self.rng.random_bool(0.5);
+        let worker = &mut self.workers[index];
+        worker.disconnect();
+        if disk_survives {
+            for (_, held) in worker.held.values_mut() {
+                held.end.get_or_insert(AttemptOutcome::Lost("reboot".to_owned()));
+            }
+        } else {
+            worker.held.clear();
+            worker.id = new_id;
+        }
+    }
+
+    /// The trainings of a worker print, end or crash, whatever the coordinator does.
+    fn train(&mut self, index: usize) {
+        let keys: Vec<_> = self.workers[index].held.keys().copied().collect();
+        for key in keys {
+            let crash = self.chance(self.faults.program_crash);
+            let lines = self.rng.random_range(0..4);
+            let Some((lease, held)) = self.workers[index].held.get_mut(&key) else { continue };
+            if held.end.is_some() {
+                continue;
+            }
+            held.started = true;
+            if held.stop {
+                held.end = Some(AttemptOutcome::Signalled(15));
+                continue;
+            }
+            if crash {
+                held.end = Some(AttemptOutcome::Exited(1));
+                continue;
+            }
+            for _ in 0..lines {
+                let step = held.printed.len() as i64 + 1;
+                if step > 12 {
+                    held.end = Some(AttemptOutcome::Exited(0));
+                    break;
+                }
+                let value = (lease.trial.0 % 7) as f64 + step as f64 / 100.0;
+                held.printed.push((step, value));
+                self.audit.printed(lease, step, value);
+            }
+        }
+    }
+
+    fn connect(&mut self, index: usize) {
+        let (worker, hello) = (self.workers[index].id, self.workers[index].hello());
+        self.workers[index].connected = true;
+        match self.step(move |core, out, ctx| core.attach(out, ctx, worker, &hello)) {
+            Some(attached) => {
+                self.heard.insert(worker, self.clock.monotonic());
+                self.workers[index].welcome(&attached.verdicts);
+            }
+            None => self.workers[index].disconnect(),
+        }
+    }
+
+    fn deliver_up(&mut self, index: usize, up: Up) {
+        let worker = self.workers[index].id;
+        let heard = match up {
+            Up::Started(lease) => self.step(move |core, out, ctx| core.started(out, ctx, worker, lease, 1)),
+            Up::Points { lease, first_seq, batch } => {
+                self.step(move |core, out, ctx| core.points(out, ctx, worker, lease, first_seq, &batch))
+            }
+            Up::Ended(end) => self.step(move |core, out, ctx| core.ended(out, ctx, worker, end)),
+        };
+        if heard.is_none() {
+            // A coordinator that lost the message says so by ending the session, as one that crashed does.
+            self.workers[index].disconnect();
+        }
+    }
+
+    fn offer(&mut self, index: usize) {
+        let (worker, slots) = (self.workers[index].id, self.workers[index].slots);
+        self.step(move |core, out, ctx| {
+            let holds = core.held_by_workers().iter().filter(|(holder, ..)| *holder == worker).count();
+            if holds < slots {
+                let _ = core.offer(out, ctx, Offer { worker, worker_name: "w".to_owned(), gpus: Vec::new() });
+            }
+        });
+    }
+
+    /// What the engine does with one command. None if the coordinator crashed or could not tell whether it was committed.
+    fn step<T>(&mut self, command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> T) -> Option<T> {
+        if self.core.is_none() {
+            self.core = Some(self.runtime.block_on(load(&self.store, &self.clock, self.study)).unwrap());
+            // Orders may have been lost with the memory: sessions begin anew.
+            self.workers.iter_mut().for_each(SimWorker::disconnect);
+        }
+        let (mut core, owner) = self.core.take()?;
+        let rng = &mut self.rng;
+        let mut random = || rng.random();
+        let mut ctx = Ctx { now: self.clock.now(), mono: self.clock.monotonic(), random: &mut random };
+        let mut out = Outbox::default();
+        let answer = command(&mut core, &mut out, &mut ctx);
+        core.settle(&mut out, &ctx);
+        let silent = out.nothing_to_store();
+        let (changes, orders) = core.close(out, &ctx);
+        let mut owner = owner;
+        if !silent {
+            if self.chance(self.faults.store_refuses) {
+                return None;
+            }
+            owner = self.runtime.block_on(self.store.commit(&owner, &changes)).unwrap();
+            self.audit.committed(&changes, PARALLEL, TRIALS, self.seed);
+            if self.chance(self.faults.answer_lost) {
+                return None;
+            }
+            core.committed(owner.commit_seq);
+        }
+        self.core = Some((core, owner));
+        for (worker, order) in orders {
+            self.deliver_down(worker, order);
+        }
+        Some(answer)
+    }
+
+    fn deliver_down(&mut self, id: WorkerId, order: Order) {
+        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id && worker.connected) {
+            worker.down.push_back(order);
+        }
+    }
+
+    fn assert_memory_matches_the_store(&mut self) {
+        let summary = |world: &mut Self| world.step(|core, _, ctx| core.summary(ctx)).unwrap();
+        let before = summary(self);
+        self.core = None;
+        let after = summary(self);
+        assert_eq!(before.counts, after.counts, "seed {}", self.seed);
+        assert_eq!(before.best.map(|best| best.1), after.best.map(|best| best.1), "seed {}", self.seed);
+        assert_eq!(before.steps_saved, after.steps_saved, "seed {}", self.seed);
+    }
+}

@@ -1,0 +1,222 @@
+//! A coordinator and workers of a test's own.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::client::Api;
+use crate::database::Database;
+use crate::process::{Program, program};
+use crate::wait::eventually;
+
+/// Where a coordinator keeps its studies.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// In a file of its own.
+    Sqlite,
+    /// In a database of its own.
+    Postgres(Database),
+    /// At this address.
+    Url(String),
+}
+
+/// A coordinator. Killed when dropped.
+#[derive(Debug)]
+pub struct Coordinator {
+    /// The process.
+    pub program: Program,
+    folder: TempDir,
+    store: String,
+    address: SocketAddr,
+    lease: Duration,
+}
+
+impl Coordinator {
+    /// Starts a coordinator and waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(storage: &Storage, lease: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = match storage {
+            Storage::Sqlite => format!("sqlite:{}", folder.path().join("tunesmith.db").display()),
+            Storage::Postgres(database) => database.url(),
+            Storage::Url(url) => url.clone(),
+        };
+        let address = free_address();
+        let program = launch(folder.path(), &store, address, lease);
+        let mut coordinator = Self { program, folder, store, address, lease };
+        coordinator.answers().await;
+        coordinator
+    }
+
+    /// Starts it again after it ended, at the same address, with the same storage.
+    pub async fn restart(&mut self) {
+        self.restart_without_waiting();
+        self.answers().await;
+    }
+
+    /// As [`Self::restart`], without waiting until it answers.
+    pub fn restart_without_waiting(&mut self) {
+        self.program = launch(self.folder.path(), &self.store, self.address, self.lease);
+    }
+
+    async fn answers(&mut self) {
+        let mut api = eventually("tokens are written", async || {
+            if !self.program.runs() {
+                return Err(format!("the coordinator ended:\n{}", self.program.output()));
+            }
+            fs::read_to_string(self.folder.path().join("admin.token")).map_err(|error| error.to_string())?;
+            Ok(self.api())
+        })
+        .await;
+        eventually("coordinator answers", async || {
+            api.studies.list_studies(tunesmith_proto::v1::ListStudiesRequest::default()).await
+        })
+        .await;
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, as programs want it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The folder with its tokens.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// File with the token of its user.
+    #[must_use]
+    pub fn admin_token(&self) -> PathBuf {
+        self.folder.path().join("admin.token")
+    }
+
+    /// File with the token by which workers join.
+    #[must_use]
+    pub fn worker_token(&self) -> PathBuf {
+        self.folder.path().join("worker.token")
+    }
+
+    /// A client with the user's token.
+    ///
+    /// # Panics
+    /// If there is no token yet.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        Api::new(&self.url(), fs::read_to_string(self.admin_token()).unwrap().trim())
+    }
+}
+
+fn launch(folder: &Path, store: &str, address: SocketAddr, lease: Duration) -> Program {
+    let mut command = Command::new(program("tunesmith-coordinator"));
+    command
+        .env_clear()
+        .args(["--listen", &address.to_string(), "--store", store])
+        .args(["--lease-ttl", &format!("{}ms", lease.as_millis())])
+        .arg("--data")
+        .arg(folder);
+    Program::start(command, &folder.join("coordinator.log"))
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A worker daemon. Killed when dropped, and what it trained with it.
+#[derive(Debug)]
+pub struct Worker {
+    /// The process.
+    pub program: Program,
+    folder: TempDir,
+    url: String,
+    token: PathBuf,
+    name: String,
+    more: Vec<String>,
+}
+
+impl Worker {
+    /// Starts a worker of a coordinator, with further arguments.
+    #[must_use]
+    pub fn start(coordinator: &Coordinator, name: &str, more: &[&str]) -> Self {
+        Self::start_at(&coordinator.url(), &coordinator.worker_token(), name, more)
+    }
+
+    /// Starts a worker that reaches its coordinator at `url`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_at(url: &str, token: &Path, name: &str, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let more: Vec<String> = more.iter().map(|&argument| argument.to_owned()).collect();
+        let program = launch_worker(folder.path(), url, token, name, &more);
+        Self { program, folder, url: url.to_owned(), token: token.to_owned(), name: name.to_owned(), more }
+    }
+
+    /// Starts it again after it ended, with what it had on its disk.
+    pub fn restart(&mut self) {
+        self.program = launch_worker(self.folder.path(), &self.url, &self.token, &self.name, &self.more);
+    }
+
+    /// The folder with its state.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Processes whose environment names this worker's folder: its trainings and what they started.
+    #[must_use]
+    pub fn trainings(&self) -> Vec<u32> {
+        let marker = format!("TUNESMITH_TRIAL_DIR={}", self.folder.path().display());
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes
+            .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let environment = fs::read(entry.path().join("environ")).ok()?;
+                String::from_utf8_lossy(&environment).contains(&marker).then_some(pid)
+            })
+            .collect()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let trainings = self.trainings();
+        self.program.kill();
+        for pid in trainings {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+                // It may have ended meanwhile.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+fn launch_worker(folder: &Path, url: &str, token: &Path, name: &str, more: &[String]) -> Program {
+    let mut command = Command::new(program("tunesmith-worker"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let programs = program("tunesmith-worker").parent().map(Path::to_owned).unwrap_or_default();
+    command
+        .env_clear()
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .args(["--coordinator", url, "--name", name])
+        .arg("--token-file")
+        .arg(token)
+        .arg("--state-dir")
+        .arg(folder)
+        .args(more);
+    Program::start(command, &folder.join("worker.log"))
+}

@@ -1,0 +1,36 @@
+//! Waiting for a state, with a deadline. Never for a length of time.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long anything may take on a slow machine under load.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Looks again and again until `look` returns something, and returns it.
+///
+/// # Panics
+/// If it does not within [`DEADLINE`], with what it said last.
+pub async fn eventually<T, E: Debug>(what: &str, look: impl AsyncFnMut() -> Result<T, E>) -> T {
+    eventually_within(DEADLINE, what, look).await
+}
+
+/// As [`eventually`], with a deadline of one's own.
+///
+/// # Panics
+/// If it does not within `deadline`, with what it said last.
+pub async fn eventually_within<T, E: Debug>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(state) if start.elapsed() > deadline => panic!("{what}: not within {deadline:?}; last: {state:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}

@@ -5,6 +5,8 @@
 //! cells looked at so far. So nothing is stored here, a trial that is lost is run again with its cell by whoever lost it, and
 //! trials that people add use up no cell.
 
+use tunesmith_common::space::Grid as Cells;
+
 use super::SearchStrategy;
 use super::permutation::Permutation;
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
@@ -25,12 +27,10 @@ impl Grid {
         Self { shuffle, points }
     }
 
-    fn next_cell(&self, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
-        let space = view.space;
-        // More cells than 2^128: the first 2^128 of them are enough.
-        let cells = space.cells(self.points).unwrap_or(u128::MAX);
+    fn next_cell(&self, view: &StudyView<'_>, grid: &Cells<'_>) -> Result<Suggestion, StrategyError> {
+        let cells = grid.cells();
         let order = self.shuffle.then(|| Permutation::new(cells, view.seed));
-        let mut cursor = view.cursor;
+        let mut cursor = view.cursor.unwrap_or(0);
         for _ in 0..MAX_CELLS_PER_SUGGESTION {
             let position = u128::from(cursor);
             if position >= cells {
@@ -38,11 +38,12 @@ impl Grid {
             }
             cursor = cursor.checked_add(1).ok_or(StrategyError::Exhausted)?;
             let index = order.as_ref().map_or(position, |order| order.at(position));
-            if let Some(params) = space.cell(index, self.points)
-                && space.satisfies(&params)
+            if let Some(params) = grid.cell(index)
+                && view.space.satisfies(&params)
             {
-                let mut suggestion = Suggestion::new(space, params, Vec::new(), cursor);
+                let mut suggestion = Suggestion::new(view.space, params, Vec::new());
                 suggestion.note = format!("cell {} of {cells}", index + 1);
+                suggestion.cursor = Some(cursor);
                 return Ok(suggestion);
             }
         }
@@ -58,6 +59,8 @@ impl SearchStrategy for Grid {
     }
 
     fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
-        one_by_one(view, count, |view| self.next_cell(view))
+        // The check of a study refuses grids that cannot be counted.
+        let grid = view.space.grid(self.points).ok_or(StrategyError::Exhausted)?;
+        one_by_one(view, count, |view| self.next_cell(view, &grid))
     }
 }

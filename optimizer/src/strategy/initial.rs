@@ -3,7 +3,7 @@
 use tunesmith_common::params::Params;
 
 use super::SearchStrategy;
-use super::random::complete;
+use super::random::{complete, random_point};
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 
 /// A strategy that begins with given points.
@@ -20,31 +20,32 @@ pub(super) struct Initial {
 impl Initial {
     fn point(&self, given: &Params, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
         let space = view.space;
-        let (own, note) = match self.then.propose(view, 1) {
-            Ok(proposal) => proposal
-                .points
-                .into_iter()
-                .next()
-                .map(|point| (point.encoded, point.note))
-                .unzip(),
+        let own = match self.then.propose(view, 1) {
+            Ok(proposal) => proposal.points.into_iter().next().map(|point| point.encoded),
             Err(
                 StrategyError::WaitsForPeople
                 | StrategyError::Exhausted
                 | StrategyError::NoFeasiblePoint { .. },
-            ) => (None, None),
+            ) => None,
         };
-        let completed = own
+        // Parameters that are inactive in the strategy's point may be active together with the given values.
+        let filled = own.map(|point| {
+            let drawn = random_point(view, view.next);
+            point
+                .into_iter()
+                .zip(drawn)
+                .map(|(own, drawn)| if own.is_nan() { drawn } else { own })
+                .collect::<Vec<f64>>()
+        });
+        let completed = filled
             .map(|point| space.complete(given, &point))
             .filter(|params| space.satisfies(params));
         let params = match completed {
             Some(params) => params,
             None => complete(space, view.seed, view.next, given)?,
         };
-        let mut suggestion = Suggestion::new(space, params, Vec::new(), view.cursor);
+        let mut suggestion = Suggestion::new(space, params, Vec::new());
         suggestion.note = format!("initial point {}", view.proposed + 1);
-        if let Some(note) = note.filter(|note| !note.is_empty()) {
-            suggestion.note = format!("{}; {note}", suggestion.note);
-        }
         Ok(suggestion)
     }
 }
@@ -60,13 +61,14 @@ impl SearchStrategy for Initial {
         if waiting.is_empty() {
             return self.then.propose(view, count);
         }
-        let mut waiting = waiting.iter().take(count);
-        let mut proposal = one_by_one(view, waiting.len(), |view| match waiting.next() {
+        let now = waiting.len().min(count);
+        let mut given = waiting.iter();
+        let mut proposal = one_by_one(view, now, |view| match given.next() {
             Some(given) => self.point(given, view),
             None => Err(StrategyError::Exhausted),
         })?;
-        let rest = count - proposal.points.len();
-        if rest > 0 && waiting.len() == 0 {
+        let rest = count - now;
+        if rest > 0 && proposal.points.len() == now {
             let view = proposal
                 .points
                 .iter()

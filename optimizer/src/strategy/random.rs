@@ -43,7 +43,7 @@ pub(super) fn draw(
         let point: Vec<f64> = space.dimensions().iter().map(|_| uniform(&mut rng)).collect();
         let params = space.decode(&point);
         if space.satisfies(&params) {
-            return Ok(Suggestion::new(space, params, point, 0));
+            return Ok(Suggestion::new(space, params, point));
         }
     }
     Err(StrategyError::no_feasible_draw())

@@ -17,8 +17,8 @@ pub struct StudyView<'a> {
     pub next: TrialNumber,
     /// Trials that the strategy has proposed so far, whatever became of them; those of people and programs are not counted.
     pub proposed: u64,
-    /// [`Suggestion::cursor`] of the last of those trials; 0 before the first.
-    pub cursor: u64,
+    /// [`Suggestion::cursor`] of the last of those trials that has one.
+    pub cursor: Option<u64>,
     /// Trials that have ended, in the order in which they ended, however they did.
     pub finished: &'a [FinishedTrial],
     /// Trials that have not ended: waiting, running or resting. In the order of their numbers.
@@ -32,7 +32,7 @@ impl StudyView<'_> {
         Self {
             next: TrialNumber(self.next.0.saturating_add(1)),
             proposed: self.proposed.saturating_add(1),
-            cursor: suggestion.cursor,
+            cursor: suggestion.cursor.or(self.cursor),
             ..*self
         }
     }
@@ -81,13 +81,14 @@ pub struct Suggestion {
     pub encoded: Vec<f64>,
     /// What people should know about how it was chosen. May be empty.
     pub note: String,
-    /// How far the strategy's enumeration is with this point; to be stored with the trial and shown in [`StudyView::cursor`].
-    pub cursor: u64,
+    /// How far the strategy's enumeration is with this point, if it enumerates; to be stored with the trial and shown in
+    /// [`StudyView::cursor`].
+    pub cursor: Option<u64>,
 }
 
 impl Suggestion {
     /// `params` are values of `space`; `point` is what they were decoded from.
-    pub(super) fn new(space: &Space, params: Params, point: Vec<f64>, cursor: u64) -> Self {
+    pub(super) fn new(space: &Space, params: Params, point: Vec<f64>) -> Self {
         // Encoded again, so that the history is the same whether it was kept or rebuilt from the stored parameters. A space
         // encodes what it decoded; if it refused, the point itself would be the same point.
         let encoded = space.encode(&params).unwrap_or(point);
@@ -95,7 +96,7 @@ impl Suggestion {
             params,
             encoded,
             note: String::new(),
-            cursor,
+            cursor: None,
         }
     }
 }

@@ -333,8 +333,8 @@ pub struct TrialAddArgs {
     #[arg(value_name = "PARAMETER=VALUE")]
     pub parameters: Vec<String>,
     /// Free text, shown in lists
-    #[arg(long, default_value = "")]
-    pub note: String,
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
     /// The objective's value, for a trial that was run elsewhere; it is then finished at once
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub value: Option<f64>,

@@ -114,7 +114,7 @@ impl fmt::Display for TokenOrigin {
         match self {
             Self::File(path) | Self::DataDir(path) => write!(f, "{}", path.display()),
             Self::Variable => f.write_str("TUNESMITH_TOKEN"),
-            Self::Missing(path, reason) => write!(f, "none ({}: {reason})", path.display()),
+            Self::Missing(path, reason) => write!(f, "{}: {reason}", path.display()),
         }
     }
 }

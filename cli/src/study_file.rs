@@ -58,8 +58,8 @@ fn misplaced_program(spec: &StudySpec, path: &Path) -> Option<String> {
     let word = trial.command.iter().find(beside)?;
     Some(format!(
         "trials run in folders of their own, where {word} is not; if it is meant to be the file beside the study file, add \
-         --set trial.workdir={}",
-        folder.display()
+         --set {}",
+        human::shell_word(&format!("trial.workdir={}", folder.display()))
     ))
 }
 

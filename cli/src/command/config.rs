@@ -30,7 +30,7 @@ pub(super) async fn execute(command: ConfigCommand, context: &Context) -> Result
             if settings.token.is_none() {
                 context
                     .screen
-                    .warning(&format!("no token is set: {}", settings.token_origin));
+                    .warning(&format!("the token is missing: {}", settings.token_origin));
             }
             let client = crate::client::Client::connect(&settings).await?;
             let workers = client

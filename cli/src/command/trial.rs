@@ -138,7 +138,7 @@ async fn add(args: TrialAddArgs, context: &Context) -> Result<(), CliError> {
     let request = pb::AddTrialRequest {
         parent: args.study.resource(),
         parameters: Some(parameters),
-        note: args.note,
+        note: args.note.unwrap_or_default(),
         result,
         request_id: request_id(),
     };

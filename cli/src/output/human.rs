@@ -48,6 +48,17 @@ pub(crate) fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// An argument as it would be typed.
+#[must_use]
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=./:,@%+{}".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// A number with five significant digits, for tables: `0.98612`, `1.2e-05`, `12346`, `NaN`.
 #[must_use]
 pub(crate) fn short_number(value: f64) -> String {

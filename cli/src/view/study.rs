@@ -234,19 +234,9 @@ fn command(spec: Option<&pb::StudySpec>) -> String {
         .unwrap_or_default();
     words
         .iter()
-        .map(|word| shell_word(&human::clean(word)))
+        .map(|word| human::shell_word(&human::clean(word)))
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// An argument as it would be typed.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_=./:,@%+{}".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 /// Steps that early stopping saved, and their share of what the ended trials would have run.

@@ -106,13 +106,12 @@ impl Expression {
                 first.number(read)?,
                 |product, (operator, factor)| {
                     let factor = factor.number(read)?;
-                    // Infinity is not passed on: dividing by it would give a plausible 0.
-                    let product = match operator {
+                    // Once infinite, it stays so or becomes NaN: the factors are finite.
+                    Some(match operator {
                         Product::Times => product * factor,
                         Product::Over => product / factor,
                         Product::Remainder => remainder(product, factor),
-                    };
-                    product.is_finite().then_some(product)
+                    })
                 },
             )?),
             Self::Power(base, exponent) => finite(base.number(read)?.powf(exponent.number(read)?)),

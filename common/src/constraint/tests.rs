@@ -116,6 +116,7 @@ fn constraints_mean_what_they_say() {
         "sqrt(batch) == 8 and log2(batch) == 6",
         "log(lr) < -1.38 and log(lr) > -1.39",
         "0 < lr < 0.5 < batch",
+        "1 < batch > lr < 0.5",
         "lr == .25 and lr == 25e-2 and lr == 2.5E-1 and lr == 0.25",
         "true or batch == 1",
         "batch == 1 or batch == 2 or batch == 64",

@@ -80,7 +80,7 @@ impl Tree {
         }
     }
 
-    /// Distributes inactive parameters over groups; each part ascends.
+    /// Distributes inactive parameters over the groups that they are in, if any; each part ascends.
     fn split(&self, groups: &[usize], inactive: impl Iterator<Item = usize>) -> Vec<Vec<usize>> {
         let mut parts = vec![Vec::new(); groups.len()];
         for index in inactive {
@@ -319,10 +319,7 @@ impl Grid<'_> {
             .iter()
             .copied()
             .filter(|child| active.binary_search(child).is_err());
-        tree.split(
-            &tree.subgroups[parameter],
-            inactive.iter().copied().filter(|i| *i != parameter).chain(killed),
-        )
+        tree.split(&tree.subgroups[parameter], inactive.iter().copied().chain(killed))
     }
 }
 

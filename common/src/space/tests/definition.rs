@@ -416,4 +416,8 @@ fn an_unsatisfiable_constraint_is_found_out() {
     // Holds for adam, where the momentum is inactive, and only there.
     assert!(constrained(digits(), &["momentum > 2"]).is_satisfiable(1));
     assert!(!constrained(digits(), &["momentum > 2", "optimizer == 'sgd'"]).is_satisfiable(1));
+    // The constraint mentions the child only, which is always active.
+    let mut parameters = digits();
+    parameters[3].conditions[0].values = texts(&["sgd", "adam"]);
+    assert!(!constrained(parameters, &["momentum > 2"]).is_satisfiable(1));
 }

@@ -147,6 +147,7 @@ fn points_are_spread_on_the_scale_with_both_ends() {
         assert!((found / expected - 1.0).abs() < 1e-12, "{found}");
     }
     assert_eq!(values(int("p", 1, 9, Scale::Linear), 3), ["1", "5", "9"]);
+    assert_eq!(values(int("p", 1, 9, Scale::Linear), 4), ["1", "4", "6", "9"]);
     assert_eq!(values(int("p", 1, 9, Scale::Linear), 1), ["5"]);
     assert_eq!(values(int("p", 1, 3, Scale::Linear), 10), ["1", "2", "3"]);
     assert_eq!(

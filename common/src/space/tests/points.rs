@@ -262,19 +262,26 @@ fn strange_positions_give_the_nearest_values() {
     let space = space(vec![
         int("depth", 1, 6, Scale::Linear),
         int("units", 1, 1 << 44, Scale::Log),
+        float("lr", 0.5, 2.0, Scale::Log),
     ]);
-    let low = params(&[("depth", ParamValue::Int(1)), ("units", ParamValue::Int(1))]);
-    let high = params(&[("depth", ParamValue::Int(6)), ("units", ParamValue::Int(1 << 44))]);
+    let ends = |depth, units, lr| {
+        let values = [
+            ("depth", ParamValue::Int(depth)),
+            ("units", ParamValue::Int(units)),
+            ("lr", ParamValue::Float(lr)),
+        ];
+        params(&values)
+    };
     for point in [
         vec![],
-        vec![f64::NAN; 2],
-        vec![-3.0; 2],
+        vec![f64::NAN; 3],
+        vec![-3.0; 3],
         vec![f64::NEG_INFINITY; 9],
     ] {
-        assert_eq!(space.decode(&point), low, "{point:?}");
+        assert_eq!(space.decode(&point), ends(1, 1, 0.5), "{point:?}");
     }
-    for point in [vec![1.0; 2], vec![f64::INFINITY; 3], vec![1e300; 2]] {
-        assert_eq!(space.decode(&point), high, "{point:?}");
+    for point in [vec![1.0; 3], vec![f64::INFINITY; 4], vec![1e300; 3]] {
+        assert_eq!(space.decode(&point), ends(6, 1 << 44, 2.0), "{point:?}");
     }
 }
 

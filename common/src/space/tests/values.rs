@@ -141,6 +141,27 @@ fn only_the_cause_is_reported_and_not_its_consequences() {
 }
 
 #[test]
+fn what_depends_on_an_inactive_parameter_is_inactive_too() {
+    let space = space(vec![
+        choice("kind", &["a", "b"]),
+        when(choice("part", &["x", "y"]), 0, texts(&["b"])),
+        when(float("deep", 0.0, 1.0, Scale::Linear), 1, texts(&["y"])),
+    ]);
+    let given = params(&[
+        ("kind", text("a")),
+        ("part", text("y")),
+        ("deep", float_value(0.5)),
+    ]);
+    assert_eq!(
+        messages(space.check(&given)),
+        [
+            "part: only active when kind is \"b\", but it is \"a\"; leave it out",
+            "deep: only active when part is \"y\", but part is not active itself; leave it out",
+        ]
+    );
+}
+
+#[test]
 fn a_megabyte_of_text_does_not_end_up_in_the_message() {
     let space = space(digits());
     let huge = "x".repeat(1 << 20);

@@ -1,1 +1,109 @@
-fn main() {}
+//! Drives a real coordinator over gRPC and prints one JSON line for each figure, beside the limits measured in the same run.
+//!
+//! Figures vary from machine to machine and from hour to hour; what counts are ratios within one run. Nothing is asserted here.
+#![expect(clippy::print_stdout, reason = "figures are this program's output")]
+
+mod client;
+mod coordinator;
+mod figures;
+mod growth;
+mod limits;
+mod pairs;
+mod sessions;
+mod slots;
+mod streams;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use crate::coordinator::{Coordinator, Store};
+
+/// Measures Tunesmith's service.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Folder with the built programs.
+    #[arg(long)]
+    programs: PathBuf,
+    /// Address of a Postgres server in which databases may be created; without it only SQLite is measured.
+    #[arg(long, env = "TUNESMITH_TEST_POSTGRES_URL", hide_env_values = true)]
+    postgres: Option<String>,
+    /// Seconds to measure each rate.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// What to measure: limits, pairs, streams, growth, slots, sessions; everything if not given.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Sizes of studies, in finished trials.
+    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000,100000")]
+    sizes: Vec<u64>,
+    /// Idle sessions of workers.
+    #[arg(long, default_value_t = 5_000)]
+    sessions: usize,
+    /// Only serve bare gRPC calls, as the limit that others are measured against.
+    #[arg(long, hide = true)]
+    echo_server: bool,
+}
+
+impl Args {
+    fn wants(&self, what: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == what)
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    if args.echo_server {
+        return limits::serve_echo().await;
+    }
+    let time = Duration::from_secs(args.seconds);
+    let mut stores = vec![Store::Sqlite];
+    if let Some(url) = &args.postgres {
+        stores.push(Store::Postgres(url.clone()));
+    }
+    figures::machine();
+    if args.wants("limits") {
+        limits::fsync()?;
+        limits::echo(time).await.context("bare gRPC")?;
+        if let Some(url) = &args.postgres {
+            limits::bulk_insert(url, time).await.context("bulk insert")?;
+        }
+    }
+    for store in &stores {
+        if args.wants("pairs") {
+            let coordinator = Coordinator::start(&args.programs, store).await?;
+            for clients in [1, 8, 64] {
+                pairs::measure(&coordinator, clients, time).await.context("ask and tell")?;
+            }
+            coordinator.stop().await?;
+        }
+        if args.wants("streams") {
+            for streams in [1, 16] {
+                let coordinator = Coordinator::start(&args.programs, store).await?;
+                streams::measure(&coordinator, streams, time).await.context("points on streams")?;
+                coordinator.stop().await?;
+            }
+        }
+        if args.wants("growth") {
+            for &size in &args.sizes {
+                let mut coordinator = Coordinator::start(&args.programs, store).await?;
+                growth::measure(&mut coordinator, size).await.with_context(|| format!("{size} trials"))?;
+                coordinator.stop().await?;
+            }
+        }
+        if args.wants("slots") {
+            let coordinator = Coordinator::start(&args.programs, store).await?;
+            slots::measure(&coordinator, &args.programs).await.context("free slots")?;
+            coordinator.stop().await?;
+        }
+        if args.wants("sessions") {
+            let coordinator = Coordinator::start(&args.programs, store).await?;
+            sessions::measure(&coordinator, args.sessions).await.context("idle sessions")?;
+            coordinator.stop().await?;
+        }
+    }
+    Ok(())
+}

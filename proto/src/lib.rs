@@ -5,7 +5,7 @@
 pub mod convert;
 
 /// Generated messages, clients and servers of package `tunesmith.v1`.
-#[expect(clippy::all, reason = "generated code")]
+#[expect(clippy::all, clippy::allow_attributes, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("tunesmith.v1");
     include!(concat!(env!("OUT_DIR"), "/tunesmith.v1.serde.rs"));

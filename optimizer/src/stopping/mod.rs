@@ -46,6 +46,8 @@ mod track;
 #[cfg(test)]
 mod naive;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 pub use engine::Stoppers;

@@ -1,0 +1,255 @@
+//! All rules against their definitions, whatever happens in a study.
+
+use proptest::prelude::*;
+use tunesmith_common::TrialNumber;
+use tunesmith_common::decision::StopDecision;
+use tunesmith_common::measurement::Goal;
+use tunesmith_common::study::{Baseline, StopperRule, StopperSpec};
+
+use super::Stoppers;
+use super::naive::{Naive, Said};
+use super::tests::{metric, objective};
+
+/// What may happen to a study.
+#[derive(Clone, Debug)]
+enum Event {
+    Report {
+        trial: u64,
+        metric: &'static str,
+        step: i64,
+        value: f64,
+    },
+    Restart {
+        trial: u64,
+        metric: &'static str,
+        from: i64,
+    },
+    End {
+        trial: u64,
+        value: Option<f64>,
+    },
+}
+
+impl Event {
+    fn trial(&self) -> u64 {
+        match self {
+            Self::Report { trial, .. } | Self::Restart { trial, .. } | Self::End { trial, .. } => *trial,
+        }
+    }
+}
+
+const METRICS: [&str; 2] = ["val_acc", "loss"];
+
+fn any_step() -> impl Strategy<Value = i64> {
+    prop_oneof![6 => 0_i64..12, 2 => prop::sample::select(vec![5, 10, 15, 20]), 1 => 500_i64..700, 1 => 100_000_i64..120_000]
+}
+
+fn any_value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        12 => (-8_i32..8).prop_map(|x| f64::from(x) / 4.0),
+        4 => -1.0..1.0,
+        1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0]),
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let metric = || prop::sample::select(METRICS.to_vec());
+    prop_oneof![
+        20 => (1_u64..8, metric(), any_step(), any_value())
+            .prop_map(|(trial, metric, step, value)| Event::Report { trial, metric, step, value }),
+        1 => (1_u64..8, metric(), any_step()).prop_map(|(trial, metric, from)| Event::Restart { trial, metric, from }),
+        1 => (1_u64..8, prop::option::of(any_value())).prop_map(|(trial, value)| Event::End { trial, value }),
+    ]
+}
+
+/// Trials that report step by step, some at every step and some at every third, one after the other.
+fn orderly_events() -> impl Strategy<Value = Vec<Event>> {
+    let trial = (1_i64..4, prop::collection::vec(any_value(), 1..25));
+    prop::collection::vec(trial, 1..8).prop_map(|trials| {
+        let mut events = Vec::new();
+        for step in 0..25 {
+            for (trial, (stride, values)) in (1..).zip(&trials) {
+                if let Some(value) = values.get(step) {
+                    let step = i64::try_from(step).unwrap() * stride;
+                    events.push(Event::Report {
+                        trial,
+                        metric: "val_acc",
+                        step,
+                        value: *value,
+                    });
+                }
+            }
+        }
+        events
+    })
+}
+
+fn any_rule() -> impl Strategy<Value = StopperRule> {
+    let metric = || prop::sample::select(vec![None, Some("loss")]).prop_map(|name| name.map(metric));
+    let goal = || prop::option::of(prop::sample::select(vec![Goal::Minimize, Goal::Maximize]));
+    let warmup = || prop::sample::select(vec![0_i64, 0, 3]);
+    let baseline = prop_oneof![
+        (1_u64..8).prop_map(|trial| Baseline::Trial(TrialNumber(trial))),
+        Just(Baseline::Best),
+        Just(Baseline::Constant(0.3)),
+        Just(Baseline::Curve(vec![(2, 0.1), (9, 0.8)])),
+    ];
+    prop_oneof![
+        4 => (metric(), prop::sample::select(vec![50.0, 25.0, 80.0]), warmup(), 1_u32..4, prop::sample::select(vec![1_i64, 1, 3]))
+            .prop_map(|(metric, keep, warmup_steps, min_trials, interval)| {
+                StopperRule::Percentile { metric, keep, warmup_steps, min_trials, interval }
+            }),
+        1 => (metric(), -1_i64..4).prop_map(|(metric, after_step)| {
+            StopperRule::Threshold { metric, above: Some(1.4), below: Some(-1.9), after_step }
+        }),
+        1 => (metric(), goal(), 1_i64..9, prop::sample::select(vec![0.0, 0.3]), warmup())
+            .prop_map(|(metric, goal, patience, min_delta, warmup_steps)| {
+                StopperRule::Plateau { metric, goal, patience, min_delta, warmup_steps }
+            }),
+        1 => (metric(), goal(), prop::sample::select(vec![0.3, 1.0]), 1_u32..3)
+            .prop_map(|(metric, goal, factor, patience)| StopperRule::Diverging { metric, goal, factor, patience }),
+        2 => (metric(), baseline, prop::sample::select(vec![0.0, 0.4]), warmup())
+            .prop_map(|(metric, baseline, tolerance, warmup_steps)| {
+                StopperRule::BelowBaseline { metric, baseline, tolerance, warmup_steps }
+            }),
+    ]
+}
+
+fn any_rules() -> impl Strategy<Value = Vec<StopperSpec>> {
+    // Mostly shadows: a trial that was stopped is not judged any more.
+    let rule =
+        (any_rule(), prop::bool::weighted(0.8)).prop_map(|(rule, shadow)| StopperSpec { rule, shadow });
+    prop::collection::vec(rule, 1..5)
+}
+
+fn apply(stoppers: &mut Stoppers, event: &Event) -> Vec<StopDecision> {
+    match event {
+        Event::Report {
+            trial,
+            metric: name,
+            step,
+            value,
+        } => {
+            return stoppers.report(TrialNumber(*trial), &metric(name), *step, *value);
+        }
+        Event::Restart {
+            trial,
+            metric: name,
+            from,
+        } => {
+            stoppers.metric_restarted(TrialNumber(*trial), &metric(name), *from);
+        }
+        Event::End { trial, value } => stoppers.trial_ended(TrialNumber(*trial), *value),
+    }
+    Vec::new()
+}
+
+fn numbers(decisions: &[StopDecision]) -> Vec<Said> {
+    decisions
+        .iter()
+        .map(|said| {
+            (
+                said.rule_index,
+                said.value.to_bits(),
+                said.reference.to_bits(),
+                said.compared_trials,
+            )
+        })
+        .collect()
+}
+
+fn agrees_with_the_definition(
+    rules: &[StopperSpec],
+    goal: Goal,
+    events: &[Event],
+) -> Result<(), TestCaseError> {
+    let mut stoppers = Stoppers::new(rules, &objective(goal));
+    let mut naive = Naive::new(rules, &objective(goal));
+    for (index, event) in events.iter().enumerate() {
+        let said = numbers(&apply(&mut stoppers, event));
+        let expected = match event {
+            Event::Report {
+                trial,
+                metric: name,
+                step,
+                value,
+            } => naive.report(TrialNumber(*trial), &metric(name), *step, *value),
+            Event::Restart {
+                trial,
+                metric: name,
+                from,
+            } => {
+                naive.restart(TrialNumber(*trial), &metric(name), *from);
+                Vec::new()
+            }
+            Event::End { trial, value } => {
+                naive.end(TrialNumber(*trial), *value);
+                Vec::new()
+            }
+        };
+        prop_assert_eq!(said, expected, "event {} of {:?}", index, events);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever is reported in whatever order, restarted and ended: the rules say what their definitions say.
+    #[test]
+    fn judgements_are_those_of_the_definitions(
+        rules in any_rules(),
+        maximize in any::<bool>(),
+        events in prop::collection::vec(any_event(), 0..200),
+    ) {
+        let goal = if maximize { Goal::Maximize } else { Goal::Minimize };
+        agrees_with_the_definition(&rules, goal, &events)?;
+    }
+
+    /// The same for trials that report as trainings do.
+    #[test]
+    fn judgements_of_orderly_trials_are_those_of_the_definitions(
+        rules in any_rules(),
+        maximize in any::<bool>(),
+        events in orderly_events(),
+    ) {
+        let goal = if maximize { Goal::Maximize } else { Goal::Minimize };
+        agrees_with_the_definition(&rules, goal, &events)?;
+    }
+
+    /// Rebuilt from what is stored, trial by trial and in another order of trials, it goes on as if it had never stopped.
+    #[test]
+    fn a_rebuilt_state_judges_alike(
+        rules in any_rules(),
+        maximize in any::<bool>(),
+        before in prop::collection::vec(any_event(), 0..150),
+        after in prop::collection::vec(any_event(), 0..60),
+        rotation in 0_u64..8,
+    ) {
+        let goal = if maximize { Goal::Maximize } else { Goal::Minimize };
+        let mut stoppers = Stoppers::new(&rules, &objective(goal));
+        let mut rebuilt = Stoppers::new(&rules, &objective(goal));
+        let mut decisions = Vec::new();
+        for event in &before {
+            decisions.extend(apply(&mut stoppers, event).into_iter().map(|said| (event.trial(), said.rule_index)));
+        }
+        let mut stored = before.clone();
+        stored.sort_by_key(|event| (event.trial() + rotation) % 8);
+        for event in &stored {
+            match event {
+                Event::Report { trial, metric: name, step, value } => {
+                    rebuilt.restore_point(TrialNumber(*trial), &metric(name), *step, *value);
+                }
+                Event::Restart { .. } | Event::End { .. } => {
+                    apply(&mut rebuilt, event);
+                }
+            }
+        }
+        for (trial, rule) in decisions {
+            rebuilt.restore_decision(TrialNumber(trial), rule);
+        }
+        for event in &after {
+            prop_assert_eq!(numbers(&apply(&mut stoppers, event)), numbers(&apply(&mut rebuilt, event)));
+        }
+    }
+}

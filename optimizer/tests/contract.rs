@@ -1,0 +1,607 @@
+//! What every strategy owes its callers, checked for each entry of the registry in each kind of space.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+use tunesmith_common::TrialNumber;
+use tunesmith_common::constraint::Constraint;
+use tunesmith_common::measurement::{From as ValueFrom, Goal};
+use tunesmith_common::params::{ParamValue, Params};
+use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
+use tunesmith_common::study::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use tunesmith_optimizer::{
+    FinishedTrial, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion, build,
+};
+
+fn parameter(name: &str, domain: Domain) -> Parameter {
+    Parameter {
+        name: name.parse().unwrap(),
+        domain,
+        conditions: Vec::new(),
+    }
+}
+
+fn float(name: &str, low: f64, high: f64, scale: Scale) -> Parameter {
+    parameter(
+        name,
+        Domain::Float {
+            low,
+            high,
+            scale,
+            step: None,
+        },
+    )
+}
+
+fn int(name: &str, low: i64, high: i64, scale: Scale) -> Parameter {
+    parameter(
+        name,
+        Domain::Int {
+            low,
+            high,
+            scale,
+            step: 1,
+        },
+    )
+}
+
+fn choices(name: &str, values: &[&str]) -> Parameter {
+    let choices = values
+        .iter()
+        .map(|value| ParamValue::Text((*value).to_owned()))
+        .collect();
+    parameter(name, Domain::Categorical { choices })
+}
+
+fn space(parameters: Vec<Parameter>, constraints: &[&str]) -> Space {
+    let constraints = constraints
+        .iter()
+        .map(|text| Constraint::parse(text, &parameters).unwrap())
+        .collect();
+    Space::new(parameters, constraints).unwrap()
+}
+
+/// A space of every kind that there is.
+fn spaces() -> Vec<(&'static str, Space)> {
+    let momentum = Parameter {
+        conditions: vec![Condition {
+            parent: 0,
+            values: vec![ParamValue::Text("sgd".to_owned())],
+        }],
+        ..float("momentum", 0.0, 0.99, Scale::Linear)
+    };
+    let many = (0..1_000)
+        .map(|i| float(&format!("x{i}"), -1.0, 1.0, Scale::Linear))
+        .collect();
+    vec![
+        (
+            "continuous",
+            space(
+                vec![
+                    float("lr", 1e-5, 0.1, Scale::Log),
+                    float("decay", 0.0, 1.0, Scale::Linear),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "conditional",
+            space(
+                vec![
+                    choices("optimizer", &["sgd", "adam", "lion"]),
+                    momentum,
+                    int("depth", 1, 7, Scale::Log),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "constrained",
+            space(
+                vec![
+                    int("batch", 4, 256, Scale::Log2),
+                    int("width", 32, 512, Scale::Linear),
+                    float("x", 0.0, 1.0, Scale::Linear),
+                ],
+                &["batch * width <= 16384", "x < 0.5"],
+            ),
+        ),
+        (
+            "one point",
+            space(
+                vec![
+                    choices("only", &["this"]),
+                    parameter("fixed", Domain::Constant(ParamValue::Int(3))),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "finite",
+            space(
+                vec![
+                    choices("a", &["p", "q", "r"]),
+                    parameter("flag", Domain::Boolean),
+                    parameter(
+                        "level",
+                        Domain::Ordinal {
+                            choices: (0..4).map(ParamValue::Int).collect(),
+                        },
+                    ),
+                ],
+                &[],
+            ),
+        ),
+        ("1,000 parameters", space(many, &[])),
+    ]
+}
+
+fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Params>) -> StudySpec {
+    StudySpec {
+        name: "contract".parse().unwrap(),
+        message: String::new(),
+        objective: Objective {
+            metric: "loss".parse().unwrap(),
+            goal: Goal::Minimize,
+            from: ValueFrom::Last,
+        },
+        space,
+        strategy: StrategySpec { name, seed, initial },
+        early_stopping: Vec::new(),
+        budget: Budget::default(),
+        priority: NonZeroU32::MIN,
+        trial: None,
+    }
+}
+
+fn grid(shuffle: bool, points: u32) -> StrategyName {
+    StrategyName::Grid {
+        shuffle,
+        points: NonZeroU32::new(points).unwrap(),
+    }
+}
+
+/// Every entry of the registry.
+fn registry() -> [StrategyName; 6] {
+    [
+        StrategyName::Auto,
+        StrategyName::Manual,
+        grid(false, 3),
+        grid(true, 3),
+        StrategyName::Random,
+        StrategyName::Sobol,
+    ]
+}
+
+fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {
+    StudyView {
+        space: &spec.space,
+        seed: spec.strategy.seed,
+        next: TrialNumber(next),
+        proposed: 0,
+        cursor: None,
+        finished: &[],
+        running: &[],
+    }
+}
+
+/// Everything about a suggestion, bit for bit.
+fn bits(suggestion: &Suggestion) -> (Params, Vec<u64>, String, Option<u64>) {
+    let encoded = suggestion.encoded.iter().map(|x| x.to_bits()).collect();
+    (
+        suggestion.params.clone(),
+        encoded,
+        suggestion.note.clone(),
+        suggestion.cursor,
+    )
+}
+
+fn all_bits(
+    proposal: &Result<Proposal, StrategyError>,
+) -> Result<Vec<(Params, Vec<u64>, String, Option<u64>)>, StrategyError> {
+    proposal
+        .clone()
+        .map(|proposal| proposal.points.iter().map(bits).collect())
+}
+
+/// `count` proposals of one, the view brought up to date in between as an engine does it.
+fn singles(
+    strategy: &dyn SearchStrategy,
+    view: &StudyView<'_>,
+    count: usize,
+) -> Result<Proposal, StrategyError> {
+    let mut view = *view;
+    let mut proposal = Proposal::default();
+    while proposal.points.len() < count {
+        match strategy.propose(&view, 1) {
+            Ok(one) => {
+                assert_eq!(one.points.len(), 1);
+                let point = one.points.into_iter().next().unwrap();
+                view.next.0 += 1;
+                view.proposed += 1;
+                view.cursor = point.cursor.or(view.cursor);
+                proposal.points.push(point);
+            }
+            Err(error) if proposal.points.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(proposal)
+}
+
+/// The promises that need one view only.
+fn check_contract(spec: &StudySpec, view: &StudyView<'_>, count: usize) {
+    let (strategy, _) = build(spec);
+    let batch = strategy.propose(view, count);
+    assert_eq!(
+        all_bits(&batch),
+        all_bits(&strategy.propose(view, count)),
+        "repeatable"
+    );
+    assert_eq!(
+        all_bits(&batch),
+        all_bits(&build(spec).0.propose(view, count)),
+        "nothing is remembered"
+    );
+    if count > 0 {
+        assert_eq!(
+            all_bits(&batch),
+            all_bits(&singles(strategy.as_ref(), view, count)),
+            "batch = singles"
+        );
+    }
+    let Ok(batch) = batch else { return };
+    assert!(batch.points.len() <= count);
+    for point in &batch.points {
+        assert_eq!(spec.space.check(&point.params), Ok(()));
+        assert_eq!(point.encoded.len(), spec.space.dimensions().len());
+        assert!(
+            point.encoded.iter().all(|x| x.is_nan() || (0.0..1.0).contains(x)),
+            "{:?}",
+            point.encoded
+        );
+        let again = spec.space.encode(&point.params).unwrap();
+        assert!(
+            again
+                .iter()
+                .map(|x| x.to_bits())
+                .eq(point.encoded.iter().map(|x| x.to_bits()))
+        );
+    }
+}
+
+#[test]
+fn every_strategy_keeps_the_contract_in_every_space() {
+    for (kind, space) in spaces() {
+        for name in registry() {
+            let spec = study(space.clone(), name, 7, Vec::new());
+            for (next, count) in [(1, 0), (1, 1), (1, 9), (1_000_000, 2)] {
+                check_contract(&spec, &view(&spec, next), count);
+            }
+            let proposal = build(&spec).0.propose(&view(&spec, 1), 1);
+            let expected = match name {
+                StrategyName::Manual => Err(StrategyError::WaitsForPeople),
+                // 3^1000 cells, which the check of a study refuses.
+                StrategyName::Grid { .. } if kind == "1,000 parameters" => Err(StrategyError::Exhausted),
+                _ => Ok(1),
+            };
+            assert_eq!(
+                proposal.map(|proposal| proposal.points.len()),
+                expected,
+                "{name:?} in {kind}"
+            );
+        }
+    }
+}
+
+/// A value as trials come to have it.
+fn any_value() -> impl proptest::strategy::Strategy<Value = Option<f64>> {
+    prop_oneof![
+        Just(None),
+        any::<f64>().prop_map(Some),
+        prop::sample::select(vec![
+            Some(f64::NAN),
+            Some(f64::INFINITY),
+            Some(f64::NEG_INFINITY),
+            Some(0.0)
+        ]),
+    ]
+}
+
+fn any_domain() -> impl proptest::strategy::Strategy<Value = Domain> {
+    prop_oneof![
+        (-1e3..1e3, 1e-3..1e3).prop_map(|(low, width)| Domain::Float {
+            low,
+            high: low + width,
+            scale: Scale::Linear,
+            step: None
+        }),
+        (1e-9..1.0, 1.5..1e9).prop_map(|(low, ratio)| Domain::Float {
+            low,
+            high: low * ratio,
+            scale: Scale::Log,
+            step: None
+        }),
+        (-50_i64..50, 1_i64..1_000, 1_i64..5).prop_map(|(low, width, step)| Domain::Int {
+            low,
+            high: low + width * step,
+            scale: Scale::Linear,
+            step
+        }),
+        (1_i64..9).prop_map(|count| Domain::Categorical {
+            choices: (0..count).map(ParamValue::Int).collect()
+        }),
+        (1_i64..9).prop_map(|count| Domain::Ordinal {
+            choices: (0..count).map(ParamValue::Int).collect()
+        }),
+        Just(Domain::Boolean),
+        Just(Domain::Constant(ParamValue::Float(0.5))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Whatever the space, the seed and the history: NaN, infinities, failures, points of inactive parameters, running trials.
+    #[test]
+    fn any_history_in_any_space_is_accepted(
+        domains in prop::collection::vec(any_domain(), 1..12),
+        seed in any::<u64>(),
+        next in 1_u64..1_000_000_000,
+        count in 1_usize..6,
+        history in prop::collection::vec((any_value(), any::<bool>(), any::<bool>(), prop::option::of(any::<i64>())), 0..20),
+    ) {
+        let parameters = domains.into_iter().enumerate().map(|(i, domain)| parameter(&format!("p{i}"), domain)).collect();
+        let space = space(parameters, &[]);
+        let dimensions = space.dimensions().len();
+        let finished: Vec<FinishedTrial> = (1..)
+            .zip(history)
+            .map(|(trial, (value, failed, partial, last_step))| FinishedTrial {
+                trial: TrialNumber(trial),
+                encoded: vec![if failed { f64::NAN } else { 0.5 }; dimensions].into(),
+                value,
+                failed,
+                partial,
+                last_step,
+            })
+            .collect();
+        let here = vec![0.25; dimensions];
+        let running = [RunningTrial { trial: TrialNumber(next - 1), encoded: &here }];
+        for name in registry() {
+            let spec = study(space.clone(), name, seed, Vec::new());
+            let bare = view(&spec, next);
+            let full = StudyView { finished: &finished, running: &running, ..bare };
+            check_contract(&spec, &full, count);
+            // None of these strategies learns.
+            let (strategy, _) = build(&spec);
+            prop_assert_eq!(all_bits(&strategy.propose(&full, count)), all_bits(&strategy.propose(&bare, count)));
+        }
+    }
+}
+
+#[test]
+fn random_and_sobol_give_a_trial_its_point_whatever_came_before() {
+    for (_, space) in spaces() {
+        for name in [StrategyName::Random, StrategyName::Sobol] {
+            let spec = study(space.clone(), name, 3, Vec::new());
+            let (strategy, _) = build(&spec);
+            let batch = strategy.propose(&view(&spec, 1), 6).unwrap();
+            let later = StudyView {
+                proposed: 2,
+                cursor: Some(99),
+                ..view(&spec, 6)
+            };
+            let alone = strategy.propose(&later, 1).unwrap();
+            assert_eq!(bits(&batch.points[5]), bits(&alone.points[0]));
+        }
+    }
+}
+
+#[test]
+fn another_seed_gives_other_points() {
+    let (_, space) = spaces().swap_remove(0);
+    for name in [StrategyName::Random, StrategyName::Sobol] {
+        let points: HashSet<Vec<u64>> = (0..50)
+            .map(|seed| {
+                let spec = study(space.clone(), name, seed, Vec::new());
+                bits(&build(&spec).0.propose(&view(&spec, 1), 1).unwrap().points[0]).1
+            })
+            .collect();
+        assert_eq!(points.len(), 50);
+    }
+}
+
+#[test]
+fn a_grid_proposes_each_admissible_cell_once_and_then_no_more() {
+    let spaces = spaces();
+    for (kind, cells) in [
+        ("finite", 24),
+        ("one point", 1),
+        ("conditional", 15),
+        ("constrained", 15),
+    ] {
+        let (_, space) = spaces.iter().find(|(name, _)| *name == kind).unwrap();
+        let mut orders = HashSet::new();
+        for (shuffle, seed) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
+            let spec = study(space.clone(), grid(shuffle, 3), seed, Vec::new());
+            let (strategy, _) = build(&spec);
+            let all = singles(strategy.as_ref(), &view(&spec, 1), usize::MAX).unwrap();
+            let texts: Vec<String> = all
+                .points
+                .iter()
+                .map(|point| format!("{:?}", point.params))
+                .collect();
+            assert_eq!(
+                texts.iter().collect::<HashSet<_>>().len(),
+                cells,
+                "{kind}: {texts:?}"
+            );
+            assert_eq!(texts.len(), cells);
+            let end = StudyView {
+                cursor: all.points[cells - 1].cursor,
+                ..view(&spec, 9)
+            };
+            assert_eq!(strategy.propose(&end, 1), Err(StrategyError::Exhausted));
+            assert_eq!(
+                strategy.propose(&view(&spec, 1), 1_000).unwrap().points.len(),
+                cells,
+                "the last batch is short"
+            );
+            orders.insert(texts);
+        }
+        assert_eq!(
+            orders.len(),
+            if cells == 1 { 1 } else { 3 },
+            "one stated order, one per seed"
+        );
+    }
+}
+
+#[test]
+fn what_no_point_satisfies_is_said_so() {
+    let parameters = || vec![float("x", 0.0, 1.0, Scale::Linear), choices("c", &["a", "b"])];
+    let impossible = space(parameters(), &["x > 2"]);
+    for (name, error) in [
+        (
+            StrategyName::Random,
+            StrategyError::NoFeasiblePoint { tries: 10_000 },
+        ),
+        (
+            StrategyName::Sobol,
+            StrategyError::NoFeasiblePoint { tries: 10_000 },
+        ),
+        (grid(true, 3), StrategyError::Exhausted),
+        (
+            grid(true, 1_000_000),
+            StrategyError::NoFeasiblePoint { tries: 200_000 },
+        ),
+    ] {
+        let spec = study(impossible.clone(), name, 1, Vec::new());
+        assert_eq!(build(&spec).0.propose(&view(&spec, 1), 3), Err(error), "{name:?}");
+    }
+    // One draw in a hundred will do.
+    let narrow = space(parameters(), &["x > 0.99"]);
+    for name in [StrategyName::Random, StrategyName::Sobol] {
+        let spec = study(narrow.clone(), name, 1, Vec::new());
+        assert_eq!(
+            build(&spec).0.propose(&view(&spec, 1), 20).unwrap().points.len(),
+            20
+        );
+    }
+}
+
+#[test]
+fn initial_points_come_first_and_are_completed() {
+    let (_, conditional) = spaces().swap_remove(1);
+    let text = |name: &str, value: &str| (name.parse().unwrap(), ParamValue::Text(value.to_owned()));
+    let initial: Vec<Params> = vec![
+        [("momentum".parse().unwrap(), ParamValue::Float(0.9))]
+            .into_iter()
+            .collect(),
+        [
+            text("optimizer", "lion"),
+            ("depth".parse().unwrap(), ParamValue::Int(5)),
+        ]
+        .into_iter()
+        .collect(),
+        [text("optimizer", "sgd")].into_iter().collect(),
+    ];
+    for name in registry() {
+        let spec = study(conditional.clone(), name, 11, initial.clone());
+        let (strategy, _) = build(&spec);
+        check_contract(&spec, &view(&spec, 1), 7);
+        let batch = strategy.propose(&view(&spec, 1), 7).unwrap();
+        assert_eq!(
+            batch.points.len(),
+            if name == StrategyName::Manual { 3 } else { 7 }
+        );
+        let value = |point: usize, name: &str| batch.points[point].params.value(name).cloned();
+        assert_eq!(
+            value(0, "optimizer"),
+            Some(ParamValue::Text("sgd".to_owned())),
+            "only sgd has a momentum"
+        );
+        assert_eq!(value(0, "momentum"), Some(ParamValue::Float(0.9)));
+        assert!(value(0, "depth").is_some());
+        assert_eq!(value(1, "optimizer"), Some(ParamValue::Text("lion".to_owned())));
+        assert_eq!(
+            (value(1, "depth"), value(1, "momentum")),
+            (Some(ParamValue::Int(5)), None)
+        );
+        assert!(value(2, "momentum").is_some());
+        assert_eq!(batch.points[2].note, "initial point 3");
+        // Those after them are the strategy's own, and nothing of an enumeration is used up.
+        let bare = study(conditional.clone(), name, 11, Vec::new());
+        let own = build(&bare).0.propose(&view(&bare, 4), 4);
+        let rest = Proposal {
+            points: batch.points[3..].to_vec(),
+        };
+        let rest = if name == StrategyName::Manual {
+            Err(StrategyError::WaitsForPeople)
+        } else {
+            Ok(rest)
+        };
+        assert_eq!(all_bits(&rest), all_bits(&own));
+    }
+}
+
+#[test]
+fn initial_points_satisfy_the_constraints_with_what_completes_them() {
+    let (_, constrained) = spaces().swap_remove(2);
+    let wide: Params = [("width".parse().unwrap(), ParamValue::Int(512))]
+        .into_iter()
+        .collect();
+    for name in registry() {
+        for seed in 0..20 {
+            let spec = study(constrained.clone(), name, seed, vec![wide.clone(); 3]);
+            check_contract(&spec, &view(&spec, 1), 3);
+            let batch = build(&spec).0.propose(&view(&spec, 1), 3).unwrap();
+            assert!(
+                batch
+                    .points
+                    .iter()
+                    .all(|point| point.params.value("width") == Some(&ParamValue::Int(512)))
+            );
+        }
+    }
+}
+
+#[test]
+fn auto_says_what_it_chose_and_why() {
+    let spaces = spaces();
+    let choose = |kind: &str, trials: Option<u64>| {
+        let (_, space) = spaces.iter().find(|(name, _)| *name == kind).unwrap();
+        let mut spec = study(space.clone(), StrategyName::Auto, 1, Vec::new());
+        spec.budget.trials = trials;
+        let (strategy, note) = build(&spec);
+        (strategy.name(), note)
+    };
+    let said = |name, note: &str| (name, note.to_owned());
+    assert_eq!(
+        choose("finite", Some(24)),
+        said(
+            "grid",
+            "auto chose grid in random order: the space has 24 combinations, within the budget of 24 trials"
+        )
+    );
+    assert_eq!(
+        choose("finite", Some(23)),
+        said(
+            "sobol",
+            "auto chose sobol: the space has 24 combinations, more than the budget of 23 trials"
+        )
+    );
+    assert_eq!(choose("finite", None).0, "grid");
+    assert_eq!(
+        choose("continuous", Some(1_000)),
+        said("sobol", "auto chose sobol: the space has continuous parameters")
+    );
+    let (_, space) = &spaces[0];
+    assert!(
+        build(&study(space.clone(), StrategyName::Random, 1, Vec::new()))
+            .1
+            .is_empty()
+    );
+}

@@ -5,13 +5,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tonic::transport::Uri;
 use tunesmith_common::WorkerName;
 use tunesmith_common::units::{ByteSize, HumanDuration};
+
+mod token;
+mod values;
+
+pub use token::{Token, TokenSource};
+pub use values::{GpuChoice, Label, LogFormat, OnExit};
+
+use values::label_table;
 
 /// Variable that holds the token itself.
 const TOKEN_VARIABLE: &str = "TUNESMITH_TOKEN";
@@ -146,124 +153,6 @@ pub struct RawConfig {
     pub log: Option<String>,
 }
 
-/// What becomes of running trials when the worker ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum OnExit {
-    /// They are stopped with their grace and given back: they run again elsewhere, at no cost to their retries.
-    Stop,
-    /// They are finished first; nothing new is taken. A second signal ends the wait.
-    Finish,
-    /// They go on without the worker, and the next start on the same state folder takes them over.
-    Leave,
-}
-
-/// Form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Which GPUs to offer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum GpuChoice {
-    /// All that this process may use.
-    #[default]
-    All,
-    /// None.
-    None,
-    /// These: indices of the machine, UUIDs, or beginnings of UUIDs. Not empty.
-    These(Vec<String>),
-}
-
-impl FromStr for GpuChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "all" => Ok(Self::All),
-            "none" => Ok(Self::None),
-            text => {
-                let entries: Vec<String> = text.split(',').map(|entry| entry.trim().to_owned()).collect();
-                let well_formed = |entry: &String| {
-                    entry.parse::<u32>().is_ok() || entry.starts_with("GPU-") || entry.starts_with("MIG-")
-                };
-                match entries.iter().find(|entry| !well_formed(entry)) {
-                    None => Ok(Self::These(entries)),
-                    Some(entry) => Err(format!(
-                        "{entry:?} names no GPU; give \"all\", \"none\", or indices and UUIDs such as \"0,1\" or \"GPU-5d3a\""
-                    )),
-                }
-            }
-        }
-    }
-}
-
-impl TryFrom<String> for GpuChoice {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<GpuChoice> for String {
-    fn from(choice: GpuChoice) -> Self {
-        match choice {
-            GpuChoice::All => "all".to_owned(),
-            GpuChoice::None => "none".to_owned(),
-            GpuChoice::These(entries) => entries.join(","),
-        }
-    }
-}
-
-/// A label of the worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
-    key: String,
-    value: String,
-}
-
-impl FromStr for Label {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok(Self {
-                key: key.to_owned(),
-                value: value.to_owned(),
-            }),
-            _ => Err(format!("{text:?} is no label; write it as KEY=VALUE")),
-        }
-    }
-}
-
-/// Labels are a table in the file.
-mod label_table {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    use super::Label;
-
-    pub(super) fn serialize<S: Serializer>(labels: &[Label], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(labels.iter().map(|label| (&label.key, &label.value)))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
-        let table = BTreeMap::<String, String>::deserialize(deserializer)?;
-        Ok(table
-            .into_iter()
-            .map(|(key, value)| Label { key, value })
-            .collect())
-    }
-}
-
 impl RawConfig {
     /// Reads a configuration file.
     ///
@@ -345,7 +234,7 @@ impl Surroundings {
                 .filter(|value: &String| !value.is_empty())
         };
         Self {
-            token: variable(TOKEN_VARIABLE).map(|text| Token(text.trim().to_owned())),
+            token: variable(TOKEN_VARIABLE).map(|text| Token::new(text.trim())),
             // An empty value is meaningful here: no GPU at all.
             cuda_visible_devices: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             xdg_state_home: variable("XDG_STATE_HOME")
@@ -357,62 +246,6 @@ impl Surroundings {
                 .unwrap_or_default()
                 .trim()
                 .to_owned(),
-        }
-    }
-}
-
-/// A secret that shows nothing of itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// A token with this text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret text, for the one header that carries it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
-/// Where the token comes from. A file is read again at each connection, so that a token can be replaced while trials run.
-#[derive(Debug, Clone)]
-pub enum TokenSource {
-    /// Given once, by the environment.
-    Given(Token),
-    /// The content of this file, without surrounding white space.
-    File(PathBuf),
-}
-
-impl TokenSource {
-    /// The token as it is now.
-    ///
-    /// # Errors
-    /// If the file cannot be read or holds no token.
-    pub fn read(&self) -> Result<Token, ConfigError> {
-        match self {
-            Self::Given(token) => Ok(token.clone()),
-            Self::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    ConfigError::value("token-file", format!("cannot read {}: {error}", path.display()))
-                })?;
-                let text = text.trim();
-                if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-                    let message = format!("{} must hold a token and nothing else", path.display());
-                    return Err(ConfigError::value("token-file", message));
-                }
-                Ok(Token::new(text))
-            }
         }
     }
 }

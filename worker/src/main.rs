@@ -35,10 +35,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
-    if let (Some(command), Some(folder)) = (args.next(), args.next()) {
-        if command == "supervise" {
-            return tunesmith_worker::supervisor::main(Path::new(&folder));
-        }
+    if let (Some(command), Some(folder)) = (args.next(), args.next())
+        && command == "supervise"
+    {
+        return tunesmith_worker::supervisor::main(Path::new(&folder));
     }
     match start(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,7 +56,12 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> anyhow::Result<()> {
-    let file = args.config.as_deref().map(RawConfig::read).transpose()?.unwrap_or_default();
+    let file = args
+        .config
+        .as_deref()
+        .map(RawConfig::read)
+        .transpose()?
+        .unwrap_or_default();
     let raw = args.given.over(file);
     let config = Config::check(raw.clone(), Surroundings::of_this_process())?;
     if args.check_config {
@@ -65,7 +70,10 @@ fn start(args: Args) -> anyhow::Result<()> {
     }
     start_logs(&config)?;
     // Two threads: one may wait for a disk while the other keeps the session alive.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let ended = runtime.block_on(serve(config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended
@@ -74,7 +82,10 @@ fn start(args: Args) -> anyhow::Result<()> {
 fn start_logs(config: &Config) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| ConfigError::Value {
         field: "log",
-        message: format!("{:?} is no filter: {error}; write it like info or tunesmith_worker=debug", config.log),
+        message: format!(
+            "{:?} is no filter: {error}; write it like info or tunesmith_worker=debug",
+            config.log
+        ),
     })?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -89,10 +100,14 @@ fn start_logs(config: &Config) -> Result<(), ConfigError> {
 
 /// Runs the daemon; the first signal ends it in good order, the second at once.
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let mut signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
-        .into_iter()
-        .map(signal)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut signals = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ]
+    .into_iter()
+    .map(signal)
+    .collect::<Result<Vec<_>, _>>()?;
     let (shutdown, asked) = watch::channel(Shutdown::No);
     let worker = daemon::run(config, Arc::new(SystemClock), asked);
     tokio::pin!(worker);

@@ -1,12 +1,10 @@
 //! What the daemon has at hand, connected or not.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tunesmith_common::measurement::MetricName;
-use tunesmith_common::{Clock, LeaseKey};
+use tunesmith_common::Clock;
 
 use super::lifecycle::{Census, Lifecycle, Shutdown, Verdict};
 use crate::attempt::{AttemptEvent, AttemptStore};
@@ -19,8 +17,6 @@ pub(crate) struct Core {
     pub(crate) events: mpsc::Receiver<AttemptEvent>,
     pub(crate) shutdown: watch::Receiver<Shutdown>,
     pub(crate) lifecycle: Lifecycle,
-    /// The objective's metric of each attempt that this daemon launched.
-    pub(crate) objectives: HashMap<LeaseKey, MetricName>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

@@ -94,13 +94,13 @@ impl Lifecycle {
             return leaving.check(now, census);
         }
         if requested == Shutdown::Graceful {
-            return self.begin(self.policy, now);
+            return self.begin(self.policy, now, census);
         }
         match self.exit_when_idle {
             Some(limit) if census.live == 0 => {
                 let since = *self.idle_since.get_or_insert(now);
                 if now.duration_since(since) >= limit {
-                    return self.begin(OnExit::Finish, now);
+                    return self.begin(OnExit::Finish, now, census);
                 }
             }
             _ => self.idle_since = None,
@@ -119,14 +119,19 @@ impl Lifecycle {
         }
     }
 
-    fn begin(&mut self, policy: OnExit, now: Instant) -> Verdict {
+    fn begin(&mut self, policy: OnExit, now: Instant, census: Census) -> Verdict {
         let deadline = (policy == OnExit::Stop).then(|| now + self.drain_timeout);
         self.leaving = Some(Leaving {
             policy,
             deadline,
             report_by: None,
         });
-        Verdict::Begin(policy)
+        // With nothing to hand over there is no need to tell the coordinator first; leaving the trials alone is for the caller.
+        if census.held == 0 && policy != OnExit::Leave {
+            Verdict::Done
+        } else {
+            Verdict::Begin(policy)
+        }
     }
 }
 
@@ -231,10 +236,6 @@ mod tests {
         assert_eq!(life.check(later(500), Shutdown::No, RUNNING), Verdict::Go);
         assert_eq!(life.check(later(700), Shutdown::No, NOTHING), Verdict::Go);
         assert_eq!(life.next_check(), Some(later(1300)));
-        assert_eq!(
-            life.check(later(1300), Shutdown::No, NOTHING),
-            Verdict::Begin(OnExit::Finish)
-        );
         assert_eq!(life.check(later(1300), Shutdown::No, NOTHING), Verdict::Done);
     }
 }

@@ -33,8 +33,6 @@ const GOOD_SESSION: Duration = Duration::from_secs(5);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 /// What a supervisor needs beyond the grace to end everything of a trial.
 const KILL_RESERVE: Duration = Duration::from_secs(15);
-/// Longest grace when the worker leaves.
-const DRAIN_GRACE: Duration = Duration::from_secs(30);
 
 /// Why the worker ended.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +136,6 @@ pub async fn run(
         events,
         shutdown,
         lifecycle: Lifecycle::new(&config),
-        objectives: std::collections::HashMap::new(),
         clock,
     };
     let mut daemon = Daemon {
@@ -311,7 +308,7 @@ impl Daemon {
         if !told {
             tracing::warn!(
                 coordinator = self.config.coordinator,
-                "no session with the coordinator, trying on: {text}"
+                "no session with the coordinator; trying again: {text}"
             );
             self.trouble = Some((text.to_owned(), now));
         }
@@ -353,11 +350,7 @@ impl Daemon {
     }
 
     async fn stop_all(&self) {
-        let grace = self
-            .config
-            .drain_timeout
-            .saturating_sub(KILL_RESERVE)
-            .min(DRAIN_GRACE);
+        let longest = self.config.drain_timeout.saturating_sub(KILL_RESERVE);
         for attempt in self
             .core
             .store
@@ -365,6 +358,7 @@ impl Daemon {
             .iter()
             .filter(|attempt| !attempt.held().ended)
         {
+            let grace = attempt.grace().min(longest);
             let request = StopRequest {
                 kind: StopKind::Drain,
                 reason: "the worker is ending".to_owned(),

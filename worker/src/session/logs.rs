@@ -150,7 +150,7 @@ async fn send_all(
     while let Some(piece) = reader.next(wanted.follow).await? {
         let piece = v1::LogChunk {
             request,
-            data: piece.data.into(),
+            data: piece.data,
             skipped_bytes: piece.skipped,
             ..v1::LogChunk::default()
         };

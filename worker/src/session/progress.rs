@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! * Points are sent in order and without gaps, from the number that the coordinator named.
-//! * The end is sent after the last point.
+//! * The start is sent before the first point, the end after the last one.
 //! * At most [`ATTEMPT_WINDOW`] batches are on their way; what is beyond waits in the spool.
 
 use std::collections::VecDeque;
@@ -95,6 +95,10 @@ impl Progress {
     pub(super) fn due(&mut self, facts: Facts, room: bool, now: Instant) -> Due {
         if facts.started && !self.told_started {
             return Due::Started;
+        }
+        if !facts.started && !facts.ended {
+            // The first points may be seen before the start is: the coordinator hears of the start first.
+            return Due::Nothing;
         }
         let unsent = facts.last_seq.saturating_sub(self.last_sent());
         if unsent == 0 {
@@ -203,6 +207,12 @@ mod tests {
     fn the_start_comes_first_and_the_end_last() {
         let now = Instant::now();
         let mut progress = Progress::after(0);
+        let unseen = Facts {
+            started: false,
+            ended: false,
+            last_seq: 3,
+        };
+        assert_eq!(progress.due(unseen, true, now), Due::Nothing);
         assert_eq!(progress.due(facts(3, true), true, now), Due::Started);
         progress.started_sent();
         assert_eq!(progress.due(facts(3, true), true, now), Due::Points(1));

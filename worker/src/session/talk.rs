@@ -166,10 +166,12 @@ impl<'a> Session<'a> {
     /// Sends what is due, as long as the transport takes it.
     async fn send_due(&mut self, now: Instant) -> Sent {
         let mut wake = None;
-        while let Some(answer) = self.answers.pop_front() {
-            if let Err(answer) = self.send(answer) {
-                self.answers.push_front(answer);
+        while !self.answers.is_empty() {
+            if self.out.capacity() == 0 {
                 return Sent::Blocked;
+            }
+            if let Some(answer) = self.answers.pop_front() {
+                self.send(answer);
             }
         }
         self.turn = self.turn.wrapping_add(1);
@@ -188,9 +190,11 @@ impl<'a> Session<'a> {
                 break;
             }
         }
-        let silent_for = now.saturating_duration_since(self.last_sent);
-        if silent_for >= self.heartbeat && self.send(ToCoordinator::Heartbeat(v1::Heartbeat {})).is_err() {
-            return Sent::Blocked;
+        if now.saturating_duration_since(self.last_sent) >= self.heartbeat {
+            if self.out.capacity() == 0 {
+                return Sent::Blocked;
+            }
+            self.send(ToCoordinator::Heartbeat(v1::Heartbeat {}));
         }
         let heartbeat = self.last_sent + self.heartbeat;
         Sent::All(wake.map_or(heartbeat, |wake| wake.min(heartbeat)))
@@ -216,7 +220,7 @@ impl<'a> Session<'a> {
             Due::Started => {
                 let (pid, at) = link.attempt.started().unwrap_or_default();
                 link.progress.started_sent();
-                self.send_now(ToCoordinator::Started(v1::AttemptStarted {
+                self.send(ToCoordinator::Started(v1::AttemptStarted {
                     lease: Some(lease_to_wire(&lease)),
                     pid,
                     started_at: Some(timestamp_to_wire(at)),
@@ -229,7 +233,7 @@ impl<'a> Session<'a> {
                 // Equal unless the spool lost its tail, which the coordinator has.
                 end.last_seq = end.last_seq.max(link.progress.last_sent());
                 link.progress.ended_sent();
-                self.send_now(ToCoordinator::Ended(worker::ended_to_wire(&end)))
+                self.send(ToCoordinator::Ended(worker::ended_to_wire(&end)))
             }
             Due::Points(from_seq) => {
                 let batch = match link.attempt.read_points(from_seq, MAX_BATCH_POINTS).await {
@@ -245,18 +249,15 @@ impl<'a> Session<'a> {
                     }
                 };
                 let count = u64::try_from(batch.points.len()).unwrap_or(u64::MAX);
-                let objective = self.core.objectives.get(&lease);
-                if !link
-                    .progress
-                    .is_batch_due(facts, count, has_objective(&batch, objective), now)
-                {
+                let urgent = has_objective(&batch, link.attempt.objective());
+                if !link.progress.is_batch_due(facts, count, urgent, now) {
                     return match link.progress.due(facts, room, now) {
                         Due::At(at) => Turn::At(at),
                         _ => Turn::Sent,
                     };
                 }
                 link.progress.points_sent(count);
-                self.send_now(ToCoordinator::Points(v1::PointsBatch {
+                self.send(ToCoordinator::Points(v1::PointsBatch {
                     lease: Some(lease_to_wire(&lease)),
                     first_seq: from_seq,
                     points: Some(points::to_wire(&batch)),
@@ -265,23 +266,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sends; the caller has seen that there is room.
-    fn send_now(&mut self, message: ToCoordinator) -> Turn {
-        match self.send(message) {
-            Ok(()) => Turn::Sent,
-            // Only if the connection is gone, and then all is told again in the next session.
-            Err(_) => Turn::Blocked,
-        }
-    }
-
-    fn send(&mut self, content: ToCoordinator) -> Result<(), ToCoordinator> {
-        match self.out.try_reserve() {
-            Ok(permit) => {
-                permit.send(message(content));
+    /// Sends. The caller has seen that there is room; if the message does not go out, the connection is gone, and all is told
+    /// again in the next session.
+    fn send(&mut self, content: ToCoordinator) -> Turn {
+        match self.out.try_send(message(content)) {
+            Ok(()) => {
                 self.last_sent = Instant::now();
-                Ok(())
+                Turn::Sent
             }
-            Err(_) => Err(content),
+            Err(_) => Turn::Blocked,
         }
     }
 
@@ -306,10 +299,14 @@ impl<'a> Session<'a> {
                 }
                 Ok(v1::Verdict::Stale) => self.drop_stale(&lease).await,
                 Ok(v1::Verdict::Forget) => self.forget(&lease).await,
-                Ok(v1::Verdict::Unspecified) | Err(_) => {
-                    tracing::warn!(study = %lease.study, trial = %lease.trial, attempt = %lease.attempt,
-                        verdict = verdict.verdict, "the coordinator's verdict about this attempt is unknown; it goes on");
-                }
+                Ok(v1::Verdict::Unspecified) | Err(_) => {}
+            }
+        }
+        for attempt in self.core.store.attempts() {
+            let lease = attempt.lease();
+            if !self.links.iter().any(|link| link.attempt.lease() == lease) {
+                tracing::warn!(study = %lease.study, trial = %lease.trial, attempt = %lease.attempt,
+                    "the coordinator says nothing about this attempt, or nothing known; it goes on unreported");
             }
         }
     }
@@ -378,13 +375,9 @@ impl<'a> Session<'a> {
                 return self.answer_end(lease, outcome);
             }
         };
-        let objective = assignment.metrics.first().cloned();
         match self.core.store.launch(assignment).await {
             Ok(launched) => {
                 tracing::info!(study = wire.study, %trial, %attempt, gpus = wire.gpus.join(","), "trial launched");
-                if let Some(objective) = objective {
-                    self.core.objectives.insert(lease, objective);
-                }
                 self.links.push(Link {
                     attempt: launched,
                     progress: Progress::after(0),
@@ -392,13 +385,10 @@ impl<'a> Session<'a> {
             }
             Err(AttemptError::Exists) => {
                 tracing::debug!(study = wire.study, %trial, %attempt, "assigned again; the attempt goes on");
-                if !self.links.iter().any(|link| link.attempt.lease() == lease) {
-                    if let Some(attempt) = self.core.store.attempt(&lease) {
-                        self.links.push(Link {
-                            attempt,
-                            progress: Progress::after(0),
-                        });
-                    }
+                let linked = self.links.iter().any(|link| link.attempt.lease() == lease);
+                if let Some(attempt) = self.core.store.attempt(&lease).filter(|_| !linked) {
+                    let progress = Progress::after(0);
+                    self.links.push(Link { attempt, progress });
                 }
             }
             Err(AttemptError::Forgotten) => {
@@ -466,7 +456,6 @@ impl<'a> Session<'a> {
 
     async fn forget(&mut self, lease: &LeaseKey) {
         self.links.retain(|link| link.attempt.lease() != *lease);
-        self.core.objectives.remove(lease);
         if let Some(attempt) = self.core.store.attempt(lease) {
             report_failure(lease, "forget", attempt.forget().await);
         }
@@ -501,7 +490,7 @@ fn facts(attempt: &Attempt) -> Facts {
     }
 }
 
-/// Whether a decision may depend on these points. Of an attempt that an earlier daemon started the objective is not known.
+/// Whether a decision may depend on these points; if the objective is not known, any of them.
 fn has_objective(batch: &PointBatch, objective: Option<&MetricName>) -> bool {
     objective.is_none_or(|objective| batch.metrics.contains(objective))
 }

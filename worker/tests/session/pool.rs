@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -25,10 +25,10 @@ use tunesmith_proto::v1::open_session_response::Message as ToWorker;
 use tunesmith_proto::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 
 /// The token that workers of the tests present.
-pub const TOKEN: &str = "ts_worker_test_c2VjcmV0";
+pub(crate) const TOKEN: &str = "ts_worker_test_c2VjcmV0";
 
 /// Waits for something that must happen.
-pub async fn soon<F: Future>(what: &str, happens: F) -> F::Output {
+pub(crate) async fn soon<F: Future>(what: &str, happens: F) -> F::Output {
     match tokio::time::timeout(Duration::from_secs(60), happens).await {
         Ok(output) => output,
         Err(_) => panic!("did not happen: {what}"),
@@ -36,7 +36,7 @@ pub async fn soon<F: Future>(what: &str, happens: F) -> F::Output {
 }
 
 /// Waits until something is true that nobody announces.
-pub async fn until(what: &str, is_true: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, is_true: impl Fn() -> bool) {
     soon(what, async {
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
         while !is_true() {
@@ -48,8 +48,8 @@ pub async fn until(what: &str, is_true: impl Fn() -> bool) {
 
 /// A coordinator.
 #[derive(Debug)]
-pub struct Pool {
-    pub address: SocketAddr,
+pub(crate) struct Pool {
+    pub(crate) address: SocketAddr,
     sessions: mpsc::Receiver<Session>,
     refusal: Arc<Mutex<Option<Status>>>,
     stop: CancellationToken,
@@ -57,11 +57,11 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap()).await
     }
 
-    pub async fn start_at(address: SocketAddr) -> Self {
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (arrived, sessions) = mpsc::channel(8);
@@ -92,26 +92,26 @@ impl Pool {
     }
 
     /// Answers every further session with this.
-    pub fn refuse(&self, status: Status) {
+    pub(crate) fn refuse(&self, status: Status) {
         *self.refusal.lock().unwrap() = Some(status);
     }
 
     /// The next session that a worker opens; its `hello` has been read.
-    pub async fn session(&mut self) -> Session {
+    pub(crate) async fn session(&mut self) -> Session {
         soon("a worker opens a session", self.sessions.recv())
             .await
             .unwrap()
     }
 
     /// The next session, greeted without verdicts.
-    pub async fn greeted(&mut self) -> Session {
+    pub(crate) async fn greeted(&mut self) -> Session {
         let session = self.session().await;
         session.greet(vec![]).await;
         session
     }
 
     /// Ends the server and frees its address.
-    pub async fn stop(self) -> SocketAddr {
+    pub(crate) async fn stop(self) -> SocketAddr {
         self.stop.cancel();
         self.tasks.close();
         drop(self.sessions);
@@ -162,19 +162,19 @@ impl WorkerService for Service {
 
 /// One session of one worker. Dropping it breaks the session off.
 #[derive(Debug)]
-pub struct Session {
-    pub authorization: Option<String>,
-    pub hello: v1::WorkerHello,
+pub(crate) struct Session {
+    pub(crate) authorization: Option<String>,
+    pub(crate) hello: v1::WorkerHello,
     inbound: Streaming<v1::OpenSessionRequest>,
     out: mpsc::Sender<Result<v1::OpenSessionResponse, Status>>,
 }
 
 impl Session {
-    pub async fn greet(&self, verdicts: Vec<v1::AttemptVerdict>) {
+    pub(crate) async fn greet(&self, verdicts: Vec<v1::AttemptVerdict>) {
         self.greet_with_heartbeat(Duration::from_secs(30), verdicts).await;
     }
 
-    pub async fn greet_with_heartbeat(&self, heartbeat: Duration, verdicts: Vec<v1::AttemptVerdict>) {
+    pub(crate) async fn greet_with_heartbeat(&self, heartbeat: Duration, verdicts: Vec<v1::AttemptVerdict>) {
         self.send(ToWorker::Hello(v1::CoordinatorHello {
             version: "test".to_owned(),
             protocol: 1,
@@ -185,7 +185,7 @@ impl Session {
         .await;
     }
 
-    pub async fn send(&self, message: ToWorker) {
+    pub(crate) async fn send(&self, message: ToWorker) {
         let message = v1::OpenSessionResponse {
             message: Some(message),
         };
@@ -195,42 +195,42 @@ impl Session {
     }
 
     /// Ends the session with an error.
-    pub async fn fail(self, status: Status) {
+    pub(crate) async fn fail(self, status: Status) {
         soon("the worker reads", self.out.send(Err(status)))
             .await
             .unwrap();
     }
 
     /// The next message; none if the worker closed the session.
-    pub async fn next(&mut self) -> Option<FromWorker> {
+    pub(crate) async fn next(&mut self) -> Option<FromWorker> {
         let next = soon("the worker says something", self.inbound.message()).await;
         next.ok()
             .flatten()
             .map(|message| message.message.expect("a message of this version"))
     }
 
-    pub async fn started(&mut self) -> v1::AttemptStarted {
+    pub(crate) async fn started(&mut self) -> v1::AttemptStarted {
         match self.next().await {
             Some(FromWorker::Started(started)) => started,
             other => panic!("not a start: {other:?}"),
         }
     }
 
-    pub async fn points(&mut self) -> v1::PointsBatch {
+    pub(crate) async fn points(&mut self) -> v1::PointsBatch {
         match self.next().await {
             Some(FromWorker::Points(points)) => points,
             other => panic!("not points: {other:?}"),
         }
     }
 
-    pub async fn ended(&mut self) -> v1::AttemptEnded {
+    pub(crate) async fn ended(&mut self) -> v1::AttemptEnded {
         match self.next().await {
             Some(FromWorker::Ended(ended)) => ended,
             other => panic!("not an end: {other:?}"),
         }
     }
 
-    pub async fn log(&mut self) -> v1::LogChunk {
+    pub(crate) async fn log(&mut self) -> v1::LogChunk {
         match self.next().await {
             Some(FromWorker::Log(chunk)) => chunk,
             other => panic!("not a piece of a log: {other:?}"),
@@ -238,7 +238,7 @@ impl Session {
     }
 
     /// Reads points, acknowledging each batch, until the attempt ends; returns (seq of the first, values) and the end.
-    pub async fn points_until_end(&mut self) -> (u64, Vec<f64>, v1::AttemptEnded) {
+    pub(crate) async fn points_until_end(&mut self) -> (u64, Vec<f64>, v1::AttemptEnded) {
         let (mut first, mut values) = (None, vec![]);
         loop {
             match self.next().await {
@@ -263,7 +263,7 @@ impl Session {
         }
     }
 
-    pub async fn forget(&self, lease: &v1::Lease) {
+    pub(crate) async fn forget(&self, lease: &v1::Lease) {
         self.send(ToWorker::Forget(v1::AttemptForget {
             lease: Some(lease.clone()),
         }))
@@ -271,7 +271,7 @@ impl Session {
     }
 
     /// Sends the worker away and takes the next session, greeted with these verdicts.
-    pub async fn reopen(self, pool: &mut Pool, verdicts: Vec<v1::AttemptVerdict>) -> Session {
+    pub(crate) async fn reopen(self, pool: &mut Pool, verdicts: Vec<v1::AttemptVerdict>) -> Session {
         self.send(ToWorker::Drain(v1::Drain {
             reconnect_after: None,
         }))
@@ -284,19 +284,22 @@ impl Session {
 
 /// The real program.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     child: Child,
+    stderr: BufReader<ChildStderr>,
+    said: String,
 }
 
 impl Worker {
-    pub fn command(state: &Path) -> Command {
+    pub(crate) fn command(state: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tunesmith-worker"));
         command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TUNESMITH_WORKER_GPUS", "none");
         command.arg("--state-dir").arg(state);
         // A test that fails leaves nothing running for long.
-        command.args(["--gpus", "none", "--name", "tester", "--orphan-timeout", "20s"]);
+        command.args(["--name", "tester", "--orphan-timeout", "20s"]);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -305,42 +308,55 @@ impl Worker {
         command
     }
 
-    pub fn start(address: SocketAddr, state: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(address: SocketAddr, state: &Path, flags: &[&str]) -> Self {
         let mut command = Self::command(state);
         command
             .env("TUNESMITH_TOKEN", TOKEN)
             .arg(format!("--coordinator=http://{address}"))
             .args(flags);
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
         Self {
-            child: command.spawn().unwrap(),
+            child,
+            stderr,
+            said: String::new(),
         }
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
+    /// Waits until it has written this to standard error.
+    pub(crate) async fn says(&mut self, text: &str) {
+        soon(text, async {
+            while !self.said.contains(text) {
+                let read = self.stderr.read_line(&mut self.said).await.unwrap();
+                assert_ne!(read, 0, "it ended without saying {text:?}: {}", self.said);
+            }
+        })
+        .await;
+    }
+
     /// Waits for its end; returns its exit status and what it wrote to standard error.
-    pub async fn end(mut self) -> (ExitStatus, String) {
-        let mut said = String::new();
-        let mut stderr = self.child.stderr.take().unwrap();
+    pub(crate) async fn end(mut self) -> (ExitStatus, String) {
         soon("the worker ends", async {
-            stderr.read_to_string(&mut said).await.unwrap();
-            (self.child.wait().await.unwrap(), said)
+            self.stderr.read_to_string(&mut self.said).await.unwrap();
+            (self.child.wait().await.unwrap(), self.said)
         })
         .await
     }
 
     /// Ends it as a crash would.
-    pub async fn crash(mut self) {
+    pub(crate) async fn crash(mut self) {
         self.child.start_kill().unwrap();
         self.child.wait().await.unwrap();
     }
 }
 
 /// An assignment of trial `number` that runs a shell script.
-pub fn script(number: u64, script: &str) -> v1::Assignment {
+pub(crate) fn script(number: u64, script: &str) -> v1::Assignment {
     v1::Assignment {
         lease: Some(v1::Lease {
             study_uid: "018f7a3e-0000-7000-8000-000000000001".to_owned(),
@@ -361,14 +377,14 @@ pub fn script(number: u64, script: &str) -> v1::Assignment {
     }
 }
 
-/// A shell command that prints points 1 ..= `count` of the objective, the value being the step.
-pub fn print_points(count: u32) -> String {
+/// A shell command that prints points 1 ..= `count` of the objective, the value being the step. Braces are doubled, as in any command.
+pub(crate) fn print_points(count: u32) -> String {
     format!(
-        "i=1; while [ $i -le {count} ]; do echo \"{{\\\"step\\\": $i, \\\"acc\\\": $i}}\"; i=$((i+1)); done"
+        "i=1; while [ $i -le {count} ]; do echo \"{{{{\\\"step\\\": $i, \\\"acc\\\": $i}}}}\"; i=$((i+1)); done"
     )
 }
 
-pub fn verdict(lease: &v1::Lease, verdict: v1::Verdict, committed_seq: u64) -> v1::AttemptVerdict {
+pub(crate) fn verdict(lease: &v1::Lease, verdict: v1::Verdict, committed_seq: u64) -> v1::AttemptVerdict {
     v1::AttemptVerdict {
         lease: Some(lease.clone()),
         verdict: verdict.into(),
@@ -376,7 +392,7 @@ pub fn verdict(lease: &v1::Lease, verdict: v1::Verdict, committed_seq: u64) -> v
     }
 }
 
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     // A zombie that nobody has reaped is dead for our purposes.
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

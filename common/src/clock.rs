@@ -36,7 +36,10 @@ impl Timestamp {
     /// This time plus `duration`, saturating at the ends of the range.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// Time passed since `earlier`; zero if `earlier` is later than this.
@@ -48,9 +51,12 @@ impl Timestamp {
     /// The same instant for libraries that know the `time` crate; years beyond its range are cut to its ends.
     #[must_use]
     pub fn to_offset_date_time(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).unwrap_or_else(|_| {
-            if self.0 < 0 { OffsetDateTime::UNIX_EPOCH } else { time::macros::datetime!(9999-12-31 23:59:59 UTC) }
-        })
+        let end = if self.0 < 0 {
+            OffsetDateTime::UNIX_EPOCH
+        } else {
+            time::macros::datetime!(9999-12-31 23:59:59 UTC)
+        };
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).unwrap_or(end)
     }
 }
 
@@ -78,7 +84,9 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        OffsetDateTime::parse(&text, &Rfc3339).map(Self::from).map_err(serde::de::Error::custom)
+        OffsetDateTime::parse(&text, &Rfc3339)
+            .map(Self::from)
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -116,7 +124,10 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that may read the wall clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that may read the wall clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::from(OffsetDateTime::from(std::time::SystemTime::now()))
     }
@@ -139,7 +150,9 @@ impl TestClock {
     /// A clock that stands at `now`, with its monotonic time at zero.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self { now: Mutex::new((now, Monotonic::default())) }
+        Self {
+            now: Mutex::new((now, Monotonic::default())),
+        }
     }
 
     /// Moves both clocks forward.
@@ -151,11 +164,17 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0
+        self.now
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .0
     }
 
     fn monotonic(&self) -> Monotonic {
-        self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1
+        self.now
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .1
     }
 }
 

@@ -59,7 +59,12 @@ fn check_name(
     for (index, found) in text.chars().enumerate() {
         let fits = if index == 0 { first(found) } else { rest(found) };
         if !fits {
-            return Err(NameError::Character { kind, found, position: index + 1, allowed });
+            return Err(NameError::Character {
+                kind,
+                found,
+                position: index + 1,
+                allowed,
+            });
         }
     }
     Ok(())
@@ -244,7 +249,18 @@ mod tests {
 
     #[test]
     fn names_that_could_leave_their_folder_or_line_are_refused() {
-        for bad in ["", "../../etc", "a/b", "a b", "line\nbreak", "\u{202e}evil", ".hidden", "-flag", "<b>", "ä"] {
+        for bad in [
+            "",
+            "../../etc",
+            "a/b",
+            "a b",
+            "line\nbreak",
+            "\u{202e}evil",
+            ".hidden",
+            "-flag",
+            "<b>",
+            "ä",
+        ] {
             assert!(bad.parse::<StudyName>().is_err(), "{bad:?} was accepted");
         }
         for good in ["digits", "Digits-2.final_v3", "0", &"x".repeat(128)] {
@@ -255,6 +271,9 @@ mod tests {
             error.to_string(),
             "'/' at position 2 is not allowed in a study name; use letters, digits, '.', '_' and '-', first a letter or a digit"
         );
-        assert_eq!("x".repeat(129).parse::<StudyName>().unwrap_err().to_string(), "a study name has at most 128 characters, this one has 129");
+        assert_eq!(
+            "x".repeat(129).parse::<StudyName>().unwrap_err().to_string(),
+            "a study name has at most 128 characters, this one has 129"
+        );
     }
 }

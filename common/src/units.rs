@@ -228,6 +228,11 @@ macro_rules! text_or_number {
                         text.parse().map_err(E::custom)
                     }
 
+                    // TOML knows signed numbers only.
+                    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<$name, E> {
+                        number.to_string().parse().map_err(E::custom)
+                    }
+
                     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<$name, E> {
                         number.to_string().parse().map_err(E::custom)
                     }

@@ -67,8 +67,12 @@ impl FailureCause {
     pub fn budget(&self) -> AttemptBudget {
         match self {
             Self::ExitCode { .. } | Self::Signal { .. } => AttemptBudget::Program,
-            Self::Launch { .. } | Self::LeaseExpired | Self::WorkerLost { .. } => AttemptBudget::Infrastructure,
-            Self::OutOfMemory | Self::NoMetric | Self::Infeasible { .. } | Self::Told { .. } => AttemptBudget::Never,
+            Self::Launch { .. } | Self::LeaseExpired | Self::WorkerLost { .. } => {
+                AttemptBudget::Infrastructure
+            }
+            Self::OutOfMemory | Self::NoMetric | Self::Infeasible { .. } | Self::Told { .. } => {
+                AttemptBudget::Never
+            }
         }
     }
 
@@ -134,7 +138,13 @@ impl StopReason {
     /// Whether `self` takes the place of `other` when both were given: a person's word wins.
     #[must_use]
     pub(super) fn overrides(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::Cancelled { .. }, Self::EarlyStopped { .. } | Self::TimedOut { .. }))
+        matches!(
+            (self, other),
+            (
+                Self::Cancelled { .. },
+                Self::EarlyStopped { .. } | Self::TimedOut { .. }
+            )
+        )
     }
 }
 
@@ -155,5 +165,10 @@ pub(super) const LAUNCH_RETRIES: u32 = 2;
 
 /// How long to wait before attempt number `failures + 1`: 1 s doubled with each failure, at most 5 minutes.
 pub(super) fn backoff(failures: u32) -> Duration {
-    Duration::from_secs(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX).min(300))
+    Duration::from_secs(
+        1_u64
+            .checked_shl(failures.saturating_sub(1))
+            .unwrap_or(u64::MAX)
+            .min(300),
+    )
 }

@@ -4,4 +4,4 @@ mod cause;
 mod state;
 
 pub use cause::{AttemptBudget, FailureCause, StopReason};
-pub use state::{Effect, Event, Holder, Lease, Trial, TrialState, TransitionError};
+pub use state::{Effect, Event, Holder, Lease, TransitionError, Trial, TrialState};

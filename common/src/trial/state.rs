@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::cause::{AttemptBudget, FailureCause, INFRASTRUCTURE_RETRIES, LAUNCH_RETRIES, StopReason, backoff};
+use super::cause::{
+    AttemptBudget, FailureCause, INFRASTRUCTURE_RETRIES, LAUNCH_RETRIES, StopReason, backoff,
+};
 use crate::id::{Attempt, LeaseId, WorkerId};
 
 /// Who runs an attempt.
@@ -85,7 +87,11 @@ impl TrialState {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Pending | Self::Leased(_) | Self::Running(_) | Self::Stopping(..) | Self::Paused => false,
-            Self::Completed | Self::EarlyStopped(_) | Self::TimedOut(_) | Self::Failed(_) | Self::Cancelled(_) => true,
+            Self::Completed
+            | Self::EarlyStopped(_)
+            | Self::TimedOut(_)
+            | Self::Failed(_)
+            | Self::Cancelled(_) => true,
         }
     }
 
@@ -214,7 +220,13 @@ impl Trial {
     /// A trial that waits, whose program may be retried `retries` times.
     #[must_use]
     pub fn new(retries: u32) -> Self {
-        Self { state: TrialState::Pending, attempt: Attempt(0), retries, program_failures: 0, infrastructure_failures: 0 }
+        Self {
+            state: TrialState::Pending,
+            attempt: Attempt(0),
+            retries,
+            program_failures: 0,
+            infrastructure_failures: 0,
+        }
     }
 
     /// A trial as it was stored.
@@ -226,7 +238,13 @@ impl Trial {
         program_failures: u32,
         infrastructure_failures: u32,
     ) -> Self {
-        Self { state, attempt, retries, program_failures, infrastructure_failures }
+        Self {
+            state,
+            attempt,
+            retries,
+            program_failures,
+            infrastructure_failures,
+        }
     }
 
     /// State of the trial.
@@ -264,7 +282,14 @@ impl Trial {
         let (next, effects) = match (&self.state, event) {
             (S::Pending, Event::Lease { id, holder }) => {
                 self.attempt = self.attempt.next();
-                (S::Leased(Lease { attempt: self.attempt, id, holder }), vec![])
+                (
+                    S::Leased(Lease {
+                        attempt: self.attempt,
+                        id,
+                        holder,
+                    }),
+                    vec![],
+                )
             }
             (S::Leased(lease), Event::Started(_)) => (S::Running(lease.clone()), vec![]),
             // A worker that reports twice, or whose training ended before its start was told.
@@ -272,25 +297,51 @@ impl Trial {
             (S::Leased(_) | S::Running(_), Event::Finished(_)) => (S::Completed, vec![Effect::RecordOutcome]),
             (S::Leased(_) | S::Running(_), Event::Failed(_, cause)) => self.retry_or_fail(cause),
             // Nothing of the user's ran yet, so nothing is charged to the program.
-            (S::Leased(_) | S::Running(_), Event::LeaseExpired(_)) => self.retry_or_fail(FailureCause::LeaseExpired),
-            (S::Leased(_) | S::Running(_), Event::HandedBack(_)) => {
-                (S::Pending, vec![Effect::Requeue { after: Duration::ZERO }])
+            (S::Leased(_) | S::Running(_), Event::LeaseExpired(_)) => {
+                self.retry_or_fail(FailureCause::LeaseExpired)
             }
+            (S::Leased(_) | S::Running(_), Event::HandedBack(_)) => (
+                S::Pending,
+                vec![Effect::Requeue {
+                    after: Duration::ZERO,
+                }],
+            ),
             (S::Running(_), Event::Paused(_)) => (S::Paused, vec![]),
-            (S::Paused, Event::Resumed) => (S::Pending, vec![Effect::Requeue { after: Duration::ZERO }]),
-            (S::Leased(lease) | S::Running(lease), Event::StopRequested(reason)) => {
-                (S::Stopping(lease.clone(), reason.clone()), vec![Effect::AskToStop(lease.clone(), reason)])
-            }
+            (S::Paused, Event::Resumed) => (
+                S::Pending,
+                vec![Effect::Requeue {
+                    after: Duration::ZERO,
+                }],
+            ),
+            (S::Leased(lease) | S::Running(lease), Event::StopRequested(reason)) => (
+                S::Stopping(lease.clone(), reason.clone()),
+                vec![Effect::AskToStop(lease.clone(), reason)],
+            ),
             (S::Stopping(lease, earlier), Event::StopRequested(reason)) => {
-                let reason = if reason.overrides(earlier) { reason } else { earlier.clone() };
+                let reason = if reason.overrides(earlier) {
+                    reason
+                } else {
+                    earlier.clone()
+                };
                 (S::Stopping(lease.clone(), reason), vec![])
             }
             (
                 S::Stopping(_, reason),
-                Event::Finished(_) | Event::Failed(..) | Event::LeaseExpired(_) | Event::HandedBack(_) | Event::Paused(_),
+                Event::Finished(_)
+                | Event::Failed(..)
+                | Event::LeaseExpired(_)
+                | Event::HandedBack(_)
+                | Event::Paused(_),
             ) => (S::stopped(reason.clone()), vec![Effect::RecordOutcome]),
-            (S::Pending | S::Paused, Event::StopRequested(reason)) => (S::stopped(reason), vec![Effect::RecordOutcome]),
-            (state, event) => return Err(TransitionError::Illegal { from: state.name(), event: event.name() }),
+            (S::Pending | S::Paused, Event::StopRequested(reason)) => {
+                (S::stopped(reason), vec![Effect::RecordOutcome])
+            }
+            (state, event) => {
+                return Err(TransitionError::Illegal {
+                    from: state.name(),
+                    event: event.name(),
+                });
+            }
         };
         self.state = next;
         Ok(effects)
@@ -300,7 +351,10 @@ impl Trial {
         match event.lease_id() {
             None => Ok(()),
             Some(id) if self.state.lease().is_some_and(|lease| lease.id == id) => Ok(()),
-            Some(_) => Err(TransitionError::StaleLease { state: self.state.name(), attempt: self.attempt }),
+            Some(_) => Err(TransitionError::StaleLease {
+                state: self.state.name(),
+                attempt: self.attempt,
+            }),
         }
     }
 
@@ -313,12 +367,24 @@ impl Trial {
             AttemptBudget::Infrastructure => {
                 self.infrastructure_failures = self.infrastructure_failures.saturating_add(1);
                 let launch = matches!(cause, FailureCause::Launch { .. });
-                (self.infrastructure_failures, if launch { LAUNCH_RETRIES } else { INFRASTRUCTURE_RETRIES })
+                (
+                    self.infrastructure_failures,
+                    if launch {
+                        LAUNCH_RETRIES
+                    } else {
+                        INFRASTRUCTURE_RETRIES
+                    },
+                )
             }
             AttemptBudget::Never => return (TrialState::Failed(cause), vec![Effect::RecordOutcome]),
         };
         if failures <= allowed {
-            (TrialState::Pending, vec![Effect::Requeue { after: backoff(failures) }])
+            (
+                TrialState::Pending,
+                vec![Effect::Requeue {
+                    after: backoff(failures),
+                }],
+            )
         } else {
             (TrialState::Failed(cause), vec![Effect::RecordOutcome])
         }

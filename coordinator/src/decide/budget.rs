@@ -21,7 +21,9 @@ impl StudyCore {
     /// Time during which the study was active.
     pub(super) fn active_time(&self, now: Monotonic) -> Duration {
         match self.row.state {
-            StudyState::Active | StudyState::Ending(_) => self.row.active_time + now.saturating_since(self.counted_to),
+            StudyState::Active | StudyState::Ending(_) => {
+                self.row.active_time + now.saturating_since(self.counted_to)
+            }
             StudyState::Paused | StudyState::Done(_) | StudyState::Archived(_) => self.row.active_time,
         }
     }
@@ -61,10 +63,18 @@ impl StudyCore {
         }
         if let Some(limit) = budget.gpu_hours {
             // What runs may still use up to its max_runtime: that much is spoken for.
-            let limit_of_one = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime).unwrap_or_default();
-            let spoken_for = self.row.gpu_seconds + self.running_gpu_seconds(ctx.mono, |run_time| run_time.max(limit_of_one));
+            let limit_of_one = self
+                .spec
+                .trial
+                .as_ref()
+                .and_then(|trial| trial.max_runtime)
+                .unwrap_or_default();
+            let spoken_for = self.row.gpu_seconds
+                + self.running_gpu_seconds(ctx.mono, |run_time| run_time.max(limit_of_one));
             if spoken_for >= limit * 3600.0 {
-                return Err(NoTrial::Budget(format!("gpu_hours: {limit} are used or spoken for by running trials")));
+                return Err(NoTrial::Budget(format!(
+                    "gpu_hours: {limit} are used or spoken for by running trials"
+                )));
             }
         }
         Ok(())
@@ -73,9 +83,9 @@ impl StudyCore {
     /// Whether the budget of trials allows one more to be created.
     pub(super) fn may_create(&self) -> Result<(), NoTrial> {
         match self.spec.budget.trials {
-            Some(limit) if self.created() >= limit => {
-                Err(NoTrial::Budget(format!("trials: {limit} of {limit} were created")))
-            }
+            Some(limit) if self.created() >= limit => Err(NoTrial::Budget(format!(
+                "trials: {limit} of {limit} were created"
+            ))),
             _ => Ok(()),
         }
     }
@@ -91,7 +101,10 @@ impl StudyCore {
         if let Some(limit) = budget.wall_time
             && self.active_time(now) >= limit
         {
-            return Some(format!("wall_time of {}", tunesmith_common::units::HumanDuration(limit)));
+            return Some(format!(
+                "wall_time of {}",
+                tunesmith_common::units::HumanDuration(limit)
+            ));
         }
         if let Some(limit) = budget.gpu_hours
             && self.gpu_seconds(now) >= limit * 3600.0

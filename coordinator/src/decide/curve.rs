@@ -33,16 +33,25 @@ impl Curve {
         match from {
             ValueFrom::Last => Some(last),
             ValueFrom::Best => {
-                Some(self.0.iter().fold(last, |best, &(_, value)| if goal.better(value, best) { value } else { best }))
+                Some(self.0.iter().fold(
+                    last,
+                    |best, &(_, value)| if goal.better(value, best) { value } else { best },
+                ))
             }
             ValueFrom::MeanOfLast(count) => {
                 let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.0.len());
-                let finite: Vec<f64> =
-                    self.0[self.0.len() - count..].iter().map(|&(_, value)| value).filter(|value| value.is_finite()).collect();
+                let finite: Vec<f64> = self.0[self.0.len() - count..]
+                    .iter()
+                    .map(|&(_, value)| value)
+                    .filter(|value| value.is_finite())
+                    .collect();
                 if finite.is_empty() {
                     return Some(last);
                 }
-                #[expect(clippy::cast_precision_loss, reason = "a mean over at most a few thousand values")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a mean over at most a few thousand values"
+                )]
                 Some(finite.iter().sum::<f64>() / finite.len() as f64)
             }
         }
@@ -63,7 +72,10 @@ mod tests {
 
     #[test]
     fn the_last_value_at_a_step_counts_wherever_it_comes_from() {
-        assert_eq!(curve(&[(1, 0.1), (3, 0.3), (2, 0.2), (3, 0.4), (1, 0.5)]), curve(&[(1, 0.5), (2, 0.2), (3, 0.4)]));
+        assert_eq!(
+            curve(&[(1, 0.1), (3, 0.3), (2, 0.2), (3, 0.4), (1, 0.5)]),
+            curve(&[(1, 0.5), (2, 0.2), (3, 0.4)])
+        );
     }
 
     #[test]
@@ -79,7 +91,10 @@ mod tests {
         let odd = curve(&[(1, f64::INFINITY), (2, 0.5), (3, f64::NAN)]);
         assert_eq!(odd.value(ValueFrom::Best, Goal::Maximize), Some(0.5));
         assert_eq!(odd.value(ValueFrom::Best, Goal::Minimize), Some(0.5));
-        assert!(odd.value(ValueFrom::Last, Goal::Minimize).is_some_and(f64::is_nan));
+        assert!(
+            odd.value(ValueFrom::Last, Goal::Minimize)
+                .is_some_and(f64::is_nan)
+        );
         assert_eq!(odd.value(ValueFrom::MeanOfLast(2), Goal::Minimize), Some(0.5));
         assert_eq!(Curve::default().value(ValueFrom::Last, Goal::Minimize), None);
     }

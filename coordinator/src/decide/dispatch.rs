@@ -78,18 +78,28 @@ pub fn dispatch(demands: &mut [Demand], workers: &mut [WorkerView]) -> Dispatch 
         let mut order: Vec<usize> = (0..demands.len())
             .filter(|&index| demands[index].wants > 0 && !result.unmet.contains_key(&demands[index].study))
             .collect();
-        order.sort_by(|&a, &b| share(&demands[a]).total_cmp(&share(&demands[b])).then_with(|| demands[a].study.cmp(&demands[b].study)));
+        order.sort_by(|&a, &b| {
+            share(&demands[a])
+                .total_cmp(&share(&demands[b]))
+                .then_with(|| demands[a].study.cmp(&demands[b].study))
+        });
         let Some(&neediest) = order.first() else { break };
         let demand = &mut demands[neediest];
         match place(&demand.resources, workers) {
             Some((worker, gpus)) => {
                 demand.wants -= 1;
                 demand.running = demand.running.saturating_add(1);
-                result.grants.push(Grant { study: demand.study, worker, gpus });
+                result.grants.push(Grant {
+                    study: demand.study,
+                    worker,
+                    gpus,
+                });
             }
             None => {
                 let busy = workers.iter().any(|worker| worker.slots == 0);
-                result.unmet.insert(demand.study, if busy { Unmet::Busy } else { Unmet::NoFit });
+                result
+                    .unmet
+                    .insert(demand.study, if busy { Unmet::Busy } else { Unmet::NoFit });
             }
         }
     }
@@ -114,18 +124,29 @@ pub(crate) fn could_fit(needs: &Resources, worker: &WorkerView) -> Result<(), St
     if worker.slots == 0 {
         return Err("a free slot".to_owned());
     }
-    let fitting = worker.gpus.iter().filter(|gpu| gpu.memory >= needs.gpus.memory).count();
+    let fitting = worker
+        .gpus
+        .iter()
+        .filter(|gpu| gpu.memory >= needs.gpus.memory)
+        .count();
     if fitting < usize::try_from(needs.gpus.count).unwrap_or(usize::MAX) {
         return Err(match needs.gpus.memory {
             0 => format!("{} GPUs", needs.gpus.count),
-            bytes => format!("{} GPUs with {}", needs.gpus.count, tunesmith_common::units::ByteSize(bytes)),
+            bytes => format!(
+                "{} GPUs with {}",
+                needs.gpus.count,
+                tunesmith_common::units::ByteSize(bytes)
+            ),
         });
     }
     if worker.cpus + 1e-9 < needs.cpus {
         return Err(format!("{} processor cores", needs.cpus));
     }
     if worker.memory < needs.memory {
-        return Err(format!("{} of memory", tunesmith_common::units::ByteSize(needs.memory)));
+        return Err(format!(
+            "{} of memory",
+            tunesmith_common::units::ByteSize(needs.memory)
+        ));
     }
     Ok(())
 }
@@ -138,13 +159,18 @@ fn place(needs: &Resources, workers: &mut [WorkerView]) -> Option<(WorkerId, Vec
         .min_by(|a, b| {
             // Trials without GPUs keep away from workers with free ones; then spread over the emptiest worker.
             let spare_gpus = a.gpus.len().cmp(&b.gpus.len());
-            spare_gpus.then_with(|| b.slots.cmp(&a.slots)).then_with(|| a.id.cmp(&b.id))
+            spare_gpus
+                .then_with(|| b.slots.cmp(&a.slots))
+                .then_with(|| a.id.cmp(&b.id))
         })?;
     let mut gpus = Vec::new();
     // The smallest GPUs that are large enough.
-    worker.gpus.sort_by(|a, b| a.memory.cmp(&b.memory).then_with(|| a.uuid.cmp(&b.uuid)));
+    worker
+        .gpus
+        .sort_by(|a, b| a.memory.cmp(&b.memory).then_with(|| a.uuid.cmp(&b.uuid)));
     worker.gpus.retain(|gpu| {
-        let take = gpus.len() < usize::try_from(needs.gpus.count).unwrap_or(usize::MAX) && gpu.memory >= needs.gpus.memory;
+        let take = gpus.len() < usize::try_from(needs.gpus.count).unwrap_or(usize::MAX)
+            && gpu.memory >= needs.gpus.memory;
         if take {
             gpus.push(gpu.uuid.clone());
         }
@@ -169,26 +195,57 @@ mod tests {
     }
 
     fn demand(n: u128, wants: u32, priority: u32, resources: Resources) -> Demand {
-        Demand { study: study(n), wants, running: 0, priority, resources }
+        Demand {
+            study: study(n),
+            wants,
+            running: 0,
+            priority,
+            resources,
+        }
     }
 
     fn worker(n: u128, slots: u32, gpus: usize) -> WorkerView {
-        let gpus = (0..gpus).map(|g| Gpu { uuid: format!("GPU-{n}-{g}"), model: String::new(), memory: 16 << 30 }).collect();
-        WorkerView { id: WorkerId(Uuid::from_u128(n)), slots, cpus: 8.0, memory: 64 << 30, gpus, labels: BTreeMap::new() }
+        let gpus = (0..gpus)
+            .map(|g| Gpu {
+                uuid: format!("GPU-{n}-{g}"),
+                model: String::new(),
+                memory: 16 << 30,
+            })
+            .collect();
+        WorkerView {
+            id: WorkerId(Uuid::from_u128(n)),
+            slots,
+            cpus: 8.0,
+            memory: 64 << 30,
+            gpus,
+            labels: BTreeMap::new(),
+        }
     }
 
     #[test]
     fn places_are_shared_by_priority() {
-        let mut demands = [demand(1, 100, 1, Resources::default()), demand(2, 100, 3, Resources::default())];
+        let mut demands = [
+            demand(1, 100, 1, Resources::default()),
+            demand(2, 100, 3, Resources::default()),
+        ];
         let result = dispatch(&mut demands, &mut [worker(1, 8, 0)]);
-        let of = |n| result.grants.iter().filter(|grant| grant.study == study(n)).count();
+        let of = |n| {
+            result
+                .grants
+                .iter()
+                .filter(|grant| grant.study == study(n))
+                .count()
+        };
         assert_eq!((of(1), of(2)), (2, 6));
         assert_eq!(result.unmet.get(&study(1)), Some(&Unmet::Busy));
     }
 
     #[test]
     fn a_study_that_fits_nowhere_does_not_hold_up_the_others() {
-        let large = Resources { gpus: GpuRequest { count: 4, memory: 0 }, ..Resources::default() };
+        let large = Resources {
+            gpus: GpuRequest { count: 4, memory: 0 },
+            ..Resources::default()
+        };
         let mut demands = [demand(1, 1, 1000, large), demand(2, 1, 1, Resources::default())];
         let result = dispatch(&mut demands, &mut [worker(1, 8, 2)]);
         assert_eq!(result.grants.len(), 1);
@@ -197,13 +254,19 @@ mod tests {
 
     #[test]
     fn a_trial_without_gpus_leaves_gpu_workers_free() {
-        let result = dispatch(&mut [demand(1, 1, 1, Resources::default())], &mut [worker(1, 8, 2), worker(2, 1, 0)]);
+        let result = dispatch(
+            &mut [demand(1, 1, 1, Resources::default())],
+            &mut [worker(1, 8, 2), worker(2, 1, 0)],
+        );
         assert_eq!(result.grants[0].worker, WorkerId(Uuid::from_u128(2)));
     }
 
     fn any_resources() -> impl Strategy<Value = Resources> {
         (0_u32..4, 0_u32..5, 0_u64..40).prop_map(|(gpus, cpus, memory)| Resources {
-            gpus: GpuRequest { count: gpus, memory: 0 },
+            gpus: GpuRequest {
+                count: gpus,
+                memory: 0,
+            },
             cpus: f64::from(cpus),
             memory: memory << 30,
             labels: BTreeMap::new(),

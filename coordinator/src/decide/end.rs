@@ -1,7 +1,7 @@
 //! How a study ends by itself.
 
-use tunesmith_common::trial::{Event, StopReason};
 use tunesmith_common::TrialNumber;
+use tunesmith_common::trial::{Event, StopReason};
 
 use super::outbox::Outbox;
 use super::propose::NoTrial;
@@ -42,7 +42,13 @@ impl StudyCore {
         let active: Vec<TrialNumber> = self.active.keys().copied().collect();
         for number in active {
             // Refused only where the trial has ended, which is what is wanted.
-            let _ = self.apply(out, ctx, number, Event::StopRequested(stop.clone()), "stopped with the study");
+            let _ = self.apply(
+                out,
+                ctx,
+                number,
+                Event::StopRequested(stop.clone()),
+                "stopped with the study",
+            );
         }
     }
 
@@ -58,34 +64,54 @@ impl StudyCore {
             let goal = self.spec.objective.goal;
             if !goal.better(target, best) {
                 let text = format!("target {target} reached by trial {number} with {best}");
-                return Some((DoneReason::Target, text, cancelled("the study: its target was reached")));
+                return Some((
+                    DoneReason::Target,
+                    text,
+                    cancelled("the study: its target was reached"),
+                ));
             }
         }
         if let Some(limit) = budget.failures
             && self.counts.failed >= limit
         {
-            let text = format!("{} trials failed, the budget allows fewer than {limit}", self.counts.failed);
-            return Some((DoneReason::Failures, text, cancelled("the study: too many trials failed")));
+            let text = format!(
+                "{} trials failed, the budget allows fewer than {limit}",
+                self.counts.failed
+            );
+            return Some((
+                DoneReason::Failures,
+                text,
+                cancelled("the study: too many trials failed"),
+            ));
         }
         if let Some(limit) = self.time_is_up(ctx.mono) {
             let text = format!("budget: {limit} is used up");
-            return Some((DoneReason::Budget, text, StopReason::TimedOut { limit: format!("the study's {limit}") }));
+            return Some((
+                DoneReason::Budget,
+                text,
+                StopReason::TimedOut {
+                    limit: format!("the study's {limit}"),
+                },
+            ));
         }
         if !self.active.is_empty() {
             return None;
         }
         let nothing_runs = cancelled("the study");
-        match self.may_create() {
-            Err(NoTrial::Budget(text)) => return Some((DoneReason::Budget, format!("budget: {text}"), nothing_runs)),
-            Err(_) | Ok(()) => {}
+        if let Err(NoTrial::Budget(text)) = self.may_create() {
+            return Some((DoneReason::Budget, format!("budget: {text}"), nothing_runs));
         }
         match &self.dry {
-            Some(NoTrial::Exhausted) => {
-                Some((DoneReason::Exhausted, "every point of the search space was tried".to_owned(), nothing_runs))
-            }
+            Some(NoTrial::Exhausted) => Some((
+                DoneReason::Exhausted,
+                "every point of the search space was tried".to_owned(),
+                nothing_runs,
+            )),
             Some(NoTrial::Infeasible(text)) => Some((DoneReason::Exhausted, text.clone(), nothing_runs)),
             _ => match self.may_start(ctx) {
-                Err(NoTrial::Budget(text)) => Some((DoneReason::Budget, format!("budget: {text}"), nothing_runs)),
+                Err(NoTrial::Budget(text)) => {
+                    Some((DoneReason::Budget, format!("budget: {text}"), nothing_runs))
+                }
                 _ => None,
             },
         }

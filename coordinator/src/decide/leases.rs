@@ -39,7 +39,13 @@ impl StudyCore {
     /// A worker has come (back) and says what it holds of this study.
     ///
     /// Assignments that it never got are sent again; attempts that it no longer knows count as lost; stops are repeated.
-    pub fn attach(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, worker: WorkerId, held: &[HeldAttempt]) -> Attached {
+    pub fn attach(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        worker: WorkerId,
+        held: &[HeldAttempt],
+    ) -> Attached {
         let mut attached = Attached::default();
         let mut known: HashSet<LeaseKey> = HashSet::new();
         for attempt in held {
@@ -104,11 +110,21 @@ impl StudyCore {
             })
             .collect();
         for (number, id) in late {
-            if let Some(attempt) = self.active.get_mut(&number).and_then(|trial| trial.attempt.as_mut()) {
+            if let Some(attempt) = self
+                .active
+                .get_mut(&number)
+                .and_then(|trial| trial.attempt.as_mut())
+            {
                 attempt.row.failure = Some(FailureCause::LeaseExpired);
             }
             // Cannot be refused: the lease was current a moment ago.
-            let _ = self.apply(out, ctx, number, Event::LeaseExpired(id), "no sign of life within the lease");
+            let _ = self.apply(
+                out,
+                ctx,
+                number,
+                Event::LeaseExpired(id),
+                "no sign of life within the lease",
+            );
         }
     }
 
@@ -119,7 +135,9 @@ impl StudyCore {
 
     /// Stops trials of callers that exceed `max_runtime`; workers do that by themselves, on their own clock.
     pub fn stop_overdue(&mut self, out: &mut Outbox, ctx: &Ctx<'_>) {
-        let Some(limit) = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime) else { return };
+        let Some(limit) = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime) else {
+            return;
+        };
         let overdue: Vec<TrialNumber> = self
             .active
             .iter()
@@ -132,7 +150,13 @@ impl StudyCore {
         for number in overdue {
             let limit = format!("max_runtime of {}", tunesmith_common::units::HumanDuration(limit));
             // Cannot be refused: the trial runs.
-            let _ = self.apply(out, ctx, number, Event::StopRequested(StopReason::TimedOut { limit }), "");
+            let _ = self.apply(
+                out,
+                ctx,
+                number,
+                Event::StopRequested(StopReason::TimedOut { limit }),
+                "",
+            );
         }
     }
 
@@ -152,7 +176,10 @@ impl StudyCore {
             .collect();
         let spec = self.spec.trial.clone();
         for lease in unknown {
-            let leased = self.active.get(&lease.trial).is_some_and(|trial| matches!(trial.life.state(), TrialState::Leased(_)));
+            let leased = self
+                .active
+                .get(&lease.trial)
+                .is_some_and(|trial| matches!(trial.life.state(), TrialState::Leased(_)));
             if leased && let Some(spec) = &spec {
                 let gpus = self.gpus_of(lease.trial);
                 if let Some(assignment) = self.assignment(lease, spec, gpus.clone()) {
@@ -162,8 +189,14 @@ impl StudyCore {
                 }
                 continue;
             }
-            let cause = FailureCause::WorkerLost { reason: "it came back without the trial".to_owned() };
-            if let Some(attempt) = self.active.get_mut(&lease.trial).and_then(|trial| trial.attempt.as_mut()) {
+            let cause = FailureCause::WorkerLost {
+                reason: "it came back without the trial".to_owned(),
+            };
+            if let Some(attempt) = self
+                .active
+                .get_mut(&lease.trial)
+                .and_then(|trial| trial.attempt.as_mut())
+            {
                 attempt.row.failure = Some(cause.clone());
             }
             let text = cause.to_string();
@@ -173,13 +206,26 @@ impl StudyCore {
     }
 
     fn repeat_stop(&self, out: &mut Outbox, worker: WorkerId, lease: LeaseKey) {
-        if let Some(TrialState::Stopping(_, reason)) = self.active.get(&lease.trial).map(|trial| trial.life.state()) {
-            out.order(worker, Order::Stop { lease, reason: reason.to_string(), grace: self.grace() });
+        if let Some(TrialState::Stopping(_, reason)) =
+            self.active.get(&lease.trial).map(|trial| trial.life.state())
+        {
+            out.order(
+                worker,
+                Order::Stop {
+                    lease,
+                    reason: reason.to_string(),
+                    grace: self.grace(),
+                },
+            );
         }
     }
 
     fn renew(&mut self, ctx: &Ctx<'_>, number: TrialNumber) {
-        if let Some(attempt) = self.active.get_mut(&number).and_then(|trial| trial.attempt.as_mut()) {
+        if let Some(attempt) = self
+            .active
+            .get_mut(&number)
+            .and_then(|trial| trial.attempt.as_mut())
+        {
             attempt.renewed = ctx.mono;
         }
     }

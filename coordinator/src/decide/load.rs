@@ -60,7 +60,10 @@ impl Loader {
             counted_to: ctx.mono,
             lease_floor: ctx.mono,
         };
-        Ok(Self { core, waiting_for_points: BTreeMap::new() })
+        Ok(Self {
+            core,
+            waiting_for_points: BTreeMap::new(),
+        })
     }
 
     /// Metrics whose points are wanted: of all trials those that rules look at, of living trials the objective's too.
@@ -134,14 +137,31 @@ impl Loader {
     }
 
     /// Attempts that have not ended, with the sequence number of the last point stored of each.
-    pub fn attempts(&mut self, rows: Vec<AttemptRow>, committed: &[(TrialNumber, Attempt, u64)], ctx: &Ctx<'_>) {
-        let committed: HashMap<_, _> = committed.iter().map(|&(trial, attempt, seq)| ((trial, attempt), seq)).collect();
+    pub fn attempts(
+        &mut self,
+        rows: Vec<AttemptRow>,
+        committed: &[(TrialNumber, Attempt, u64)],
+        ctx: &Ctx<'_>,
+    ) {
+        let committed: HashMap<_, _> = committed
+            .iter()
+            .map(|&(trial, attempt, seq)| ((trial, attempt), seq))
+            .collect();
         for row in rows {
-            let Some(trial) = self.core.active.get_mut(&row.trial) else { continue };
-            if trial.life.state().lease().is_none_or(|lease| lease.id != row.lease) {
+            let Some(trial) = self.core.active.get_mut(&row.trial) else {
+                continue;
+            };
+            if trial
+                .life
+                .state()
+                .lease()
+                .is_none_or(|lease| lease.id != row.lease)
+            {
                 continue;
             }
-            let run_before = row.started_at.map_or(Duration::ZERO, |at| ctx.now.saturating_since(at));
+            let run_before = row
+                .started_at
+                .map_or(Duration::ZERO, |at| ctx.now.saturating_since(at));
             trial.attempt = Some(ActiveAttempt {
                 committed: committed.get(&(row.trial, row.attempt)).copied().unwrap_or(0),
                 reported: Vec::new(),
@@ -168,7 +188,9 @@ impl Loader {
     /// Judgements about trials that have not ended, so that none is made twice.
     pub fn decisions(&mut self, rows: &[DecisionRow]) {
         for row in rows {
-            self.core.stoppers.restore_decision(row.trial, row.decision.rule_index);
+            self.core
+                .stoppers
+                .restore_decision(row.trial, row.decision.rule_index);
         }
     }
 
@@ -190,7 +212,10 @@ impl Loader {
         self.core.best = None;
         let goal = self.core.spec.objective.goal;
         for finished in &self.core.history {
-            if let Some(value) = finished.value.map(|value| goal.to_minimize(value)).filter(|value| value.is_finite())
+            if let Some(value) = finished
+                .value
+                .map(|value| goal.to_minimize(value))
+                .filter(|value| value.is_finite())
                 && self.core.best.is_none_or(|(_, best)| goal.better(value, best))
             {
                 self.core.best = Some((finished.trial, value));
@@ -212,9 +237,13 @@ impl Loader {
                     self.core.stoppers.metric_restarted(number, &chunk.metric, step);
                 }
                 for (&step, &value) in chunk.steps.iter().zip(&chunk.values) {
-                    self.core.stoppers.restore_point(number, &chunk.metric, step, value);
+                    self.core
+                        .stoppers
+                        .restore_point(number, &chunk.metric, step, value);
                 }
-                let Some(trial) = self.core.active.get_mut(&number) else { continue };
+                let Some(trial) = self.core.active.get_mut(&number) else {
+                    continue;
+                };
                 if chunk.metric == objective {
                     if restarted && let Some(&step) = chunk.steps.first() {
                         trial.curve.truncate_from(step);

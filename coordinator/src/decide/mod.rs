@@ -23,7 +23,6 @@ mod steer;
 mod study;
 mod trial;
 
-
 pub(crate) use dispatch::could_fit;
 pub use dispatch::{Demand, Dispatch, Grant, Unmet, WorkerView, dispatch};
 pub use leases::{Attached, Verdict};

@@ -33,8 +33,18 @@ impl Outbox {
     }
 
     /// Adds a point, to the chunk that this commit writes of its metric.
-    pub(super) fn point(&mut self, trial: TrialNumber, attempt: Attempt, seq: u64, batch: &PointBatch, point: &Point) {
-        let Some(metric) = usize::try_from(point.metric).ok().and_then(|index| batch.metrics.get(index)) else {
+    pub(super) fn point(
+        &mut self,
+        trial: TrialNumber,
+        attempt: Attempt,
+        seq: u64,
+        batch: &PointBatch,
+        point: &Point,
+    ) {
+        let Some(metric) = usize::try_from(point.metric)
+            .ok()
+            .and_then(|index| batch.metrics.get(index))
+        else {
             return; // checked at the border
         };
         let key = (trial, attempt, metric.clone());
@@ -58,8 +68,19 @@ impl Outbox {
         chunk.times.push(point.at);
     }
 
-    pub(super) fn decision(&mut self, trial: TrialNumber, attempt: Attempt, decision: StopDecision, at: Timestamp) {
-        self.decisions.push(DecisionRow { trial, attempt, decision, at });
+    pub(super) fn decision(
+        &mut self,
+        trial: TrialNumber,
+        attempt: Attempt,
+        decision: StopDecision,
+        at: Timestamp,
+    ) {
+        self.decisions.push(DecisionRow {
+            trial,
+            attempt,
+            decision,
+            at,
+        });
     }
 
     pub(super) fn request(&mut self, row: RequestRow) {
@@ -76,7 +97,14 @@ impl Outbox {
 
     /// Acknowledges points; of several acknowledgements of one attempt in a commit the last is sent.
     pub(super) fn ack(&mut self, worker: WorkerId, lease: LeaseKey, seq: u64) {
-        self.acks.insert((lease.trial, lease.attempt), (worker, lease, seq));
+        self.acks
+            .insert((lease.trial, lease.attempt), (worker, lease, seq));
+    }
+
+    /// The row of a trial that ended in this commit.
+    #[must_use]
+    pub fn ended_row(&self, number: TrialNumber) -> Option<&TrialRow> {
+        self.trials.get(&number)?.as_ref()
     }
 
     /// Whether there is nothing to store; there may still be orders to send.
@@ -99,14 +127,21 @@ impl Outbox {
     ) -> (Changes, Vec<(WorkerId, Order)>) {
         let changes = Changes {
             study,
-            trials: self.trials.into_iter().filter_map(|(number, row)| row.or_else(|| row_of(number))).collect(),
+            trials: self
+                .trials
+                .into_iter()
+                .filter_map(|(number, row)| row.or_else(|| row_of(number)))
+                .collect(),
             attempts: self.attempts.into_values().collect(),
             points: self.points,
             decisions: self.decisions,
             requests: self.requests,
             audit: self.audit,
         };
-        let acks = self.acks.into_values().map(|(worker, lease, seq)| (worker, Order::Ack { lease, seq }));
+        let acks = self
+            .acks
+            .into_values()
+            .map(|(worker, lease, seq)| (worker, Order::Ack { lease, seq }));
         (changes, acks.chain(self.orders).collect())
     }
 }

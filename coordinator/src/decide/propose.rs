@@ -117,7 +117,15 @@ impl StudyCore {
         let number = self.next_trial(out, ctx)?;
         let worker = offer.worker;
         let lease = self
-            .hand_out(out, ctx, number, Holder::Worker(worker), offer.worker_name, offer.gpus.clone(), None)
+            .hand_out(
+                out,
+                ctx,
+                number,
+                Holder::Worker(worker),
+                offer.worker_name,
+                offer.gpus.clone(),
+                None,
+            )
             .ok_or_else(|| NoTrial::Over("the trial to hand out vanished".to_owned()))?;
         if let Some(assignment) = self.assignment(lease, &spec, offer.gpus) {
             out.order(worker, Order::Assign(Box::new(assignment)));
@@ -158,7 +166,10 @@ impl StudyCore {
         request: Option<(RequestId, [u8; 32])>,
     ) -> Result<Vec<Asked>, CoreError> {
         if let Some(numbers) = self.answered(request)? {
-            return Ok(numbers.into_iter().filter_map(|number| self.asked(number)).collect());
+            return Ok(numbers
+                .into_iter()
+                .filter_map(|number| self.asked(number))
+                .collect());
         }
         let mut numbers = Vec::new();
         for _ in 0..count.max(1) {
@@ -174,17 +185,30 @@ impl StudyCore {
             }
         }
         if let Some((id, content)) = request {
-            out.request(RequestRow { id, content, trials: numbers.clone(), at: ctx.now });
+            out.request(RequestRow {
+                id,
+                content,
+                trials: numbers.clone(),
+                at: ctx.now,
+            });
             self.remember_request(id, content, numbers.clone());
         }
-        Ok(numbers.into_iter().filter_map(|number| self.asked(number)).collect())
+        Ok(numbers
+            .into_iter()
+            .filter_map(|number| self.asked(number))
+            .collect())
     }
 
     /// Adds a trial with given parameters, and with its result if it was run elsewhere.
     ///
     /// # Errors
     /// If the parameters do not fit the space, the study has ended, or the request id was used for another call.
-    pub fn add(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>, add: AddRequest) -> Result<TrialNumber, CoreError> {
+    pub fn add(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &mut Ctx<'_>,
+        add: AddRequest,
+    ) -> Result<TrialNumber, CoreError> {
         if let Some(numbers) = self.answered(add.request)?
             && let Some(&number) = numbers.first()
         {
@@ -195,7 +219,11 @@ impl StudyCore {
         }
         let number = TrialNumber(self.next_number);
         let params = self.complete(add.params, number)?;
-        let origin = if add.result.is_some() { Origin::Imported } else { Origin::Manual };
+        let origin = if add.result.is_some() {
+            Origin::Imported
+        } else {
+            Origin::Manual
+        };
         let provenance = Provenance {
             origin,
             strategy: String::new(),
@@ -212,7 +240,12 @@ impl StudyCore {
             Some(result) => self.insert_ended(out, ctx, number, trial, result),
         }
         if let Some((id, content)) = add.request {
-            out.request(RequestRow { id, content, trials: vec![number], at: ctx.now });
+            out.request(RequestRow {
+                id,
+                content,
+                trials: vec![number],
+                at: ctx.now,
+            });
             self.remember_request(id, content, vec![number]);
         }
         Ok(number)
@@ -245,7 +278,9 @@ impl StudyCore {
             (None, None) => ROUND,
             (None, Some(limit)) => limit.saturating_sub(self.created()),
         };
-        let room = self.spec.budget.parallel.map_or(ROUND, |limit| u64::from(limit).saturating_sub(self.counts.in_flight()));
+        let room = self.spec.budget.parallel.map_or(ROUND, |limit| {
+            u64::from(limit).saturating_sub(self.counts.in_flight())
+        });
         u32::try_from((waiting + proposable).min(room).min(ROUND)).unwrap_or(u32::MAX)
     }
 
@@ -284,8 +319,15 @@ impl StudyCore {
         if let Some(&number) = self.ready.first() {
             return Ok(number);
         }
-        let stuck = |reason: NoTrial, waiting: usize| if waiting > 0 { NoTrial::BackingOff(waiting) } else { reason };
-        self.may_create().map_err(|reason| stuck(reason, self.delayed.len()))?;
+        let stuck = |reason: NoTrial, waiting: usize| {
+            if waiting > 0 {
+                NoTrial::BackingOff(waiting)
+            } else {
+                reason
+            }
+        };
+        self.may_create()
+            .map_err(|reason| stuck(reason, self.delayed.len()))?;
         if let Some(reason) = &self.dry {
             return Err(stuck(reason.clone(), self.delayed.len()));
         }
@@ -297,7 +339,10 @@ impl StudyCore {
         let running: Vec<RunningTrial<'_>> = self
             .active
             .iter()
-            .map(|(&trial, active)| RunningTrial { trial, encoded: &active.encoded })
+            .map(|(&trial, active)| RunningTrial {
+                trial,
+                encoded: &active.encoded,
+            })
             .collect();
         let proposal = self.strategy.propose(&self.view(number, &running), 1);
         let point = match proposal.map(|proposal| proposal.points.into_iter().next()) {
@@ -316,7 +361,14 @@ impl StudyCore {
             cursor: point.cursor,
             note: point.note,
         };
-        let trial = self.active_trial(ctx, number, point.params, point.encoded.into(), provenance, String::new());
+        let trial = self.active_trial(
+            ctx,
+            number,
+            point.params,
+            point.encoded.into(),
+            provenance,
+            String::new(),
+        );
         self.next_number += 1;
         self.proposed += 1;
         self.cursor = point.cursor.or(self.cursor);
@@ -326,7 +378,11 @@ impl StudyCore {
 
     fn run_dry(&mut self, reason: NoTrial) -> NoTrial {
         self.dry = Some(reason.clone());
-        if self.delayed.is_empty() { reason } else { NoTrial::BackingOff(self.delayed.len()) }
+        if self.delayed.is_empty() {
+            reason
+        } else {
+            NoTrial::BackingOff(self.delayed.len())
+        }
     }
 
     fn view<'a>(&'a self, next: TrialNumber, running: &'a [RunningTrial<'a>]) -> StudyView<'a> {
@@ -346,9 +402,11 @@ impl StudyCore {
         let space = &self.spec.space;
         let fixed = space.normalize_partial(given).map_err(CoreError::Space)?;
         let seed = self.spec.strategy.seed;
-        let params = tunesmith_optimizer::complete(space, seed, number, &fixed).map_err(|error| CoreError::Invalid {
-            field: "parameters".to_owned(),
-            message: error.to_string(),
+        let params = tunesmith_optimizer::complete(space, seed, number, &fixed).map_err(|error| {
+            CoreError::Invalid {
+                field: "parameters".to_owned(),
+                message: error.to_string(),
+            }
         })?;
         space.check(&params).map_err(CoreError::Space)?;
         Ok(params)
@@ -362,7 +420,11 @@ impl StudyCore {
         provenance: Provenance,
         note: String,
     ) -> Result<ActiveTrial, CoreError> {
-        let encoded = self.spec.space.encode(&params).map_err(|error| CoreError::Space(vec![error]))?;
+        let encoded = self
+            .spec
+            .space
+            .encode(&params)
+            .map_err(|error| CoreError::Space(vec![error]))?;
         Ok(self.active_trial(ctx, number, params, encoded.into(), provenance, note))
     }
 
@@ -405,9 +467,10 @@ impl StudyCore {
         let elsewhere = || "run elsewhere".to_owned();
         let state = match result.end {
             ImportedEnd::Completed => TrialState::Completed,
-            ImportedEnd::EarlyStopped => {
-                TrialState::EarlyStopped(StopReason::EarlyStopped { rule: "imported".to_owned(), text: elsewhere() })
-            }
+            ImportedEnd::EarlyStopped => TrialState::EarlyStopped(StopReason::EarlyStopped {
+                rule: "imported".to_owned(),
+                text: elsewhere(),
+            }),
             ImportedEnd::Failed => TrialState::Failed(FailureCause::Told { reason: elsewhere() }),
         };
         let attempt = Attempt(u32::from(!result.points.points.is_empty()));
@@ -415,11 +478,16 @@ impl StudyCore {
         trial.told = result.value;
         self.active.insert(number, trial);
         self.take_points(out, ctx, number, attempt, 1, &result.points, 0);
-        let Some(trial) = self.active.remove(&number) else { return };
+        let Some(trial) = self.active.remove(&number) else {
+            return;
+        };
         let value = self.value_of(&trial);
-        self.counts.of(trial.life.state().name()).map(|count| *count += 1);
+        if let Some(count) = self.counts.of(trial.life.state().name()) {
+            *count += 1;
+        }
         self.remember_end(number, &trial, value);
-        out.trials.insert(number, Some(trial.row(number, value, Some(ctx.now))));
+        out.trials
+            .insert(number, Some(trial.row(number, value, Some(ctx.now))));
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that an attempt begins with")]
@@ -434,7 +502,17 @@ impl StudyCore {
         client_ttl: Option<Duration>,
     ) -> Option<LeaseKey> {
         let id = LeaseId(Uuid::from_u128((ctx.random)()));
-        self.apply(out, ctx, number, Event::Lease { id, holder: holder.clone() }, "").ok()?;
+        self.apply(
+            out,
+            ctx,
+            number,
+            Event::Lease {
+                id,
+                holder: holder.clone(),
+            },
+            "",
+        )
+        .ok()?;
         let lease = self.lease_key(number)?;
         let row = AttemptRow {
             trial: number,
@@ -468,12 +546,20 @@ impl StudyCore {
     }
 
     fn asked(&self, number: TrialNumber) -> Option<Asked> {
-        Some(Asked { row: self.active_row(number)?, lease: self.lease_key(number)? })
+        Some(Asked {
+            row: self.active_row(number)?,
+            lease: self.lease_key(number)?,
+        })
     }
 
     /// The trials that an earlier call with the same request id made, if there was one.
-    fn answered(&self, request: Option<(RequestId, [u8; 32])>) -> Result<Option<Vec<TrialNumber>>, CoreError> {
-        let Some((id, content)) = request else { return Ok(None) };
+    fn answered(
+        &self,
+        request: Option<(RequestId, [u8; 32])>,
+    ) -> Result<Option<Vec<TrialNumber>>, CoreError> {
+        let Some((id, content)) = request else {
+            return Ok(None);
+        };
         match self.requests.get(&id) {
             None => Ok(None),
             Some((known, trials)) if *known == content => Ok(Some(trials.clone())),

@@ -38,7 +38,11 @@ impl StudyCore {
         if !self.is_current(&lease) {
             return out.order(worker, Order::Stale(lease));
         }
-        if let Some(attempt) = self.active.get_mut(&lease.trial).and_then(|trial| trial.attempt.as_mut()) {
+        if let Some(attempt) = self
+            .active
+            .get_mut(&lease.trial)
+            .and_then(|trial| trial.attempt.as_mut())
+        {
             attempt.row.pid = pid;
         }
         if self.start(out, ctx, lease).is_err() {
@@ -46,7 +50,12 @@ impl StudyCore {
         }
     }
 
-    pub(super) fn start(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, lease: LeaseKey) -> Result<(), CoreError> {
+    pub(super) fn start(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        lease: LeaseKey,
+    ) -> Result<(), CoreError> {
         self.apply(out, ctx, lease.trial, Event::Started(lease.id), "")?;
         if let Some(trial) = self.active.get_mut(&lease.trial) {
             trial.started_at.get_or_insert(ctx.now);
@@ -76,7 +85,13 @@ impl StudyCore {
         }
         let committed = self.committed_seq(lease.trial);
         if first_seq > committed + 1 {
-            return out.order(worker, Order::Resend { lease, from: committed + 1 });
+            return out.order(
+                worker,
+                Order::Resend {
+                    lease,
+                    from: committed + 1,
+                },
+            );
         }
         let committed = self.take_points(out, ctx, lease.trial, lease.attempt, first_seq, batch, committed);
         out.ack(worker, lease, committed);
@@ -100,18 +115,31 @@ impl StudyCore {
         let committed = self.committed_seq(trial);
         let first_seq = if first_seq == 0 { committed + 1 } else { first_seq };
         if first_seq > committed + 1 {
-            let message = format!("is {first_seq}, but the last point stored is number {committed}; send from {}", committed + 1);
-            return Err(CoreError::Invalid { field: "first_seq".to_owned(), message });
+            let message = format!(
+                "is {first_seq}, but the last point stored is number {committed}; send from {}",
+                committed + 1
+            );
+            return Err(CoreError::Invalid {
+                field: "first_seq".to_owned(),
+                message,
+            });
         }
         self.check_metric_count(trial, batch)?;
         let committed = self.take_points(out, ctx, trial, lease.attempt, first_seq, batch, committed);
-        if let Some(attempt) = self.active.get_mut(&trial).and_then(|trial| trial.attempt.as_mut()) {
+        if let Some(attempt) = self
+            .active
+            .get_mut(&trial)
+            .and_then(|trial| trial.attempt.as_mut())
+        {
             attempt.renewed = ctx.mono;
         }
-        let stop = self.active.get(&trial).and_then(|trial| match trial.life.state() {
-            TrialState::Stopping(_, reason) => Some(reason.clone()),
-            _ => None,
-        });
+        let stop = self
+            .active
+            .get(&trial)
+            .and_then(|trial| match trial.life.state() {
+                TrialState::Stopping(_, reason) => Some(reason.clone()),
+                _ => None,
+            });
         Ok(Reported { stop, committed })
     }
 
@@ -124,9 +152,19 @@ impl StudyCore {
         }
         let committed = self.committed_seq(lease.trial);
         if end.last_seq > committed {
-            out.order(worker, Order::Resend { lease, from: committed + 1 });
+            out.order(
+                worker,
+                Order::Resend {
+                    lease,
+                    from: committed + 1,
+                },
+            );
         }
-        if let Some(attempt) = self.active.get_mut(&lease.trial).and_then(|trial| trial.attempt.as_mut()) {
+        if let Some(attempt) = self
+            .active
+            .get_mut(&lease.trial)
+            .and_then(|trial| trial.attempt.as_mut())
+        {
             attempt.end = Some(Box::new(end));
         }
         self.end_if_whole(out, ctx, worker, lease);
@@ -138,12 +176,18 @@ impl StudyCore {
     /// If the trial is not this caller's to end, has ended otherwise, or has no value.
     pub fn tell(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, tell: TellRequest) -> Result<(), CoreError> {
         if let Some(ended) = self.ended_trial(tell.trial) {
-            let same_value = tell.value.is_none_or(|told| ended.value.is_some_and(|value| value.to_bits() == told.to_bits()));
+            let same_value = tell
+                .value
+                .is_none_or(|told| ended.value.is_some_and(|value| value.to_bits() == told.to_bits()));
             let same_end = (ended.state == "FAILED") == tell.failure.is_some();
             if same_value && same_end && ended.state != "CANCELLED" {
                 return Ok(());
             }
-            return Err(CoreError::AlreadyEnded { trial: tell.trial, state: ended.state, value: ended.value });
+            return Err(CoreError::AlreadyEnded {
+                trial: tell.trial,
+                state: ended.state,
+                value: ended.value,
+            });
         }
         let lease = self.clients_lease(tell.trial, tell.lease, "tell")?;
         let Some(trial) = self.active.get_mut(&tell.trial) else {
@@ -162,28 +206,46 @@ impl StudyCore {
                 (Event::Finished(lease.id), "told by its caller".to_owned())
             }
         };
-        if matches!(event, Event::Finished(_)) && self.active.get(&tell.trial).and_then(|trial| self.value_of(trial)).is_none() {
+        if matches!(event, Event::Finished(_))
+            && self
+                .active
+                .get(&tell.trial)
+                .and_then(|trial| self.value_of(trial))
+                .is_none()
+        {
             let message = format!(
                 "is missing, and no point of \"{}\" was reported; give a value, or say that the trial failed",
                 self.spec.objective.metric
             );
-            return Err(CoreError::Invalid { field: "value".to_owned(), message });
+            return Err(CoreError::Invalid {
+                field: "value".to_owned(),
+                message,
+            });
         }
         self.apply(out, ctx, tell.trial, event, &outcome)
     }
 
     pub(super) fn is_current(&self, lease: &LeaseKey) -> bool {
-        self.lease_key(lease.trial).is_some_and(|current| current == *lease)
+        self.lease_key(lease.trial)
+            .is_some_and(|current| current == *lease)
     }
 
     /// Sequence number of the last point taken of the current attempt.
     pub(super) fn committed_seq(&self, trial: TrialNumber) -> u64 {
-        self.active.get(&trial).and_then(|trial| trial.attempt.as_ref()).map_or(0, |attempt| attempt.committed)
+        self.active
+            .get(&trial)
+            .and_then(|trial| trial.attempt.as_ref())
+            .map_or(0, |attempt| attempt.committed)
     }
 
     pub(super) fn known_metrics(&self) -> Vec<MetricName> {
         let mut metrics = vec![self.spec.objective.metric.clone()];
-        for metric in self.spec.early_stopping.iter().filter_map(|stopper| stopper.rule.metric()) {
+        for metric in self
+            .spec
+            .early_stopping
+            .iter()
+            .filter_map(|stopper| stopper.rule.metric())
+        {
             if !metrics.contains(metric) {
                 metrics.push(metric.clone());
             }
@@ -200,31 +262,55 @@ impl StudyCore {
     ) -> Result<LeaseKey, CoreError> {
         let Some(trial) = self.active.get(&number) else {
             return Err(match self.ended_trial(number) {
-                Some(ended) => CoreError::AlreadyEnded { trial: number, state: ended.state, value: ended.value },
+                Some(ended) => CoreError::AlreadyEnded {
+                    trial: number,
+                    state: ended.state,
+                    value: ended.value,
+                },
                 None => CoreError::TrialNotFound(number),
             });
         };
-        let stale = TransitionError::StaleLease { state: trial.life.state().name(), attempt: trial.life.attempt() };
+        let stale = TransitionError::StaleLease {
+            state: trial.life.state().name(),
+            attempt: trial.life.attempt(),
+        };
         match (self.lease_key(number), given) {
             (Some(current), Some(given)) if current == given => Ok(current),
             (_, Some(_)) => Err(stale.into()),
             (Some(current), None) => match trial.life.state().lease().map(|lease| &lease.holder) {
                 Some(Holder::Client(_)) => Ok(current),
-                _ => Err(TransitionError::Illegal { from: "worker's", event: action }.into()),
+                _ => Err(TransitionError::Illegal {
+                    from: "worker's",
+                    event: action,
+                }
+                .into()),
             },
-            (None, None) => Err(TransitionError::Illegal { from: trial.life.state().name(), event: action }.into()),
+            (None, None) => Err(TransitionError::Illegal {
+                from: trial.life.state().name(),
+                event: action,
+            }
+            .into()),
         }
     }
 
     fn check_metric_count(&self, number: TrialNumber, batch: &PointBatch) -> Result<(), CoreError> {
-        let Some(trial) = self.active.get(&number) else { return Ok(()) };
-        let new = batch.metrics.iter().filter(|metric| trial.last.iter().all(|(known, _)| known != *metric)).count();
+        let Some(trial) = self.active.get(&number) else {
+            return Ok(());
+        };
+        let new = batch
+            .metrics
+            .iter()
+            .filter(|metric| trial.last.iter().all(|(known, _)| known != *metric))
+            .count();
         if trial.last.len() + new <= MAX_METRICS_PER_TRIAL {
             return Ok(());
         }
         Err(CoreError::Invalid {
             field: "points.metrics".to_owned(),
-            message: format!("a trial has at most {MAX_METRICS_PER_TRIAL} metrics, this one would have {}", trial.last.len() + new),
+            message: format!(
+                "a trial has at most {MAX_METRICS_PER_TRIAL} metrics, this one would have {}",
+                trial.last.len() + new
+            ),
         })
     }
 
@@ -240,7 +326,9 @@ impl StudyCore {
         batch: &PointBatch,
         committed: u64,
     ) -> u64 {
-        let Some(trial) = self.active.get_mut(&number) else { return committed };
+        let Some(trial) = self.active.get_mut(&number) else {
+            return committed;
+        };
         let objective = &self.spec.objective.metric;
         // Where each metric of this batch stands in the trial's list of last values.
         let mut slots: Vec<Option<usize>> = vec![None; batch.metrics.len()];
@@ -252,12 +340,18 @@ impl StudyCore {
             }
             last_taken = seq;
             let index = usize::try_from(point.metric).unwrap_or(usize::MAX);
-            let Some(metric) = batch.metrics.get(index) else { continue };
+            let Some(metric) = batch.metrics.get(index) else {
+                continue;
+            };
             let slot = *slots[index].get_or_insert_with(|| {
-                trial.last.iter().position(|(known, _)| known == metric).unwrap_or_else(|| {
-                    trial.last.push((metric.clone(), f64::NAN));
-                    trial.last.len() - 1
-                })
+                trial
+                    .last
+                    .iter()
+                    .position(|(known, _)| known == metric)
+                    .unwrap_or_else(|| {
+                        trial.last.push((metric.clone(), f64::NAN));
+                        trial.last.len() - 1
+                    })
             });
             if let Some(current) = &mut trial.attempt
                 && !current.reported.contains(metric)
@@ -294,14 +388,16 @@ impl StudyCore {
         attempt: Attempt,
         decision: StopDecision,
     ) {
-        let running = self
-            .active
-            .get(&number)
-            .is_some_and(|trial| matches!(trial.life.state(), TrialState::Leased(_) | TrialState::Running(_)));
+        let running = self.active.get(&number).is_some_and(|trial| {
+            matches!(trial.life.state(), TrialState::Leased(_) | TrialState::Running(_))
+        });
         if !running {
             return;
         }
-        let reason = StopReason::EarlyStopped { rule: decision.rule.clone(), text: decision.text.clone() };
+        let reason = StopReason::EarlyStopped {
+            rule: decision.rule.clone(),
+            text: decision.text.clone(),
+        };
         let shadow = decision.shadow;
         out.decision(number, attempt, decision, ctx.now);
         if !shadow {
@@ -311,8 +407,16 @@ impl StudyCore {
     }
 
     fn end_if_whole(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, worker: WorkerId, lease: LeaseKey) {
-        let Some(attempt) = self.active.get_mut(&lease.trial).and_then(|trial| trial.attempt.as_mut()) else { return };
-        let Some(end) = attempt.end.take_if(|end| end.last_seq <= attempt.committed) else { return };
+        let Some(attempt) = self
+            .active
+            .get_mut(&lease.trial)
+            .and_then(|trial| trial.attempt.as_mut())
+        else {
+            return;
+        };
+        let Some(end) = attempt.end.take_if(|end| end.last_seq <= attempt.committed) else {
+            return;
+        };
         out.order(worker, Order::Forget(lease));
         self.finish_attempt(out, ctx, *end);
     }
@@ -321,7 +425,11 @@ impl StudyCore {
     fn finish_attempt(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, end: AttemptEnd) {
         let number = end.lease.trial;
         let lease = end.lease.id;
-        let has_value = self.active.get(&number).and_then(|trial| self.value_of(trial)).is_some();
+        let has_value = self
+            .active
+            .get(&number)
+            .and_then(|trial| self.value_of(trial))
+            .is_some();
         let event = match &end.outcome {
             AttemptOutcome::HandedBack => Event::HandedBack(lease),
             _ => match failure_of(&end, has_value) {
@@ -330,7 +438,11 @@ impl StudyCore {
             },
         };
         let outcome = describe(&end, &event);
-        if let Some(attempt) = self.active.get_mut(&number).and_then(|trial| trial.attempt.as_mut()) {
+        if let Some(attempt) = self
+            .active
+            .get_mut(&number)
+            .and_then(|trial| trial.attempt.as_mut())
+        {
             let row = &mut attempt.row;
             row.ended_at = Some(end.ended_at.max(row.started_at.unwrap_or(Timestamp::UNIX_EPOCH)));
             row.peak_memory = end.peak_memory;
@@ -343,10 +455,21 @@ impl StudyCore {
             }
         }
         if end.stop_cause == Some(StopCause::MaxRuntime) {
-            let limit = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime).unwrap_or_default();
+            let limit = self
+                .spec
+                .trial
+                .as_ref()
+                .and_then(|trial| trial.max_runtime)
+                .unwrap_or_default();
             let limit = format!("max_runtime of {}", tunesmith_common::units::HumanDuration(limit));
             // Refused only where the trial has ended.
-            let _ = self.apply(out, ctx, number, Event::StopRequested(StopReason::TimedOut { limit }), "");
+            let _ = self.apply(
+                out,
+                ctx,
+                number,
+                Event::StopRequested(StopReason::TimedOut { limit }),
+                "",
+            );
         }
         // Cannot be refused: the lease is current.
         let _ = self.apply(out, ctx, number, event, &outcome);
@@ -357,17 +480,27 @@ impl StudyCore {
 fn failure_of(end: &AttemptEnd, has_value: bool) -> Option<FailureCause> {
     const INFEASIBLE: i32 = 78;
     if let Some(reason) = &end.infeasible {
-        return Some(FailureCause::Infeasible { reason: reason.clone() });
+        return Some(FailureCause::Infeasible {
+            reason: reason.clone(),
+        });
     }
     match &end.outcome {
         AttemptOutcome::Exited(0) if has_value => None,
         AttemptOutcome::Exited(0) => Some(FailureCause::NoMetric),
-        AttemptOutcome::Exited(INFEASIBLE) => Some(FailureCause::Infeasible { reason: String::new() }),
-        AttemptOutcome::Exited(_) | AttemptOutcome::Signalled(_) if end.out_of_memory => Some(FailureCause::OutOfMemory),
+        AttemptOutcome::Exited(INFEASIBLE) => Some(FailureCause::Infeasible {
+            reason: String::new(),
+        }),
+        AttemptOutcome::Exited(_) | AttemptOutcome::Signalled(_) if end.out_of_memory => {
+            Some(FailureCause::OutOfMemory)
+        }
         AttemptOutcome::Exited(code) => Some(FailureCause::ExitCode { code: *code }),
         AttemptOutcome::Signalled(signal) => Some(FailureCause::Signal { signal: *signal }),
-        AttemptOutcome::LaunchFailed(reason) => Some(FailureCause::Launch { reason: reason.clone() }),
-        AttemptOutcome::Lost(reason) => Some(FailureCause::WorkerLost { reason: reason.clone() }),
+        AttemptOutcome::LaunchFailed(reason) => Some(FailureCause::Launch {
+            reason: reason.clone(),
+        }),
+        AttemptOutcome::Lost(reason) => Some(FailureCause::WorkerLost {
+            reason: reason.clone(),
+        }),
         AttemptOutcome::HandedBack => None,
     }
 }

@@ -71,7 +71,13 @@ impl StudyCore {
         }
         self.audit(out, ctx, actor, "stop_study", None, "");
         let stop = StopReason::Cancelled { by: actor.to_owned() };
-        self.begin_end(out, ctx, DoneReason::Cancelled, format!("stopped by {actor}"), &stop);
+        self.begin_end(
+            out,
+            ctx,
+            DoneReason::Cancelled,
+            format!("stopped by {actor}"),
+            &stop,
+        );
     }
 
     /// Hides a study that has ended from lists.
@@ -87,7 +93,9 @@ impl StudyCore {
                 self.audit(out, ctx, actor, "archive_study", None, "");
                 Ok(())
             }
-            StudyState::Active | StudyState::Paused | StudyState::Ending(_) => Err(self.state_error("stop it first")),
+            StudyState::Active | StudyState::Paused | StudyState::Ending(_) => {
+                Err(self.state_error("stop it first"))
+            }
         }
     }
 
@@ -132,7 +140,10 @@ impl StudyCore {
         note: String,
         actor: &str,
     ) -> Result<(), CoreError> {
-        let trial = self.active.get_mut(&number).ok_or(CoreError::TrialNotFound(number))?;
+        let trial = self
+            .active
+            .get_mut(&number)
+            .ok_or(CoreError::TrialNotFound(number))?;
         trial.note = note;
         out.trials.entry(number).or_insert(None);
         self.audit(out, ctx, actor, "note_trial", Some(number), "");
@@ -156,14 +167,18 @@ impl StudyCore {
     pub(super) fn must_be_alive(&self, remedy: &str) -> Result<(), CoreError> {
         match self.row.state {
             StudyState::Active | StudyState::Paused => Ok(()),
-            StudyState::Ending(_) | StudyState::Done(_) | StudyState::Archived(_) => Err(self.state_error(remedy)),
+            StudyState::Ending(_) | StudyState::Done(_) | StudyState::Archived(_) => {
+                Err(self.state_error(remedy))
+            }
         }
     }
 
     /// Whether a trial that is stopping waits for its worker, for messages.
     #[must_use]
     pub fn is_stopping(&self, number: TrialNumber) -> bool {
-        self.active.get(&number).is_some_and(|trial| matches!(trial.life.state(), TrialState::Stopping(..)))
+        self.active
+            .get(&number)
+            .is_some_and(|trial| matches!(trial.life.state(), TrialState::Stopping(..)))
     }
 
     fn state_error(&self, remedy: &str) -> CoreError {
@@ -174,6 +189,9 @@ impl StudyCore {
             StudyState::Done(_) => "DONE",
             StudyState::Archived(_) => "ARCHIVED",
         };
-        CoreError::StudyState { state, remedy: remedy.to_owned() }
+        CoreError::StudyState {
+            state,
+            remedy: remedy.to_owned(),
+        }
     }
 }

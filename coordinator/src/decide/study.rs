@@ -33,7 +33,10 @@ pub struct Ctx<'a> {
 
 impl fmt::Debug for Ctx<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ctx").field("now", &self.now).field("mono", &self.mono).finish_non_exhaustive()
+        f.debug_struct("Ctx")
+            .field("now", &self.now)
+            .field("mono", &self.mono)
+            .finish_non_exhaustive()
     }
 }
 
@@ -293,15 +296,30 @@ impl StudyCore {
 
     pub(super) fn value_of(&self, trial: &ActiveTrial) -> Option<f64> {
         let objective = &self.spec.objective;
-        trial.told.or_else(|| trial.curve.value(objective.from, objective.goal))
+        trial
+            .told
+            .or_else(|| trial.curve.value(objective.from, objective.goal))
     }
 
     pub(super) fn lease_key(&self, number: TrialNumber) -> Option<LeaseKey> {
         let lease = self.active.get(&number)?.life.state().lease()?;
-        Some(LeaseKey { study: self.id, trial: number, attempt: lease.attempt, id: lease.id })
+        Some(LeaseKey {
+            study: self.id,
+            trial: number,
+            attempt: lease.attempt,
+            id: lease.id,
+        })
     }
 
-    pub(super) fn audit(&self, out: &mut Outbox, ctx: &Ctx<'_>, actor: &str, action: &str, trial: Option<TrialNumber>, detail: &str) {
+    pub(super) fn audit(
+        &self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        actor: &str,
+        action: &str,
+        trial: Option<TrialNumber>,
+        detail: &str,
+    ) {
         let subject = match trial {
             Some(number) => format!("studies/{}/trials/{number}", self.row.name),
             None => format!("studies/{}", self.row.name),
@@ -356,9 +374,21 @@ impl StudyCore {
             match effect {
                 Effect::AskToStop(lease, reason) => {
                     if let Holder::Worker(worker) = lease.holder {
-                        let key = LeaseKey { study: self.id, trial: number, attempt: lease.attempt, id: lease.id };
+                        let key = LeaseKey {
+                            study: self.id,
+                            trial: number,
+                            attempt: lease.attempt,
+                            id: lease.id,
+                        };
                         let grace = self.grace();
-                        out.order(worker, Order::Stop { lease: key, reason: reason.to_string(), grace });
+                        out.order(
+                            worker,
+                            Order::Stop {
+                                lease: key,
+                                reason: reason.to_string(),
+                                grace,
+                            },
+                        );
                     }
                 }
                 Effect::Requeue { after } => self.requeue(ctx, number, after),
@@ -375,7 +405,11 @@ impl StudyCore {
 
     fn not_active(&self, number: TrialNumber, event: &Event) -> CoreError {
         match self.ended_trial(number) {
-            Some(ended) => TransitionError::Illegal { from: ended.state, event: event.name() }.into(),
+            Some(ended) => TransitionError::Illegal {
+                from: ended.state,
+                event: event.name(),
+            }
+            .into(),
             None => CoreError::TrialNotFound(number),
         }
     }
@@ -386,7 +420,9 @@ impl StudyCore {
     }
 
     fn requeue(&mut self, ctx: &Ctx<'_>, number: TrialNumber, after: Duration) {
-        let Some(trial) = self.active.get_mut(&number) else { return };
+        let Some(trial) = self.active.get_mut(&number) else {
+            return;
+        };
         trial.ready_at = ctx.mono + after;
         if after.is_zero() {
             self.ready.insert(number);
@@ -396,8 +432,12 @@ impl StudyCore {
     }
 
     fn end_attempt(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, number: TrialNumber, outcome: &str) {
-        let Some(trial) = self.active.get_mut(&number) else { return };
-        let Some(mut attempt) = trial.attempt.take() else { return };
+        let Some(trial) = self.active.get_mut(&number) else {
+            return;
+        };
+        let Some(mut attempt) = trial.attempt.take() else {
+            return;
+        };
         if !attempt.row.gpus.is_empty() {
             let gpus = f64::from(u32::try_from(attempt.row.gpus.len()).unwrap_or(u32::MAX));
             self.row.gpu_seconds += attempt.run_time(ctx.mono).as_secs_f64() * gpus;
@@ -411,10 +451,13 @@ impl StudyCore {
     }
 
     fn record_outcome(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, number: TrialNumber) {
-        let Some(trial) = self.active.remove(&number) else { return };
+        let Some(trial) = self.active.remove(&number) else {
+            return;
+        };
         let value = self.value_of(&trial);
         self.remember_end(number, &trial, value);
-        out.trials.insert(number, Some(trial.row(number, value, Some(ctx.now))));
+        out.trials
+            .insert(number, Some(trial.row(number, value, Some(ctx.now))));
     }
 
     /// Takes a trial that has ended into the history.
@@ -424,7 +467,9 @@ impl StudyCore {
         let usable = !failed && !matches!(state, TrialState::Cancelled(_));
         if let Some(value) = value
             && usable
-            && self.best.is_none_or(|(_, best)| self.spec.objective.goal.better(value, best))
+            && self
+                .best
+                .is_none_or(|(_, best)| self.spec.objective.goal.better(value, best))
             && value.is_finite()
         {
             self.best = Some((number, value));
@@ -432,7 +477,9 @@ impl StudyCore {
         if let (TrialState::EarlyStopped(_), Some(max)) = (state, self.max_step()) {
             self.steps_saved += u64::try_from(max.saturating_sub(trial.last_step.unwrap_or(0))).unwrap_or(0);
         }
-        let minimized = value.filter(|_| usable).map(|value| self.spec.objective.goal.to_minimize(value));
+        let minimized = value
+            .filter(|_| usable)
+            .map(|value| self.spec.objective.goal.to_minimize(value));
         self.stoppers.trial_ended(number, value.filter(|_| usable));
         self.history.push(FinishedTrial {
             trial: number,
@@ -446,7 +493,10 @@ impl StudyCore {
         if self.ended.len() <= index {
             self.ended.resize(index + 1, None);
         }
-        self.ended[index] = Some(Ended { state: state.name(), value });
+        self.ended[index] = Some(Ended {
+            state: state.name(),
+            value,
+        });
     }
 
     fn max_step(&self) -> Option<i64> {

@@ -56,12 +56,19 @@ pub(super) struct ActiveAttempt {
 impl ActiveAttempt {
     /// How long the program has run.
     pub(super) fn run_time(&self, now: Monotonic) -> Duration {
-        self.running_since.map_or(Duration::ZERO, |since| now.saturating_since(since)) + self.run_before
+        self.running_since
+            .map_or(Duration::ZERO, |since| now.saturating_since(since))
+            + self.run_before
     }
 }
 
 impl ActiveTrial {
-    pub(super) fn row(&self, number: TrialNumber, value: Option<f64>, ended_at: Option<Timestamp>) -> TrialRow {
+    pub(super) fn row(
+        &self,
+        number: TrialNumber,
+        value: Option<f64>,
+        ended_at: Option<Timestamp>,
+    ) -> TrialRow {
         TrialRow {
             number,
             state: self.life.state().clone(),

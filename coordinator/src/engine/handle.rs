@@ -43,13 +43,13 @@ impl EngineError {
         match error {
             StoreError::Full(text) => Self::Full(text.clone()),
             StoreError::NotFound(text) => Self::StudyNotFound(text.clone()),
-            StoreError::NotOwner(_) => Self::Unavailable("the study has moved to another coordinator".to_owned()),
+            StoreError::NotOwner(_) => {
+                Self::Unavailable("the study has moved to another coordinator".to_owned())
+            }
             StoreError::Unavailable { .. }
             | StoreError::AlreadyExists(_)
             | StoreError::Invalid(_)
-            | StoreError::Corrupt(_) => {
-                Self::Unavailable("the database did not take the change".to_owned())
-            }
+            | StoreError::Corrupt(_) => Self::Unavailable("the database did not take the change".to_owned()),
         }
     }
 }
@@ -104,7 +104,10 @@ where
             Err(error) => (Err(error), false),
         };
         // A caller that has gone does not need its answer.
-        Step { answer: Box::new(move |commit| drop(answer.send(commit.and(result)))), reload }
+        Step {
+            answer: Box::new(move |commit| drop(answer.send(commit.and(result)))),
+            reload,
+        }
     }
 
     fn refuse(self: Box<Self>, error: EngineError) {
@@ -118,7 +121,10 @@ struct Tell<F>(F);
 impl<F: FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) + Send> Command for Tell<F> {
     fn apply(self: Box<Self>, core: &mut StudyCore, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Step {
         (self.0)(core, out, ctx);
-        Step { answer: Box::new(|_| {}), reload: false }
+        Step {
+            answer: Box::new(|_| {}),
+            reload: false,
+        }
     }
 
     fn refuse(self: Box<Self>, _: EngineError) {}
@@ -135,7 +141,9 @@ pub struct EngineHandle {
 
 impl fmt::Debug for EngineHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineHandle").field("study", &self.name).finish_non_exhaustive()
+        f.debug_struct("EngineHandle")
+            .field("study", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +170,8 @@ impl EngineHandle {
         &self,
         command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
-        self.call_and_reload(move |core, out, ctx| command(core, out, ctx).map(|result| (result, false))).await
+        self.call_and_reload(move |core, out, ctx| command(core, out, ctx).map(|result| (result, false)))
+            .await
     }
 
     /// As [`Self::call`], for commands that say whether the study must be loaded again after the commit.
@@ -171,10 +180,15 @@ impl EngineHandle {
     /// As for [`Self::call`].
     pub async fn call_and_reload<T: Send + 'static>(
         &self,
-        command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> Result<(T, bool), EngineError> + Send + 'static,
+        command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> Result<(T, bool), EngineError>
+        + Send
+        + 'static,
     ) -> Result<T, EngineError> {
         let (answer, receiver) = oneshot::channel();
-        self.commands.send(Box::new(Call { command, answer })).await.map_err(|_| stopping())?;
+        self.commands
+            .send(Box::new(Call { command, answer }))
+            .await
+            .map_err(|_| stopping())?;
         receiver.await.unwrap_or_else(|_| Err(stopping()))
     }
 
@@ -187,7 +201,10 @@ impl EngineHandle {
         &self,
         command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) + Send + 'static,
     ) -> Result<(), EngineError> {
-        self.commands.send(Box::new(Tell(command))).await.map_err(|_| stopping())
+        self.commands
+            .send(Box::new(Tell(command)))
+            .await
+            .map_err(|_| stopping())
     }
 
     /// What is committed from now on.

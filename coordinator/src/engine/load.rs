@@ -23,11 +23,18 @@ pub async fn load(
     study: StudyId,
 ) -> Result<(StudyCore, Ownership), StoreError> {
     let owner = store.study_take(study).await?;
-    let row = store.study_fetch(study).await?.ok_or_else(|| StoreError::NotFound(format!("study {study}")))?;
+    let row = store
+        .study_fetch(study)
+        .await?
+        .ok_or_else(|| StoreError::NotFound(format!("study {study}")))?;
     let mut random = || 0; // loading draws no lease ids
-    let ctx = Ctx { now: clock.now(), mono: clock.monotonic(), random: &mut random };
-    let mut loader =
-        Loader::new(row, owner.commit_seq, &ctx).map_err(|error| StoreError::Corrupt(format!("study {study}: {error}")))?;
+    let ctx = Ctx {
+        now: clock.now(),
+        mono: clock.monotonic(),
+        random: &mut random,
+    };
+    let mut loader = Loader::new(row, owner.commit_seq, &ctx)
+        .map_err(|error| StoreError::Corrupt(format!("study {study}: {error}")))?;
 
     let mut after = TrialNumber(0);
     let mut alive = Vec::new();
@@ -35,7 +42,11 @@ pub async fn load(
         let rows = store.trial_page(study, after, TRIAL_PAGE).await?;
         let Some(last) = rows.last() else { break };
         after = last.number;
-        alive.extend(rows.iter().filter(|row| !row.state.is_final()).map(|row| row.number));
+        alive.extend(
+            rows.iter()
+                .filter(|row| !row.state.is_final())
+                .map(|row| row.number),
+        );
         loader.trials(rows, &ctx);
     }
     let attempts = store.attempt_list_open(study).await?;
@@ -60,7 +71,9 @@ pub async fn load(
         }
     }
     let since = Timestamp::from_micros(
-        ctx.now.as_micros().saturating_sub(i64::try_from(REMEMBER.as_micros()).unwrap_or(i64::MAX)),
+        ctx.now
+            .as_micros()
+            .saturating_sub(i64::try_from(REMEMBER.as_micros()).unwrap_or(i64::MAX)),
     );
     loader.requests(store.request_list(study, since).await?);
     Ok((loader.finish(), owner))

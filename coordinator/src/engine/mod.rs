@@ -17,4 +17,4 @@ mod task;
 
 pub use handle::{Committed, EngineError, EngineHandle};
 pub use load::load;
-pub use registry::{Engines, EngineSettings};
+pub use registry::{EngineSettings, Engines};

@@ -33,7 +33,10 @@ impl EngineSettings {
     /// Settings for a lease of this length.
     #[must_use]
     pub fn new(lease_ttl: Duration) -> Self {
-        Self { lease_ttl, tick: (lease_ttl / 16).clamp(Duration::from_millis(10), Duration::from_millis(250)) }
+        Self {
+            lease_ttl,
+            tick: (lease_ttl / 16).clamp(Duration::from_millis(10), Duration::from_millis(250)),
+        }
     }
 }
 
@@ -56,7 +59,9 @@ pub struct Engines {
 
 impl fmt::Debug for Engines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engines").field("running", &self.lock().by_id.len()).finish_non_exhaustive()
+        f.debug_struct("Engines")
+            .field("running", &self.lock().by_id.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,7 +133,22 @@ impl Engines {
     /// The engine of a study, if it runs.
     #[must_use]
     pub fn running(&self, study: StudyId) -> Option<EngineHandle> {
-        self.lock().by_id.get(&study).filter(|engine| engine.is_alive()).cloned()
+        self.lock()
+            .by_id
+            .get(&study)
+            .filter(|engine| engine.is_alive())
+            .cloned()
+    }
+
+    /// All engines that run.
+    #[must_use]
+    pub fn all_running(&self) -> Vec<EngineHandle> {
+        self.lock()
+            .by_id
+            .values()
+            .filter(|engine| engine.is_alive())
+            .cloned()
+            .collect()
     }
 
     /// The engine of a study by name, if it runs.
@@ -162,7 +182,11 @@ impl Engines {
         if let Some(engine) = self.running(study) {
             return Ok(Some(engine));
         }
-        Ok(self.store.study_fetch(study).await?.map(|row| self.ensure(row.id, &row.name)))
+        Ok(self
+            .store
+            .study_fetch(study)
+            .await?
+            .map(|row| self.ensure(row.id, &row.name)))
     }
 
     /// Stores a new study and starts its engine. Goes on to its end even if the caller goes away.
@@ -176,7 +200,9 @@ impl Engines {
         audit: AuditRow,
     ) -> Result<(StudyRow, EngineHandle), StoreError> {
         let store = Arc::clone(&self.store);
-        let created = self.uncancelled(async move { store.study_create(&study, request.as_ref(), &audit).await }).await?;
+        let created = self
+            .uncancelled(async move { store.study_create(&study, request.as_ref(), &audit).await })
+            .await?;
         let engine = self.ensure(created.id, &created.name);
         Ok((created, engine))
     }
@@ -193,7 +219,8 @@ impl Engines {
             }
         }
         let store = Arc::clone(&self.store);
-        self.uncancelled(async move { store.study_delete(study, &audit).await }).await
+        self.uncancelled(async move { store.study_delete(study, &audit).await })
+            .await
     }
 
     /// Runs something that writes to the store in a task of its own, which a caller that goes away does not cancel.
@@ -205,7 +232,10 @@ impl Engines {
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.tasks.spawn(work).await.unwrap_or_else(|error| {
-            Err(StoreError::Unavailable { context: "the write was interrupted".to_owned(), source: Some(Box::new(error)) })
+            Err(StoreError::Unavailable {
+                context: "the write was interrupted".to_owned(),
+                source: Some(Box::new(error)),
+            })
         })
     }
 
@@ -222,7 +252,12 @@ impl Engines {
         }
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let (events, _) = broadcast::channel(WATCHED_COMMITS);
-        let handle = EngineHandle { id, name: name.clone(), commands, events: events.clone() };
+        let handle = EngineHandle {
+            id,
+            name: name.clone(),
+            commands,
+            events: events.clone(),
+        };
         let engine = Engine {
             id,
             name: name.clone(),

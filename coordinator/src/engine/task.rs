@@ -62,9 +62,15 @@ impl Engine {
                     Err(StoreError::NotFound(_)) => break,
                     Err(error) => {
                         if matches!(error, StoreError::Corrupt(_)) {
-                            tracing::error!(error = &error as &dyn std::error::Error, "study cannot be loaded");
+                            tracing::error!(
+                                error = &error as &dyn std::error::Error,
+                                "study cannot be loaded"
+                            );
                         } else {
-                            tracing::warn!(error = &error as &dyn std::error::Error, "study could not be loaded yet");
+                            tracing::warn!(
+                                error = &error as &dyn std::error::Error,
+                                "study could not be loaded yet"
+                            );
                         }
                         if self.refuse_for(wait, &error, &shutdown).await {
                             break;
@@ -79,13 +85,21 @@ impl Engine {
         .await;
     }
 
-    async fn load_and_serve(&mut self, reloading: bool, shutdown: &CancellationToken) -> Result<Ended, StoreError> {
+    async fn load_and_serve(
+        &mut self,
+        reloading: bool,
+        shutdown: &CancellationToken,
+    ) -> Result<Ended, StoreError> {
         let store = Arc::clone(&self.store);
         let clock = Arc::clone(&self.clock);
         let (mut core, mut owner) = load(&*store, &*clock, self.id).await?;
         tracing::debug!(revision = owner.commit_seq, "study loaded");
         if reloading {
-            let holders: Vec<WorkerId> = core.held_by_workers().into_iter().map(|(worker, ..)| worker).collect();
+            let holders: Vec<WorkerId> = core
+                .held_by_workers()
+                .into_iter()
+                .map(|(worker, ..)| worker)
+                .collect();
             self.pool.study_reloaded(self.id, &holders);
         }
         let serving = AssertUnwindSafe(self.serve(&mut core, &mut owner, shutdown)).catch_unwind();
@@ -114,7 +128,12 @@ impl Engine {
         }
     }
 
-    async fn serve(&mut self, core: &mut StudyCore, owner: &mut Ownership, shutdown: &CancellationToken) -> Ended {
+    async fn serve(
+        &mut self,
+        core: &mut StudyCore,
+        owner: &mut Ownership,
+        shutdown: &CancellationToken,
+    ) -> Ended {
         let mut tick = tokio::time::interval(self.settings.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut watch = PauseWatch::new(self.clock.monotonic(), self.settings.lease_ttl);
@@ -162,7 +181,11 @@ impl Engine {
         watch: &mut PauseWatch,
     ) -> Result<(), Ended> {
         let mut random = || uuid::Uuid::new_v4().as_u128();
-        let mut ctx = Ctx { now: self.clock.now(), mono: self.clock.monotonic(), random: &mut random };
+        let mut ctx = Ctx {
+            now: self.clock.now(),
+            mono: self.clock.monotonic(),
+            random: &mut random,
+        };
         let mut out = Outbox::default();
         let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
         let mut reload = false;
@@ -176,7 +199,9 @@ impl Engine {
             Look::WasAway => core.renew_all(&ctx),
             Look::Due => {
                 let presence = self.pool.presence();
-                core.expire(&mut out, &ctx, self.settings.lease_ttl, |worker| presence.last_heard(worker));
+                core.expire(&mut out, &ctx, self.settings.lease_ttl, |worker| {
+                    presence.last_heard(worker)
+                });
                 core.stop_overdue(&mut out, &ctx);
             }
         }
@@ -194,7 +219,10 @@ impl Engine {
                 core.committed(advanced.commit_seq);
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "commit failed; loading the study again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "commit failed; loading the study again"
+                );
                 let answer = EngineError::from_store(&error);
                 for reply in answers {
                     reply(Err(answer.clone()));
@@ -228,7 +256,11 @@ impl Engine {
     /// Tells the pool what the study could use: when that changed, and now and then in case the pool has other ideas.
     fn publish_demand(&self, core: &StudyCore, published: &mut Option<Demand>, ticked: bool) {
         let mut random = || 0; // nothing is drawn
-        let ctx = Ctx { now: self.clock.now(), mono: self.clock.monotonic(), random: &mut random };
+        let ctx = Ctx {
+            now: self.clock.now(),
+            mono: self.clock.monotonic(),
+            random: &mut random,
+        };
         let demand = core.demand(&ctx);
         let (before, after) = (published.as_ref(), demand.as_ref());
         if before != after || (ticked && after.is_some_and(|demand| demand.wants > 0)) {
@@ -256,7 +288,10 @@ enum Look {
 
 impl PauseWatch {
     fn new(now: Monotonic, lease_ttl: Duration) -> Self {
-        Self { last: now, every: lease_ttl / 16 }
+        Self {
+            last: now,
+            every: lease_ttl / 16,
+        }
     }
 
     fn look(&mut self, now: Monotonic) -> Look {
@@ -266,6 +301,10 @@ impl PauseWatch {
         }
         self.last = now;
         // A quarter of a lease: messages that came meanwhile are still unread.
-        if since >= self.every * 4 { Look::WasAway } else { Look::Due }
+        if since >= self.every * 4 {
+            Look::WasAway
+        } else {
+            Look::Due
+        }
     }
 }

@@ -26,7 +26,10 @@ impl Audit {
         for row in &changes.attempts {
             let known = self.attempts.insert((row.trial, row.attempt), row.clone());
             if let Some(known) = known {
-                assert_eq!(known.lease, row.lease, "an attempt changed its lease, seed {seed}");
+                assert_eq!(
+                    known.lease, row.lease,
+                    "an attempt changed its lease, seed {seed}"
+                );
             }
         }
         for row in &changes.trials {
@@ -36,40 +39,81 @@ impl Audit {
                     assert_eq!(known.state, row.state, "a final state changed, seed {seed}");
                 }
             }
-            self.lines.push(format!("{} {} {:?}", row.number, row.state.name(), row.value));
+            self.lines
+                .push(format!("{} {} {:?}", row.number, row.state.name(), row.value));
             self.trials.insert(row.number, row.clone());
         }
         for chunk in &changes.points {
             let points = self.points.entry((chunk.trial, chunk.attempt)).or_default();
-            assert_eq!(chunk.first_seq, points.len() as u64 + 1, "points with a gap or twice, seed {seed}");
+            assert_eq!(
+                chunk.first_seq,
+                points.len() as u64 + 1,
+                "points with a gap or twice, seed {seed}"
+            );
             points.extend(chunk.steps.iter().copied().zip(chunk.values.iter().copied()));
         }
-        let leased = self.trials.values().filter(|row| row.state.lease().is_some()).count();
-        assert!(leased <= parallel, "{leased} trials in flight, {parallel} allowed, seed {seed}");
-        assert!(self.trials.len() as u64 <= budget, "more trials than the budget allows, seed {seed}");
+        let leased = self
+            .trials
+            .values()
+            .filter(|row| row.state.lease().is_some())
+            .count();
+        assert!(
+            leased <= parallel,
+            "{leased} trials in flight, {parallel} allowed, seed {seed}"
+        );
+        assert!(
+            self.trials.len() as u64 <= budget,
+            "more trials than the budget allows, seed {seed}"
+        );
     }
 
     /// At the end of the study.
     pub(crate) fn assert_whole(&self, seed: u64) {
         for row in self.trials.values() {
-            assert!(row.state.is_final(), "trial {} was lost in {}, seed {seed}", row.number, row.state.name());
-            assert!(row.attempt.0 <= 1 + 1 + 5, "{} attempts at trial {}, seed {seed}", row.attempt, row.number);
+            assert!(
+                row.state.is_final(),
+                "trial {} was lost in {}, seed {seed}",
+                row.number,
+                row.state.name()
+            );
+            assert!(
+                row.attempt.0 <= 1 + 1 + 5,
+                "{} attempts at trial {}, seed {seed}",
+                row.attempt,
+                row.number
+            );
         }
         for ((trial, attempt), row) in &self.attempts {
-            assert!(row.ended_at.is_some(), "attempt {attempt} of trial {trial} never ended, seed {seed}");
+            assert!(
+                row.ended_at.is_some(),
+                "attempt {attempt} of trial {trial} never ended, seed {seed}"
+            );
             let stored = self.points.get(&(*trial, *attempt)).cloned().unwrap_or_default();
             let printed = self.printed.get(&row.lease).cloned().unwrap_or_default();
-            assert_eq!(stored, printed[..stored.len()], "trial {trial} attempt {attempt}, seed {seed}");
+            assert_eq!(
+                stored,
+                printed[..stored.len()],
+                "trial {trial} attempt {attempt}, seed {seed}"
+            );
             let last = self.trials[trial].attempt == *attempt;
             if last && self.trials[trial].state == TrialState::Completed {
-                assert_eq!(stored.len(), printed.len(), "the curve of completed trial {trial} is not whole, seed {seed}");
+                assert_eq!(
+                    stored.len(),
+                    printed.len(),
+                    "the curve of completed trial {trial} is not whole, seed {seed}"
+                );
             }
         }
     }
 
     pub(crate) fn assert_attempts_at_most(&self, limit: u32, seed: u64) {
         for row in self.trials.values() {
-            assert!(row.attempt.0 <= limit, "trial {} took {} attempts, seed {seed}", row.number, row.attempt);
+            assert!(
+                row.attempt.0 <= limit,
+                "trial {} took {} attempts, seed {seed}",
+                row.number,
+                row.attempt
+            );
         }
     }
 

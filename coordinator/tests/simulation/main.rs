@@ -11,7 +11,10 @@ mod world;
 use world::{Faults, World};
 
 fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("SIMULATION_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    match std::env::var("SIMULATION_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
         Some(seed) => vec![seed],
         None => (0..count).collect(),
     }
@@ -36,7 +39,15 @@ fn whatever_goes_wrong_no_fact_is_lost_and_the_study_ends() {
 #[test]
 fn a_coordinator_that_crashes_at_every_other_commit_kills_no_training() {
     for seed in seeds(60) {
-        let mut world = World::new(seed, Faults { coordinator_crash: 0.3, store_refuses: 0.1, answer_lost: 0.1, ..Faults::none() });
+        let mut world = World::new(
+            seed,
+            Faults {
+                coordinator_crash: 0.3,
+                store_refuses: 0.1,
+                answer_lost: 0.1,
+                ..Faults::none()
+            },
+        );
         world.run();
         world.audit.assert_attempts_at_most(1, seed);
     }
@@ -45,7 +56,15 @@ fn a_coordinator_that_crashes_at_every_other_commit_kills_no_training() {
 #[test]
 fn every_trial_ends_though_workers_keep_dying() {
     for seed in seeds(60) {
-        World::new(seed, Faults { machine_death: 0.02, disconnect: 0.05, ..Faults::none() }).run();
+        World::new(
+            seed,
+            Faults {
+                machine_death: 0.02,
+                disconnect: 0.05,
+                ..Faults::none()
+            },
+        )
+        .run();
     }
 }
 

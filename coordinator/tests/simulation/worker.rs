@@ -13,7 +13,11 @@ pub(crate) const METRIC: &str = "val_acc";
 #[derive(Clone, Debug)]
 pub(crate) enum Up {
     Started(LeaseKey),
-    Points { lease: LeaseKey, first_seq: u64, batch: PointBatch },
+    Points {
+        lease: LeaseKey,
+        first_seq: u64,
+        batch: PointBatch,
+    },
     Ended(AttemptEnd),
 }
 
@@ -41,13 +45,24 @@ pub(crate) struct SimWorker {
 
 impl SimWorker {
     pub(crate) fn new(id: WorkerId, slots: usize) -> Self {
-        Self { id, slots, connected: false, down: VecDeque::new(), up: VecDeque::new(), held: BTreeMap::new() }
+        Self {
+            id,
+            slots,
+            connected: false,
+            down: VecDeque::new(),
+            up: VecDeque::new(),
+            held: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn hello(&self) -> Vec<HeldAttempt> {
         self.held
             .values()
-            .map(|(lease, held)| HeldAttempt { lease: *lease, started: held.started, ended: held.end.is_some() })
+            .map(|(lease, held)| HeldAttempt {
+                lease: *lease,
+                started: held.started,
+                ended: held.end.is_some(),
+            })
             .collect()
     }
 
@@ -90,10 +105,22 @@ impl SimWorker {
             if !fresh.is_empty() {
                 let points = fresh
                     .iter()
-                    .map(|&(step, value)| Point { metric: 0, step, value, at: Timestamp::UNIX_EPOCH })
+                    .map(|&(step, value)| Point {
+                        metric: 0,
+                        step,
+                        value,
+                        at: Timestamp::UNIX_EPOCH,
+                    })
                     .collect();
-                let batch = PointBatch { metrics: vec![METRIC.parse().unwrap()], points };
-                self.up.push_back(Up::Points { lease: *lease, first_seq: held.sent + 1, batch });
+                let batch = PointBatch {
+                    metrics: vec![METRIC.parse().unwrap()],
+                    points,
+                };
+                self.up.push_back(Up::Points {
+                    lease: *lease,
+                    first_seq: held.sent + 1,
+                    batch,
+                });
                 held.sent += fresh.len() as u64;
             }
             if let Some(outcome) = &held.end
@@ -121,7 +148,9 @@ impl SimWorker {
         match order {
             Order::Assign(assignment) => {
                 let lease = assignment.lease;
-                self.held.entry((lease.trial, lease.id)).or_insert((lease, Held::default()));
+                self.held
+                    .entry((lease.trial, lease.id))
+                    .or_insert((lease, Held::default()));
             }
             Order::Ack { .. } => {}
             Order::Resend { lease, from } => {

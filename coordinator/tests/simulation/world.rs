@@ -116,7 +116,9 @@ impl World {
             detail: String::new(),
         };
         runtime.block_on(store.study_create(&row, None, &audit)).unwrap();
-        let workers = (0..3).map(|n| SimWorker::new(WorkerId(Uuid::from_u128(100 + n)), 2)).collect();
+        let workers = (0..3)
+            .map(|n| SimWorker::new(WorkerId(Uuid::from_u128(100 + n)), 2))
+            .collect();
         Self {
             seed,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -153,7 +155,12 @@ impl World {
         let seed = self.seed;
         self.audit.assert_whole(seed);
         for worker in &self.workers {
-            assert!(worker.held.is_empty(), "{:?} still holds {:?}, seed {seed}", worker.id, worker.held.keys());
+            assert!(
+                worker.held.is_empty(),
+                "{:?} still holds {:?}, seed {seed}",
+                worker.id,
+                worker.held.keys()
+            );
         }
         self.assert_memory_matches_the_store();
         let state = self.step(|core, _, _| core.state());
@@ -206,11 +213,15 @@ impl World {
         let window = self.rng.random_range(1..5);
         self.workers[index].send(window);
         for _ in 0..self.rng.random_range(0..6) {
-            let Some(up) = self.workers[index].up.pop_front() else { break };
+            let Some(up) = self.workers[index].up.pop_front() else {
+                break;
+            };
             self.deliver_up(index, up);
         }
         for _ in 0..self.rng.random_range(0..6) {
-            let Some(order) = self.workers[index].down.pop_front() else { break };
+            let Some(order) = self.workers[index].down.pop_front() else {
+                break;
+            };
             self.workers[index].obey(order);
         }
         self.offer(index);
@@ -238,7 +249,9 @@ impl World {
         for key in keys {
             let crash = self.chance(self.faults.program_crash);
             let lines = self.rng.random_range(0..4);
-            let Some((lease, held)) = self.workers[index].held.get_mut(&key) else { continue };
+            let Some((lease, held)) = self.workers[index].held.get_mut(&key) else {
+                continue;
+            };
             if held.end.is_some() {
                 continue;
             }
@@ -280,9 +293,11 @@ impl World {
         let worker = self.workers[index].id;
         let heard = match up {
             Up::Started(lease) => self.step(move |core, out, ctx| core.started(out, ctx, worker, lease, 1)),
-            Up::Points { lease, first_seq, batch } => {
-                self.step(move |core, out, ctx| core.points(out, ctx, worker, lease, first_seq, &batch))
-            }
+            Up::Points {
+                lease,
+                first_seq,
+                batch,
+            } => self.step(move |core, out, ctx| core.points(out, ctx, worker, lease, first_seq, &batch)),
             Up::Ended(end) => self.step(move |core, out, ctx| core.ended(out, ctx, worker, end)),
         };
         if heard.is_none() {
@@ -294,9 +309,21 @@ impl World {
     fn offer(&mut self, index: usize) {
         let (worker, slots) = (self.workers[index].id, self.workers[index].slots);
         self.step(move |core, out, ctx| {
-            let holds = core.held_by_workers().iter().filter(|(holder, ..)| *holder == worker).count();
+            let holds = core
+                .held_by_workers()
+                .iter()
+                .filter(|(holder, ..)| *holder == worker)
+                .count();
             if holds < slots {
-                let _ = core.offer(out, ctx, Offer { worker, worker_name: "w".to_owned(), gpus: Vec::new() });
+                let _ = core.offer(
+                    out,
+                    ctx,
+                    Offer {
+                        worker,
+                        worker_name: "w".to_owned(),
+                        gpus: Vec::new(),
+                    },
+                );
             }
         });
     }
@@ -304,14 +331,22 @@ impl World {
     /// What the engine does with one command. None if the coordinator crashed or could not tell whether it was committed.
     fn step<T>(&mut self, command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> T) -> Option<T> {
         if self.core.is_none() {
-            self.core = Some(self.runtime.block_on(load(&self.store, &self.clock, self.study)).unwrap());
+            self.core = Some(
+                self.runtime
+                    .block_on(load(&self.store, &self.clock, self.study))
+                    .unwrap(),
+            );
             // Orders may have been lost with the memory: sessions begin anew.
             self.workers.iter_mut().for_each(SimWorker::disconnect);
         }
         let (mut core, owner) = self.core.take()?;
         let rng = &mut self.rng;
         let mut random = || rng.random();
-        let mut ctx = Ctx { now: self.clock.now(), mono: self.clock.monotonic(), random: &mut random };
+        let mut ctx = Ctx {
+            now: self.clock.now(),
+            mono: self.clock.monotonic(),
+            random: &mut random,
+        };
         let mut out = Outbox::default();
         let answer = command(&mut core, &mut out, &mut ctx);
         core.settle(&mut out, &ctx);
@@ -322,7 +357,10 @@ impl World {
             if self.chance(self.faults.store_refuses) {
                 return None;
             }
-            owner = self.runtime.block_on(self.store.commit(&owner, &changes)).unwrap();
+            owner = self
+                .runtime
+                .block_on(self.store.commit(&owner, &changes))
+                .unwrap();
             self.audit.committed(&changes, PARALLEL, TRIALS, self.seed);
             if self.chance(self.faults.answer_lost) {
                 return None;
@@ -337,7 +375,11 @@ impl World {
     }
 
     fn deliver_down(&mut self, id: WorkerId, order: Order) {
-        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id && worker.connected) {
+        if let Some(worker) = self
+            .workers
+            .iter_mut()
+            .find(|worker| worker.id == id && worker.connected)
+        {
             worker.down.push_back(order);
         }
     }
@@ -348,7 +390,12 @@ impl World {
         self.core = None;
         let after = summary(self);
         assert_eq!(before.counts, after.counts, "seed {}", self.seed);
-        assert_eq!(before.best.map(|best| best.1), after.best.map(|best| best.1), "seed {}", self.seed);
+        assert_eq!(
+            before.best.map(|best| best.1),
+            after.best.map(|best| best.1),
+            "seed {}",
+            self.seed
+        );
         assert_eq!(before.steps_saved, after.steps_saved, "seed {}", self.seed);
     }
 }

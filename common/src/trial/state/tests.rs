@@ -14,11 +14,16 @@ fn worker() -> Holder {
 }
 
 fn early() -> StopReason {
-    StopReason::EarlyStopped { rule: "median".to_owned(), text: "0.1 < 0.5".to_owned() }
+    StopReason::EarlyStopped {
+        rule: "median".to_owned(),
+        text: "0.1 < 0.5".to_owned(),
+    }
 }
 
 fn timed_out() -> StopReason {
-    StopReason::TimedOut { limit: "max_runtime 30m".to_owned() }
+    StopReason::TimedOut {
+        limit: "max_runtime 30m".to_owned(),
+    }
 }
 
 fn cancelled() -> StopReason {
@@ -27,11 +32,19 @@ fn cancelled() -> StopReason {
 
 fn all_events(id: LeaseId) -> Vec<Event> {
     vec![
-        Event::Lease { id: lease_id(200), holder: worker() },
+        Event::Lease {
+            id: lease_id(200),
+            holder: worker(),
+        },
         Event::Started(id),
         Event::Finished(id),
         Event::Failed(id, FailureCause::ExitCode { code: 1 }),
-        Event::Failed(id, FailureCause::Infeasible { reason: "too wide".to_owned() }),
+        Event::Failed(
+            id,
+            FailureCause::Infeasible {
+                reason: "too wide".to_owned(),
+            },
+        ),
         Event::LeaseExpired(id),
         Event::HandedBack(id),
         Event::Paused(id),
@@ -42,7 +55,11 @@ fn all_events(id: LeaseId) -> Vec<Event> {
 }
 
 fn all_states() -> Vec<TrialState> {
-    let lease = Lease { attempt: Attempt(1), id: lease_id(1), holder: worker() };
+    let lease = Lease {
+        attempt: Attempt(1),
+        id: lease_id(1),
+        holder: worker(),
+    };
     vec![
         TrialState::Pending,
         TrialState::Leased(lease.clone()),
@@ -67,11 +84,15 @@ fn every_event_in_every_state() {
             let mut trial = Trial::restore(state.clone(), Attempt(1), 0, 0, 0);
             let name = match &event {
                 Event::Failed(_, cause) => format!("failed ({})", cause.name()),
-                Event::StopRequested(reason) => format!("stop requested ({})", TrialState::stopped(reason.clone()).name()),
+                Event::StopRequested(reason) => {
+                    format!("stop requested ({})", TrialState::stopped(reason.clone()).name())
+                }
                 event => event.name().to_owned(),
             };
             let from = match &state {
-                TrialState::Stopping(_, reason) => format!("STOPPING ({})", TrialState::stopped(reason.clone()).name()),
+                TrialState::Stopping(_, reason) => {
+                    format!("STOPPING ({})", TrialState::stopped(reason.clone()).name())
+                }
                 state => state.name().to_owned(),
             };
             let result = match trial.apply(event) {
@@ -107,7 +128,9 @@ fn a_crash_is_retried_as_often_as_the_study_says_and_a_lost_worker_is_not_charge
     for (n, cause) in [
         FailureCause::LeaseExpired,
         FailureCause::ExitCode { code: 1 },
-        FailureCause::WorkerLost { reason: "reboot".to_owned() },
+        FailureCause::WorkerLost {
+            reason: "reboot".to_owned(),
+        },
     ]
     .into_iter()
     .enumerate()
@@ -118,16 +141,29 @@ fn a_crash_is_retried_as_often_as_the_study_says_and_a_lost_worker_is_not_charge
         let effects = trial.apply(Event::Failed(id, cause)).unwrap();
         assert!(matches!(effects[..], [Effect::Requeue { .. }]), "{effects:?}");
     }
-    trial.apply(Event::Lease { id: lease_id(9), holder: worker() }).unwrap();
-    let effects = trial.apply(Event::Failed(lease_id(9), FailureCause::ExitCode { code: 1 })).unwrap();
+    trial
+        .apply(Event::Lease {
+            id: lease_id(9),
+            holder: worker(),
+        })
+        .unwrap();
+    let effects = trial
+        .apply(Event::Failed(lease_id(9), FailureCause::ExitCode { code: 1 }))
+        .unwrap();
     assert_eq!(effects, [Effect::RecordOutcome]);
-    assert_eq!((trial.program_failures(), trial.infrastructure_failures()), (2, 2));
+    assert_eq!(
+        (trial.program_failures(), trial.infrastructure_failures()),
+        (2, 2)
+    );
 }
 
 #[test]
 fn waiting_doubles_with_each_failure_up_to_five_minutes() {
     use crate::trial::cause::backoff;
-    let waits: Vec<u64> = [1, 2, 3, 9, 10, 100].into_iter().map(|n| backoff(n).as_secs()).collect();
+    let waits: Vec<u64> = [1, 2, 3, 9, 10, 100]
+        .into_iter()
+        .map(|n| backoff(n).as_secs())
+        .collect();
     assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
 }
 
@@ -135,9 +171,15 @@ fn any_cause() -> impl Strategy<Value = FailureCause> {
     prop_oneof![
         Just(FailureCause::ExitCode { code: 1 }),
         Just(FailureCause::OutOfMemory),
-        Just(FailureCause::Infeasible { reason: String::new() }),
-        Just(FailureCause::Launch { reason: "no such file".to_owned() }),
-        Just(FailureCause::WorkerLost { reason: String::new() }),
+        Just(FailureCause::Infeasible {
+            reason: String::new()
+        }),
+        Just(FailureCause::Launch {
+            reason: "no such file".to_owned()
+        }),
+        Just(FailureCause::WorkerLost {
+            reason: String::new()
+        }),
     ]
 }
 

@@ -1,0 +1,183 @@
+//! Studies over spaces of every kind, and every entry of the registry.
+
+use std::num::NonZeroU32;
+
+use tunesmith_common::TrialNumber;
+use tunesmith_common::constraint::Constraint;
+use tunesmith_common::measurement::{From as ValueFrom, Goal};
+use tunesmith_common::params::{ParamValue, Params};
+use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
+use tunesmith_common::study::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use tunesmith_optimizer::StudyView;
+
+pub(crate) fn parameter(name: &str, domain: Domain) -> Parameter {
+    Parameter {
+        name: name.parse().unwrap(),
+        domain,
+        conditions: Vec::new(),
+    }
+}
+
+pub(crate) fn float(name: &str, low: f64, high: f64, scale: Scale) -> Parameter {
+    parameter(
+        name,
+        Domain::Float {
+            low,
+            high,
+            scale,
+            step: None,
+        },
+    )
+}
+
+pub(crate) fn int(name: &str, low: i64, high: i64, scale: Scale) -> Parameter {
+    parameter(
+        name,
+        Domain::Int {
+            low,
+            high,
+            scale,
+            step: 1,
+        },
+    )
+}
+
+pub(crate) fn choices(name: &str, values: &[&str]) -> Parameter {
+    let choices = values
+        .iter()
+        .map(|value| ParamValue::Text((*value).to_owned()))
+        .collect();
+    parameter(name, Domain::Categorical { choices })
+}
+
+pub(crate) fn space(parameters: Vec<Parameter>, constraints: &[&str]) -> Space {
+    let constraints = constraints
+        .iter()
+        .map(|text| Constraint::parse(text, &parameters).unwrap())
+        .collect();
+    Space::new(parameters, constraints).unwrap()
+}
+
+/// A space of every kind that there is.
+pub(crate) fn spaces() -> Vec<(&'static str, Space)> {
+    let momentum = Parameter {
+        conditions: vec![Condition {
+            parent: 0,
+            values: vec![ParamValue::Text("sgd".to_owned())],
+        }],
+        ..float("momentum", 0.0, 0.99, Scale::Linear)
+    };
+    let many = (0..1_000)
+        .map(|i| float(&format!("x{i}"), -1.0, 1.0, Scale::Linear))
+        .collect();
+    vec![
+        (
+            "continuous",
+            space(
+                vec![
+                    float("lr", 1e-5, 0.1, Scale::Log),
+                    float("decay", 0.0, 1.0, Scale::Linear),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "conditional",
+            space(
+                vec![
+                    choices("optimizer", &["sgd", "adam", "lion"]),
+                    momentum,
+                    int("depth", 1, 7, Scale::Log),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "constrained",
+            space(
+                vec![
+                    int("batch", 4, 256, Scale::Log2),
+                    int("width", 32, 512, Scale::Linear),
+                    float("x", 0.0, 1.0, Scale::Linear),
+                ],
+                &["batch * width <= 16384", "x < 0.5"],
+            ),
+        ),
+        (
+            "one point",
+            space(
+                vec![
+                    choices("only", &["this"]),
+                    parameter("fixed", Domain::Constant(ParamValue::Int(3))),
+                ],
+                &[],
+            ),
+        ),
+        (
+            "finite",
+            space(
+                vec![
+                    choices("a", &["p", "q", "r"]),
+                    parameter("flag", Domain::Boolean),
+                    parameter(
+                        "level",
+                        Domain::Ordinal {
+                            choices: (0..4).map(ParamValue::Int).collect(),
+                        },
+                    ),
+                ],
+                &[],
+            ),
+        ),
+        ("1,000 parameters", space(many, &[])),
+    ]
+}
+
+pub(crate) fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Params>) -> StudySpec {
+    StudySpec {
+        name: "contract".parse().unwrap(),
+        message: String::new(),
+        objective: Objective {
+            metric: "loss".parse().unwrap(),
+            goal: Goal::Minimize,
+            from: ValueFrom::Last,
+        },
+        space,
+        strategy: StrategySpec { name, seed, initial },
+        early_stopping: Vec::new(),
+        budget: Budget::default(),
+        priority: NonZeroU32::MIN,
+        trial: None,
+    }
+}
+
+pub(crate) fn grid(shuffle: bool, points: u32) -> StrategyName {
+    StrategyName::Grid {
+        shuffle,
+        points: NonZeroU32::new(points).unwrap(),
+    }
+}
+
+/// Every entry of the registry.
+pub(crate) fn registry() -> [StrategyName; 6] {
+    [
+        StrategyName::Auto,
+        StrategyName::Manual,
+        grid(false, 3),
+        grid(true, 3),
+        StrategyName::Random,
+        StrategyName::Sobol,
+    ]
+}
+
+pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {
+    StudyView {
+        space: &spec.space,
+        seed: spec.strategy.seed,
+        next: TrialNumber(next),
+        proposed: 0,
+        cursor: None,
+        finished: &[],
+        running: &[],
+    }
+}

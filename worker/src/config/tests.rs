@@ -59,6 +59,20 @@ fn an_unknown_key_is_refused_by_name_and_place() {
 }
 
 #[test]
+fn times_and_sizes_in_the_file_may_be_plain_numbers() {
+    let file: RawConfig = toml::from_str("drain_timeout = 90\nkeep_attempts_limit = 1024").unwrap();
+    let config = Config::check(given().over(file), around()).unwrap();
+    assert_eq!(
+        (config.drain_timeout, config.keep_attempts_limit),
+        (Duration::from_secs(90), 1024)
+    );
+    let error = toml::from_str::<RawConfig>("drain_timeout = -90")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("\"-90\" is not a duration"), "{error}");
+}
+
+#[test]
 fn what_is_left_open_is_filled_in() {
     let config = Config::check(given(), around()).unwrap();
     assert_eq!(config.name.as_str(), "gpu-box--7");

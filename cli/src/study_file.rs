@@ -2,7 +2,7 @@
 //! overrides and the same errors.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use tunesmith_common::document::MAX_BYTES;
 use tunesmith_common::study::{RawStudy, StudyFile, StudyFileError, StudySpec};
@@ -33,8 +33,14 @@ pub(crate) fn load(path: &Path, set: &[String], name: Option<&str>) -> Result<Lo
         .map_err(|error| CliError::file("read the study file", path, &error))?;
     let mut overrides = set.to_vec();
     overrides.extend(name.map(|name| format!("name={name}")));
-    let (raw, checked) = StudyFile::parse_with(&text, &shown, &overrides)
+    let (mut raw, mut checked) = StudyFile::parse_with(&text, &shown, &overrides)
         .map_err(|error| wrong(&error, &format!("study file {shown}")))?;
+    if let (Some(raw), Some(checked)) = (&mut raw.trial, &mut checked.trial)
+        && let Some(workdir) = &raw.workdir
+    {
+        raw.workdir = Some(whole_workdir(workdir, path)?);
+        checked.workdir.clone_from(&raw.workdir);
+    }
     let mut warnings = checked.warnings();
     warnings.extend(misplaced_program(&checked, path));
     Ok(Loaded {
@@ -42,6 +48,33 @@ pub(crate) fn load(path: &Path, set: &[String], name: Option<&str>) -> Result<Lo
         checked,
         warnings,
     })
+}
+
+/// A relative `workdir` counts from the study file's folder, so that it means the same wherever the command is typed. Workers get it
+/// whole: they know nothing of that folder.
+fn whole_workdir(workdir: &str, file: &Path) -> Result<String, CliError> {
+    let is_known_to_workers_only = workdir.starts_with('{') && !workdir.starts_with("{{");
+    if workdir.is_empty() || is_known_to_workers_only || Path::new(workdir).is_absolute() {
+        return Ok(workdir.to_owned());
+    }
+    let folder = std::path::absolute(file)
+        .ok()
+        .and_then(|file| Some(file.parent()?.to_str()?.to_owned()));
+    let Some(folder) = folder else {
+        return Err(CliError::usage(
+            format!("trial.workdir {workdir:?} counts from the study file's folder, whose path is not UTF-8"),
+            "write an absolute path, or move the study file",
+        ));
+    };
+    let folder = folder.replace('{', "{{").replace('}', "}}");
+    let mut whole = PathBuf::from(folder);
+    // `.` would only make the path longer to read; `..` stays, since it depends on symbolic links.
+    whole.extend(
+        Path::new(workdir)
+            .components()
+            .filter(|part| *part != Component::CurDir),
+    );
+    Ok(whole.to_string_lossy().into_owned())
 }
 
 /// A trial runs in a folder of its own, where a script that lies beside the study file is not: the slip of every first study.
@@ -57,9 +90,8 @@ fn misplaced_program(spec: &StudySpec, path: &Path) -> Option<String> {
     };
     let word = trial.command.iter().find(beside)?;
     Some(format!(
-        "trials run in folders of their own, where {word} is not; if it is meant to be the file beside the study file, add \
-         --set {}",
-        human::shell_word(&format!("trial.workdir={}", folder.display()))
+        "trials run in folders of their own, where {word} is not; if it is meant to be the file beside the study file, write \
+         `workdir: .` under `trial`, or add --set trial.workdir=."
     ))
 }
 
@@ -211,8 +243,38 @@ mod tests {
         std::fs::write(folder.path().join("train.py"), "").unwrap();
         let [warning]: [String; 1] = load(&path, &[], None).unwrap().warnings.try_into().unwrap();
         let remedy = warning.split("--set ").nth(1).unwrap();
-        assert_eq!(remedy, format!("trial.workdir={}", folder.path().display()));
-        assert!(load(&path, &set(&[remedy]), None).unwrap().warnings.is_empty());
+        let loaded = load(&path, &set(&[remedy]), None).unwrap();
+        assert!(loaded.warnings.is_empty());
+        assert_eq!(
+            loaded.spec.trial.unwrap().workdir,
+            folder.path().to_str().unwrap(),
+            "what is sent is whole"
+        );
+        assert_eq!(
+            loaded.checked.trial.unwrap().workdir.as_deref(),
+            folder.path().to_str()
+        );
+    }
+
+    #[test]
+    fn a_relative_workdir_counts_from_the_study_file() {
+        let file = Path::new("/a/b{c}/study.yaml");
+        for (given, whole) in [
+            (".", "/a/b{{c}}"),
+            ("./code", "/a/b{{c}}/code"),
+            ("../code/{study}", "/a/b{{c}}/../code/{study}"),
+            ("{{x", "/a/b{{c}}/{{x"),
+            ("/abs/{trial}", "/abs/{trial}"),
+            ("{trial_dir}/x", "{trial_dir}/x"),
+            ("", ""),
+        ] {
+            assert_eq!(whole_workdir(given, file).unwrap(), whole, "{given:?}");
+        }
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(
+            whole_workdir(".", Path::new("study.yaml")).unwrap(),
+            here.to_str().unwrap()
+        );
     }
 
     #[test]

@@ -6,7 +6,13 @@
 //!
 //! Invariant: nothing is acknowledged, sent or shown before it is committed.
 
+pub mod auth;
+pub mod config;
 pub mod decide;
 pub mod engine;
+pub mod grpc;
+pub mod http;
+pub mod metrics;
 pub mod pool;
+pub mod server;
 pub mod store;

@@ -1,0 +1,146 @@
+use super::*;
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        xdg_data_home: None,
+        home: Some("/home/ann".into()),
+    }
+}
+
+fn check(raw: RawConfig) -> Result<Config, ConfigError> {
+    Config::check(raw, &surroundings())
+}
+
+#[test]
+fn defaults_serve_one_machine() {
+    let config = check(RawConfig::default()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7700");
+    assert_eq!(
+        config.store.expose(),
+        "sqlite:/home/ann/.local/share/tunesmith/tunesmith.db"
+    );
+    assert_eq!(config.lease_ttl, Duration::from_secs(30));
+}
+
+#[test]
+fn listening_beyond_this_machine_must_be_allowed() {
+    let open = RawConfig {
+        listen: Some("0.0.0.0:7700".parse().unwrap()),
+        ..RawConfig::default()
+    };
+    let error = check(open.clone()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("listen: 0.0.0.0:7700") && error.contains("--allow-insecure-listen"),
+        "{error}"
+    );
+    assert!(
+        check(RawConfig {
+            allow_insecure_listen: Some(true),
+            ..open
+        })
+        .is_ok()
+    );
+    for local in ["[::1]:1", "127.8.0.1:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(
+            check(RawConfig {
+                listen: Some(local.parse().unwrap()),
+                ..RawConfig::default()
+            })
+            .is_ok(),
+            "{local}"
+        );
+    }
+}
+
+#[test]
+fn a_file_gives_what_flags_do_not_and_is_strict() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    std::fs::write(
+        &path,
+        "lease_ttl = \"1m\"\nstore = \"sqlite:/a\"\nlog = \"debug\"\n",
+    )
+    .unwrap();
+    let flags = RawConfig {
+        store_file: Some("/nope".into()),
+        log: Some("warn".to_owned()),
+        ..RawConfig::default()
+    };
+    let raw = flags.over(RawConfig::read(&path).unwrap());
+    assert_eq!((raw.store.clone(), raw.log.as_deref()), (None, Some("warn")));
+    assert!(matches!(check(raw), Err(ConfigError::Read { .. })));
+
+    std::fs::write(
+        &path,
+        "listen = \"127.0.0.1:1\"\nstroe = \"postgres://u:geheim@h/d\"\n",
+    )
+    .unwrap();
+    let error = RawConfig::read(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("line 2: unknown field `stroe`") && !error.contains("geheim"),
+        "{error}"
+    );
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_the_remedy() {
+    let raw = RawConfig::default;
+    let cases = [
+        (
+            RawConfig {
+                lease_ttl: Some(HumanDuration(Duration::from_secs(1))),
+                ..raw()
+            },
+            "lease-ttl: must lie between 2s and 10m, got 1s",
+        ),
+        (
+            RawConfig {
+                allowed_hosts: vec!["http://x".to_owned()],
+                ..raw()
+            },
+            "allowed-host: \"http://x\" is no host name",
+        ),
+        (
+            RawConfig {
+                log: Some("a=b=c".to_owned()),
+                ..raw()
+            },
+            "log: \"a=b=c\" is no filter",
+        ),
+        (
+            RawConfig {
+                store: Some(StoreUrl::new("sqlite:a".to_owned())),
+                store_file: Some("b".into()),
+                ..raw()
+            },
+            "store: is given, and store-file too",
+        ),
+    ];
+    for (raw, message) in cases {
+        let error = check(raw).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn passwords_are_never_shown() {
+    for url in [
+        "postgres://ann:geheim@db:5432/t",
+        "postgres://ann:ge@heim@db/t?password=geheim",
+        "postgresql://db/t?password=geheim",
+        "geheim",
+    ] {
+        let config = check(RawConfig {
+            store: Some(StoreUrl::new(url.to_owned())),
+            ..RawConfig::default()
+        })
+        .unwrap();
+        let shown = format!("{}{config:?}", config.show().unwrap());
+        assert!(!shown.contains("heim"), "{shown}");
+        assert_eq!(config.store.expose(), url);
+    }
+    assert_eq!(
+        StoreUrl::new("postgres://ann:x@db:5432/t".to_owned()).to_string(),
+        "postgres://ann:***@db:5432/t"
+    );
+}

@@ -1,0 +1,189 @@
+//! What a worker says about its attempts, on its way to the engines: in order for each study, with one commit under way for each.
+//!
+//! Messages that come while a commit is under way wait here and go into the next one together.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tonic::{Code, Status};
+use tunesmith_common::measurement::PointBatch;
+use tunesmith_common::worker::AttemptEnd;
+use tunesmith_common::{LeaseKey, StudyId, WorkerId};
+
+use crate::decide::{Ctx, Outbox, StudyCore};
+use crate::engine::{EngineError, Engines};
+use crate::grpc::status::{ApiError, refuse};
+
+/// Bytes, about, that wait for engines at most. A worker has a few batches of each attempt under way and waits for their
+/// acknowledgement; one that sends much more does not keep to the protocol.
+const WAITING: usize = 32 << 20;
+/// Messages of one commit at most.
+const BATCH: usize = 64;
+
+/// One message about an attempt.
+#[derive(Debug)]
+pub(super) enum News {
+    Started {
+        lease: LeaseKey,
+        pid: u32,
+    },
+    Points {
+        lease: LeaseKey,
+        first_seq: u64,
+        batch: PointBatch,
+    },
+    Ended(Box<AttemptEnd>),
+}
+
+impl News {
+    fn lease(&self) -> LeaseKey {
+        match self {
+            Self::Started { lease, .. } | Self::Points { lease, .. } => *lease,
+            Self::Ended(end) => end.lease,
+        }
+    }
+
+    /// Bytes that it takes in memory, about.
+    fn weight(&self) -> usize {
+        const FIXED: usize = 512;
+        FIXED
+            + match self {
+                Self::Started { .. } => 0,
+                Self::Points { batch, .. } => {
+                    batch.points.len() * size_of::<tunesmith_common::measurement::Point>()
+                }
+                Self::Ended(end) => end.log_tail.len(),
+            }
+    }
+
+    fn apply(self, core: &mut StudyCore, out: &mut Outbox, ctx: &Ctx<'_>, worker: WorkerId) {
+        match self {
+            Self::Started { lease, pid } => core.started(out, ctx, worker, lease, pid),
+            Self::Points {
+                lease,
+                first_seq,
+                batch,
+            } => core.points(out, ctx, worker, lease, first_seq, &batch),
+            Self::Ended(end) => core.ended(out, ctx, worker, *end),
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    /// It is stored, and answered by orders.
+    Stored,
+    /// There is no such study: these leases are of no use.
+    Unknown(Vec<LeaseKey>),
+}
+
+type Delivery = Pin<Box<dyn Future<Output = (StudyId, Result<Delivered, EngineError>)> + Send>>;
+
+/// Messages on their way to engines.
+pub(super) struct Inbox {
+    engines: Arc<Engines>,
+    worker: WorkerId,
+    waiting: HashMap<StudyId, VecDeque<News>>,
+    /// Weight of all that waits.
+    weight: usize,
+    /// Studies with a commit under way have an entry in `waiting`.
+    under_way: FuturesUnordered<Delivery>,
+}
+
+impl Inbox {
+    pub(super) fn new(engines: Arc<Engines>, worker: WorkerId) -> Self {
+        Self {
+            engines,
+            worker,
+            waiting: HashMap::new(),
+            weight: 0,
+            under_way: FuturesUnordered::new(),
+        }
+    }
+
+    /// Takes a message in.
+    ///
+    /// # Errors
+    /// If the worker sends faster than it is answered.
+    pub(super) fn push(&mut self, news: News) -> Result<(), Status> {
+        if self.weight >= WAITING {
+            let message = format!(
+                "more than {WAITING} bytes wait; a worker waits for acknowledgements before it sends more"
+            );
+            return Err(refuse(Code::ResourceExhausted, "SESSION_OVERFLOW", message));
+        }
+        let study = news.lease().study;
+        if let Some(queue) = self.waiting.get_mut(&study) {
+            self.weight += news.weight();
+            queue.push_back(news);
+            return Ok(());
+        }
+        self.waiting.insert(study, VecDeque::new());
+        self.send(study, vec![news]);
+        Ok(())
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Waits until a commit is done, and starts the next one of its study. Waits forever if there is none.
+    ///
+    /// # Errors
+    /// If it failed: what it held is lost here, and the worker has to send it again.
+    pub(super) async fn next(&mut self) -> Result<Vec<LeaseKey>, Status> {
+        let Some((study, result)) = self.under_way.next().await else {
+            return std::future::pending().await;
+        };
+        let delivered = result.map_err(ApiError::from)?;
+        let batch: Vec<News> = match self.waiting.get_mut(&study) {
+            Some(queue) => queue.drain(..queue.len().min(BATCH)).collect(),
+            None => vec![],
+        };
+        self.weight -= batch.iter().map(News::weight).sum::<usize>();
+        if batch.is_empty() {
+            self.waiting.remove(&study);
+        } else {
+            self.send(study, batch);
+        }
+        match delivered {
+            Delivered::Stored => Ok(vec![]),
+            Delivered::Unknown(leases) => Ok(leases),
+        }
+    }
+
+    fn send(&mut self, study: StudyId, batch: Vec<News>) {
+        let (engines, worker) = (Arc::clone(&self.engines), self.worker);
+        self.under_way.push(Box::pin(async move {
+            (study, deliver(&engines, worker, study, batch).await)
+        }));
+    }
+}
+
+async fn deliver(
+    engines: &Engines,
+    worker: WorkerId,
+    study: StudyId,
+    batch: Vec<News>,
+) -> Result<Delivered, EngineError> {
+    let engine = engines
+        .open_by_id(study)
+        .await
+        .map_err(|error| EngineError::from_store(&error))?;
+    let Some(engine) = engine else {
+        return Ok(Delivered::Unknown(batch.iter().map(News::lease).collect()));
+    };
+    engine
+        .call(move |core, out, ctx| {
+            for news in batch {
+                news.apply(core, out, ctx, worker);
+            }
+            Ok(Delivered::Stored)
+        })
+        .await
+}

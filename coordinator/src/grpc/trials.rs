@@ -1,0 +1,534 @@
+//! The trial service, but for curves and logs.
+
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use tonic::{Request, Response, Status};
+use tunesmith_common::measurement::PointBatch;
+use tunesmith_common::trial::{FailureCause, TrialState};
+use tunesmith_common::{LeaseKey, RequestId, StudyName, TrialNumber};
+use tunesmith_proto::convert::{
+    duration_from_wire, lease_from_wire, points as points_convert, request_id_from_wire, study_from_resource,
+    trial_from_resource, value,
+};
+use tunesmith_proto::v1;
+use tunesmith_proto::v1::trial_service_server::TrialService;
+
+use super::page::Page;
+use super::status::ApiError;
+use super::studies::{order_of, stored_study};
+use super::{Api, Messages, actor, view};
+use crate::decide::{AddRequest, CoreError, ImportedEnd, Reported, TellRequest, TrialResult};
+use crate::engine::{EngineError, EngineHandle};
+use crate::store::{StudyRow, TrialOrder, TrialQuery, TrialRow};
+
+/// Trials that one call may ask for.
+const MAX_ASKED: u32 = 1_000;
+/// Bytes of a note, a client's name or a reason.
+const MAX_NOTE: usize = 16 << 10;
+
+#[tonic::async_trait]
+impl TrialService for Api {
+    type ReadLogStream = Messages<v1::ReadLogResponse>;
+
+    async fn get_trial(
+        &self,
+        request: Request<v1::GetTrialRequest>,
+    ) -> Result<Response<v1::GetTrialResponse>, Status> {
+        Ok(Response::new(v1::GetTrialResponse {
+            trial: Some(self.whole_trial(&request.get_ref().name).await?),
+        }))
+    }
+
+    async fn list_trials(
+        &self,
+        request: Request<v1::ListTrialsRequest>,
+    ) -> Result<Response<v1::ListTrialsResponse>, Status> {
+        Ok(Response::new(self.list_of_trials(request.get_ref()).await?))
+    }
+
+    async fn add_trial(
+        &self,
+        request: Request<v1::AddTrialRequest>,
+    ) -> Result<Response<v1::AddTrialResponse>, Status> {
+        let actor = actor(&request);
+        let trial = self.add(request.into_inner(), actor.to_string()).await?;
+        Ok(Response::new(v1::AddTrialResponse { trial: Some(trial) }))
+    }
+
+    async fn ask_trials(
+        &self,
+        request: Request<v1::AskTrialsRequest>,
+    ) -> Result<Response<v1::AskTrialsResponse>, Status> {
+        Ok(Response::new(self.ask(request.into_inner()).await?))
+    }
+
+    async fn report_points(
+        &self,
+        request: Request<v1::ReportPointsRequest>,
+    ) -> Result<Response<v1::ReportPointsResponse>, Status> {
+        let reported = self.report(request.get_ref()).await?;
+        Ok(Response::new(v1::ReportPointsResponse {
+            should_stop: reported.stop.is_some(),
+            stop_reason: reported
+                .stop
+                .map_or_else(String::new, |reason| reason.to_string()),
+            committed_seq: reported.committed,
+        }))
+    }
+
+    async fn tell_trial(
+        &self,
+        request: Request<v1::TellTrialRequest>,
+    ) -> Result<Response<v1::TellTrialResponse>, Status> {
+        let trial = self.tell(request.into_inner()).await?;
+        Ok(Response::new(v1::TellTrialResponse { trial: Some(trial) }))
+    }
+
+    async fn stop_trial(
+        &self,
+        request: Request<v1::StopTrialRequest>,
+    ) -> Result<Response<v1::StopTrialResponse>, Status> {
+        let actor = actor(&request);
+        let (engine, number) = self.trial(&request.get_ref().name).await?;
+        let row = engine
+            .call(move |core, out, ctx| {
+                core.stop_trial(out, ctx, number, &actor)?;
+                Ok(core.active_row(number).or_else(|| out.ended_row(number).cloned()))
+            })
+            .await;
+        let trial = self
+            .row_or_stored(&engine, number, row.map_err(ApiError::from)?)
+            .await?;
+        Ok(Response::new(v1::StopTrialResponse { trial: Some(trial) }))
+    }
+
+    async fn retry_trial(
+        &self,
+        request: Request<v1::RetryTrialRequest>,
+    ) -> Result<Response<v1::RetryTrialResponse>, Status> {
+        let actor = actor(&request);
+        let trial = self.retry(request.get_ref(), actor.to_string()).await?;
+        Ok(Response::new(v1::RetryTrialResponse { trial: Some(trial) }))
+    }
+
+    async fn update_trial(
+        &self,
+        request: Request<v1::UpdateTrialRequest>,
+    ) -> Result<Response<v1::UpdateTrialResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let trial = self.note(&request.name, request.note, actor.to_string()).await?;
+        Ok(Response::new(v1::UpdateTrialResponse { trial: Some(trial) }))
+    }
+
+    async fn list_points(
+        &self,
+        request: Request<v1::ListPointsRequest>,
+    ) -> Result<Response<v1::ListPointsResponse>, Status> {
+        Ok(Response::new(self.curves(request.get_ref()).await?))
+    }
+
+    async fn read_log(
+        &self,
+        request: Request<v1::ReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        Ok(Response::new(self.log(request.get_ref()).await?))
+    }
+}
+
+impl Api {
+    /// The engine of the study of the trial named by a resource, and the trial's number.
+    pub(super) async fn trial(&self, resource: &str) -> Result<(EngineHandle, TrialNumber), ApiError> {
+        let (study, number) = trial_from_resource(resource, "name")?;
+        Ok((self.engine(&study).await?, number))
+    }
+
+    /// The trial named by a resource, as it is stored. Loads nothing.
+    pub(super) async fn stored_trial(&self, resource: &str) -> Result<(StudyRow, TrialRow), ApiError> {
+        let (study, number) = trial_from_resource(resource, "name")?;
+        let row = self.store().study_find(&study).await?;
+        let row = row.ok_or_else(|| EngineError::StudyNotFound(study.to_string()))?;
+        let trial = self.store().trial_fetch(row.id, number).await?;
+        Ok((row, trial.ok_or(CoreError::TrialNotFound(number))?))
+    }
+
+    async fn row_or_stored(
+        &self,
+        engine: &EngineHandle,
+        number: TrialNumber,
+        row: Option<TrialRow>,
+    ) -> Result<v1::Trial, ApiError> {
+        let row = match row {
+            Some(row) => Some(row),
+            None => self.store().trial_fetch(engine.id(), number).await?,
+        };
+        let row = row.ok_or(CoreError::TrialNotFound(number))?;
+        Ok(view::trial(engine.name(), &row))
+    }
+
+    async fn whole_trial(&self, resource: &str) -> Result<v1::Trial, ApiError> {
+        let (study, row) = self.stored_trial(resource).await?;
+        let attempts = self.store().attempt_list(study.id, row.number).await?;
+        let decisions = self.store().decision_list(study.id, row.number).await?;
+        let chunks = self.store().point_list(study.id, row.number).await?;
+        let points = |attempt| {
+            let last = chunks
+                .iter()
+                .filter(|chunk| chunk.attempt == attempt)
+                .map(|chunk| chunk.last_seq);
+            last.max().unwrap_or(0)
+        };
+        Ok(v1::Trial {
+            attempts: attempts
+                .iter()
+                .map(|row| view::attempt(row, points(row.attempt)))
+                .collect(),
+            decisions: decisions.iter().map(view::decision).collect(),
+            pending_reason: self.waiting_for(&study, &row).await?,
+            ..view::trial(&study.name, &row)
+        })
+    }
+
+    /// Why a trial waits; empty if it does not.
+    async fn waiting_for(&self, study: &StudyRow, row: &TrialRow) -> Result<String, ApiError> {
+        let (TrialState::Pending, Some(engine)) = (&row.state, self.engines.running(study.id)) else {
+            return Ok(String::new());
+        };
+        let summary = self.summary(&engine).await?;
+        if summary.waits_for.is_empty() {
+            Ok(self.pool().pending_reason(study.id))
+        } else {
+            Ok(summary.waits_for)
+        }
+    }
+
+    async fn list_of_trials(
+        &self,
+        request: &v1::ListTrialsRequest,
+    ) -> Result<v1::ListTrialsResponse, ApiError> {
+        let study = stored_study(self, &request.parent, "parent").await?;
+        let order = match request.order_by.as_str() {
+            "" | "number" => TrialOrder::Number,
+            "value" => order_of(&study.spec),
+            other => {
+                return Err(ApiError::invalid(
+                    "order_by",
+                    format!("must be \"number\" or \"value\", got {:?}", cut(other, 80)),
+                ));
+            }
+        };
+        let mut states = Vec::new();
+        for (index, &state) in request.states.iter().enumerate() {
+            let known = v1::TrialState::try_from(state).ok().and_then(view::state_name);
+            states.push(known.ok_or_else(|| {
+                ApiError::invalid(
+                    format!("states[{index}]"),
+                    format!("{state} is not a state of a trial"),
+                )
+            })?);
+        }
+        states.sort_unstable();
+        states.dedup();
+        let filter = states.join(",");
+        let query = [
+            study.id.0.as_bytes(),
+            filter.as_bytes(),
+            request.order_by.as_bytes(),
+        ];
+        let page = Page::read(request.page_size, &request.page_token, &query.map(|part| part))?;
+        let query = TrialQuery {
+            states,
+            order,
+            offset: page.offset,
+            limit: page.limit,
+        };
+        let rows = self.store().trial_list(study.id, &query).await?;
+        let mut trials = Vec::with_capacity(rows.len());
+        let mut waiting: Option<String> = None;
+        for row in &rows {
+            let mut trial = view::trial(&study.name, row);
+            if row.state == TrialState::Pending {
+                if waiting.is_none() {
+                    waiting = Some(self.waiting_for(&study, row).await?);
+                }
+                trial.pending_reason = waiting.clone().unwrap_or_default();
+            }
+            trials.push(trial);
+        }
+        Ok(v1::ListTrialsResponse {
+            trials,
+            next_page_token: page.next(rows.len()),
+        })
+    }
+
+    async fn add(&self, mut request: v1::AddTrialRequest, actor: String) -> Result<v1::Trial, ApiError> {
+        let id = request_id_from_wire(&request.request_id)?;
+        request.request_id.clear();
+        check_length("note", &request.note)?;
+        let study = study_from_resource(&request.parent, "parent")?;
+        let given = request.parameters.take().unwrap_or_default();
+        let params = value::params_from_wire(&given, "parameters")?;
+        // The order of a map on the wire is no part of the content; parameters are hashed as sorted.
+        let mut content = Sha256::new_with_prefix(request.encode_to_vec());
+        for (name, value) in params.iter() {
+            content.update(format!("{name}={value:?};"));
+        }
+        let request_key = id.map(|id| (id, content.finalize().into()));
+        let result = request
+            .result
+            .as_ref()
+            .map(|result| self.result_from_wire(result))
+            .transpose()?;
+        let add = AddRequest {
+            params,
+            note: request.note,
+            result,
+            request: request_key,
+            actor,
+        };
+        let engine = self.engine(&study).await?;
+        self.add_to(&engine, add).await
+    }
+
+    async fn add_to(&self, engine: &EngineHandle, add: AddRequest) -> Result<v1::Trial, ApiError> {
+        let (number, row) = engine
+            .call(move |core, out, ctx| {
+                let number = core.add(out, ctx, add)?;
+                Ok((
+                    number,
+                    core.active_row(number).or_else(|| out.ended_row(number).cloned()),
+                ))
+            })
+            .await?;
+        self.row_or_stored(engine, number, row).await
+    }
+
+    fn result_from_wire(&self, result: &v1::Result) -> Result<TrialResult, ApiError> {
+        let end = match v1::TrialState::try_from(result.state) {
+            Ok(v1::TrialState::Unspecified | v1::TrialState::Completed) => ImportedEnd::Completed,
+            Ok(v1::TrialState::EarlyStopped) => ImportedEnd::EarlyStopped,
+            Ok(v1::TrialState::Failed) => ImportedEnd::Failed,
+            _ => {
+                let message = format!("must be COMPLETED, EARLY_STOPPED or FAILED, got {}", result.state);
+                return Err(ApiError::invalid("result.state", message));
+            }
+        };
+        let points = match &result.points {
+            Some(points) => {
+                points_convert::from_wire(points, self.now()).map_err(|error| error.within("result"))?
+            }
+            None => PointBatch::default(),
+        };
+        if end == ImportedEnd::Completed && result.value.is_none() && points.points.is_empty() {
+            return Err(ApiError::invalid(
+                "result.value",
+                "is missing; a completed trial has a value, or points to take it from",
+            ));
+        }
+        Ok(TrialResult {
+            value: result.value,
+            end,
+            points,
+        })
+    }
+
+    async fn ask(&self, mut request: v1::AskTrialsRequest) -> Result<v1::AskTrialsResponse, ApiError> {
+        let study = study_from_resource(&request.parent, "parent")?;
+        let request_key = content_key(&request.request_id.clone(), || {
+            request.request_id.clear();
+            request.encode_to_vec()
+        })?;
+        if request.count > MAX_ASKED {
+            return Err(ApiError::invalid(
+                "count",
+                format!("must be at most {MAX_ASKED}, got {}", request.count),
+            ));
+        }
+        check_length("client", &request.client)?;
+        let ttl = request
+            .lease_ttl
+            .as_ref()
+            .map(|ttl| duration_from_wire(ttl, "lease_ttl"))
+            .transpose()?;
+        if let Some(ttl) = ttl.filter(|ttl| ttl.as_millis() == 0 || ttl.as_secs() > 365 * 24 * 3_600) {
+            return Err(ApiError::invalid(
+                "lease_ttl",
+                format!("must lie between 1 ms and a year, got {ttl:?}; leave it out for no limit"),
+            ));
+        }
+        let engine = self.engine(&study).await?;
+        let client = if request.client.is_empty() {
+            "client".to_owned()
+        } else {
+            request.client
+        };
+        let count = request.count;
+        let asked = engine
+            .call(move |core, out, ctx| Ok(core.ask(out, ctx, count, &client, ttl, request_key)?))
+            .await?;
+        Ok(v1::AskTrialsResponse {
+            trials: asked.iter().map(|asked| view::asked(&study, asked)).collect(),
+        })
+    }
+
+    async fn report(&self, request: &v1::ReportPointsRequest) -> Result<Reported, ApiError> {
+        let (study, number) = trial_from_resource(&request.name, "name")?;
+        let lease = given_lease(request.lease.as_ref())?;
+        let batch = match &request.points {
+            Some(points) => points_convert::from_wire(points, self.now())?,
+            None => PointBatch::default(),
+        };
+        let (engine, first) = (self.engine(&study).await?, request.first_seq);
+        check_owner(&engine, lease)?;
+        let reported = engine
+            .call(move |core, out, ctx| Ok(core.report(out, ctx, number, lease, first, &batch)?))
+            .await?;
+        Ok(reported)
+    }
+
+    async fn tell(&self, request: v1::TellTrialRequest) -> Result<v1::Trial, ApiError> {
+        let (study, trial) = trial_from_resource(&request.name, "name")?;
+        // Telling the same end twice is accepted anyway: the id is only checked for its form.
+        request_id_from_wire(&request.request_id)?;
+        check_length("reason", &request.reason)?;
+        let lease = given_lease(request.lease.as_ref())?;
+        let failure = match (request.failed, request.infeasible) {
+            (_, true) => Some(FailureCause::Infeasible {
+                reason: request.reason,
+            }),
+            (true, false) => Some(FailureCause::Told {
+                reason: request.reason,
+            }),
+            (false, false) => None,
+        };
+        if failure.is_some() && request.value.is_some() {
+            return Err(ApiError::invalid(
+                "value",
+                "is given for a trial that failed; leave out one of the two",
+            ));
+        }
+        let engine = self.engine(&study).await?;
+        check_owner(&engine, lease)?;
+        let tell = TellRequest {
+            trial,
+            lease,
+            value: request.value,
+            failure,
+        };
+        let row = engine
+            .call(move |core, out, ctx| {
+                core.tell(out, ctx, tell)?;
+                Ok(core.active_row(trial).or_else(|| out.ended_row(trial).cloned()))
+            })
+            .await?;
+        self.row_or_stored(&engine, trial, row).await
+    }
+
+    async fn retry(&self, request: &v1::RetryTrialRequest, actor: String) -> Result<v1::Trial, ApiError> {
+        let request_key = content_key(&request.request_id, || request.name.clone().into_bytes())?;
+        let (study, row) = self.stored_trial(&request.name).await?;
+        if !row.state.is_final() {
+            let message = format!(
+                "trial {} is {}; only a trial that has ended can be retried",
+                row.number,
+                row.state.name()
+            );
+            return Err(ApiError::Precondition {
+                reason: "ILLEGAL_TRANSITION",
+                message,
+            });
+        }
+        let add = AddRequest {
+            params: (*row.params).clone(),
+            note: format!("again: trial {}", row.number),
+            result: None,
+            request: request_key,
+            actor,
+        };
+        let engine = self.engine(&study.name).await?;
+        self.add_to(&engine, add).await
+    }
+
+    async fn note(&self, resource: &str, note: String, actor: String) -> Result<v1::Trial, ApiError> {
+        check_length("note", &note)?;
+        let (engine, number) = self.trial(resource).await?;
+        let (text, by) = (note.clone(), actor.clone());
+        let active = engine
+            .call(move |core, out, ctx| {
+                core.note(out, ctx, number, text, &by)?;
+                Ok(core.active_row(number))
+            })
+            .await;
+        match active {
+            Ok(row) => return self.row_or_stored(&engine, number, row).await,
+            Err(EngineError::Core(CoreError::TrialNotFound(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Trials that have ended are not in memory: the row of one never changes again but for its note.
+        let row = self
+            .store()
+            .trial_fetch(engine.id(), number)
+            .await?
+            .ok_or(CoreError::TrialNotFound(number))?;
+        if !row.state.is_final() {
+            return Err(ApiError::Unavailable(
+                "the trial is just being created or has just ended",
+            ));
+        }
+        let row = engine
+            .call(move |core, out, ctx| {
+                core.note_ended(out, ctx, row, note, &actor);
+                Ok(out.ended_row(number).cloned())
+            })
+            .await?;
+        self.row_or_stored(&engine, number, row).await
+    }
+}
+
+/// The lease that a caller gave, if it kept it.
+fn given_lease(lease: Option<&v1::Lease>) -> Result<Option<LeaseKey>, ApiError> {
+    lease
+        .map(|lease| lease_from_wire(Some(lease), "lease"))
+        .transpose()
+        .map_err(ApiError::from)
+}
+
+/// A lease of another study of the same name, from before that was deleted, is stale.
+fn check_owner(engine: &EngineHandle, lease: Option<LeaseKey>) -> Result<(), ApiError> {
+    use tunesmith_common::trial::TransitionError;
+    match lease {
+        Some(lease) if lease.study != engine.id() => Err(CoreError::from(TransitionError::StaleLease {
+            state: "of another study",
+            attempt: lease.attempt,
+        })
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+fn content_key(
+    request_id: &str,
+    content: impl FnOnce() -> Vec<u8>,
+) -> Result<Option<(RequestId, [u8; 32])>, ApiError> {
+    let id = request_id_from_wire(request_id)?;
+    Ok(id.map(|id| (id, Sha256::digest(content()).into())))
+}
+
+fn check_length(field: &str, text: &str) -> Result<(), ApiError> {
+    if text.len() > MAX_NOTE {
+        return Err(ApiError::invalid(
+            field,
+            format!("has {} bytes, at most {MAX_NOTE} are kept", text.len()),
+        ));
+    }
+    Ok(())
+}
+
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+/// Names a study for messages about a trial.
+pub(super) fn named(study: &StudyName, number: TrialNumber) -> String {
+    format!("trial {number} of study {study}")
+}

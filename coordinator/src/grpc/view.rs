@@ -1,0 +1,349 @@
+//! Rows and summaries as people and programs see them: wire messages made from what is stored.
+
+use std::collections::BTreeMap;
+
+use tunesmith_common::decision::Origin;
+use tunesmith_common::measurement::MetricName;
+use tunesmith_common::trial::{Holder, StopReason, TrialState};
+use tunesmith_common::{Attempt, LeaseKey, StudyName};
+use tunesmith_proto::convert::{
+    duration_to_wire, lease_to_wire, study as study_convert, study_resource, timestamp_to_wire,
+    trial_resource, value, worker as worker_convert, worker_resource,
+};
+use tunesmith_proto::v1;
+
+use crate::decide::{Asked, Counts, Summary};
+use crate::pool::{WorkerState, WorkerStatus};
+use crate::store::{
+    AttemptRow, DecisionRow, DoneReason, PointChunk, StudyRow, StudyState, TokenKind, TokenRow, TrialRow,
+};
+
+/// A study as stored, without what only its engine or its trials tell.
+pub(super) fn study_row(row: &StudyRow) -> v1::Study {
+    let (state, done) = study_state(row.state);
+    v1::Study {
+        name: study_resource(&row.name),
+        uid: row.id.to_string(),
+        spec: Some(study_convert::to_wire(&row.spec)),
+        state: state.into(),
+        state_reason: row.state_reason.clone(),
+        done_reason: done.map_or(v1::DoneReason::Unspecified, done_reason).into(),
+        created_at: Some(timestamp_to_wire(row.created_at)),
+        done_at: row.done_at.map(timestamp_to_wire),
+        spending: Some(v1::Spending {
+            wall_time: Some(duration_to_wire(row.active_time)),
+            gpu_hours: row.gpu_seconds / 3_600.0,
+        }),
+        strategy_note: row.strategy_note.clone(),
+        ..v1::Study::default()
+    }
+}
+
+/// A study as its engine sees it. `pending` is why its trials wait in the pool.
+pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String) -> v1::Study {
+    let waits = match summary.study.state {
+        StudyState::Done(_) | StudyState::Archived(_) => String::new(),
+        _ if summary.counts.in_flight() > 0 => String::new(),
+        _ if !summary.waits_for.is_empty() => summary.waits_for.clone(),
+        _ => pending,
+    };
+    v1::Study {
+        revision: summary.revision,
+        counts: Some(counts(&summary.counts)),
+        best: best.map(|row| trial(&summary.study.name, row)),
+        warnings: summary
+            .warnings
+            .iter()
+            .chain(&summary.stoppers)
+            .cloned()
+            .collect(),
+        steps_saved: summary.steps_saved,
+        pending_reason: waits,
+        ..study_row(&summary.study)
+    }
+}
+
+fn study_state(state: StudyState) -> (v1::StudyState, Option<DoneReason>) {
+    match state {
+        // Still has trials that end: to people it is active until the last of them has.
+        StudyState::Active | StudyState::Ending(_) => (v1::StudyState::Active, None),
+        StudyState::Paused => (v1::StudyState::Paused, None),
+        StudyState::Done(reason) => (v1::StudyState::Done, Some(reason)),
+        StudyState::Archived(reason) => (v1::StudyState::Archived, Some(reason)),
+    }
+}
+
+fn done_reason(reason: DoneReason) -> v1::DoneReason {
+    match reason {
+        DoneReason::Budget => v1::DoneReason::Budget,
+        DoneReason::Target => v1::DoneReason::Target,
+        DoneReason::Exhausted => v1::DoneReason::Exhausted,
+        DoneReason::Cancelled => v1::DoneReason::Cancelled,
+        DoneReason::Failures => v1::DoneReason::Failures,
+    }
+}
+
+/// Trials by state.
+pub(super) fn counts(counts: &Counts) -> v1::TrialCounts {
+    v1::TrialCounts {
+        pending: counts.pending,
+        running: counts.leased + counts.running,
+        stopping: counts.stopping,
+        paused: counts.paused,
+        completed: counts.completed,
+        early_stopped: counts.early_stopped,
+        timed_out: counts.timed_out,
+        failed: counts.failed,
+        cancelled: counts.cancelled,
+    }
+}
+
+/// A trial without attempts and decisions.
+pub(super) fn trial(study: &StudyName, row: &TrialRow) -> v1::Trial {
+    let (state, reason, cause, rule) = trial_state(&row.state);
+    v1::Trial {
+        name: trial_resource(study, row.number),
+        number: row.number.0,
+        state: state.into(),
+        parameters: Some(value::params_to_wire(&row.params)),
+        value: row.value,
+        last_step: row.last_step,
+        metrics: row
+            .metrics
+            .iter()
+            .map(|(name, value)| (name.to_string(), *value))
+            .collect(),
+        state_reason: reason,
+        failure_cause: cause.to_owned(),
+        stopped_by: rule,
+        pending_reason: String::new(),
+        note: row.note.clone(),
+        provenance: Some(v1::Provenance {
+            origin: match row.provenance.origin {
+                Origin::Strategy => "strategy",
+                Origin::Manual => "manual",
+                Origin::Imported => "imported",
+            }
+            .to_owned(),
+            strategy: row.provenance.strategy.clone(),
+            seed: row.provenance.seed,
+            history_revision: row.provenance.history_revision,
+            note: row.provenance.note.clone(),
+        }),
+        attempts: vec![],
+        decisions: vec![],
+        created_at: Some(timestamp_to_wire(row.created_at)),
+        started_at: row.started_at.map(timestamp_to_wire),
+        ended_at: row.ended_at.map(timestamp_to_wire),
+        seed: row.seed,
+    }
+}
+
+/// State, why for people, cause of a failure, rule that stopped it.
+fn trial_state(state: &TrialState) -> (v1::TrialState, String, &'static str, String) {
+    use v1::TrialState as Wire;
+    let stopped = |wire, reason: &StopReason| {
+        let rule = match reason {
+            StopReason::EarlyStopped { rule, .. } => rule.clone(),
+            StopReason::TimedOut { .. } | StopReason::Cancelled { .. } => String::new(),
+        };
+        (wire, reason.to_string(), "", rule)
+    };
+    let plain = |wire| (wire, String::new(), "", String::new());
+    match state {
+        TrialState::Pending => plain(Wire::Pending),
+        TrialState::Leased(_) => plain(Wire::Leased),
+        TrialState::Running(_) => plain(Wire::Running),
+        TrialState::Stopping(_, reason) => stopped(Wire::Stopping, reason),
+        TrialState::Paused => plain(Wire::Paused),
+        TrialState::Completed => plain(Wire::Completed),
+        TrialState::EarlyStopped(reason) => stopped(Wire::EarlyStopped, reason),
+        TrialState::TimedOut(reason) => stopped(Wire::TimedOut, reason),
+        TrialState::Failed(cause) => (Wire::Failed, cause.to_string(), cause.name(), String::new()),
+        TrialState::Cancelled(reason) => stopped(Wire::Cancelled, reason),
+    }
+}
+
+/// Name in the store of a state on the wire; none for "not given".
+pub(super) fn state_name(state: v1::TrialState) -> Option<&'static str> {
+    Some(match state {
+        v1::TrialState::Unspecified => return None,
+        v1::TrialState::Pending => "PENDING",
+        v1::TrialState::Leased => "LEASED",
+        v1::TrialState::Running => "RUNNING",
+        v1::TrialState::Stopping => "STOPPING",
+        v1::TrialState::Paused => "PAUSED",
+        v1::TrialState::Completed => "COMPLETED",
+        v1::TrialState::EarlyStopped => "EARLY_STOPPED",
+        v1::TrialState::TimedOut => "TIMED_OUT",
+        v1::TrialState::Failed => "FAILED",
+        v1::TrialState::Cancelled => "CANCELLED",
+    })
+}
+
+/// A trial that was handed out to the caller.
+pub(super) fn asked(study: &StudyName, asked: &Asked) -> v1::AskedTrial {
+    v1::AskedTrial {
+        trial: Some(trial(study, &asked.row)),
+        lease: Some(lease_to_wire(&asked.lease)),
+    }
+}
+
+/// One attempt. `points` are those stored of it.
+pub(super) fn attempt(row: &AttemptRow, points: u64) -> v1::AttemptInfo {
+    v1::AttemptInfo {
+        attempt: row.attempt.0,
+        holder: row.holder_name.clone(),
+        gpus: row.gpus.clone(),
+        leased_at: Some(timestamp_to_wire(row.leased_at)),
+        started_at: row.started_at.map(timestamp_to_wire),
+        ended_at: row.ended_at.map(timestamp_to_wire),
+        outcome: row.outcome.clone(),
+        failure_cause: row.failure.as_ref().map_or("", |cause| cause.name()).to_owned(),
+        pid: row.pid,
+        exit_code: row.exit_code,
+        peak_memory_bytes: row.peak_memory,
+        points,
+        log_tail: row.log_tail.clone(),
+    }
+}
+
+/// One judgement.
+pub(super) fn decision(row: &DecisionRow) -> v1::StopDecision {
+    v1::StopDecision {
+        rule_index: row.decision.rule_index,
+        rule: row.decision.rule.clone(),
+        shadow: row.decision.shadow,
+        metric: row.decision.metric.to_string(),
+        step: row.decision.step,
+        value: row.decision.value,
+        reference: row.decision.reference,
+        compared_trials: row.decision.compared_trials,
+        text: row.decision.text.clone(),
+        decided_at: Some(timestamp_to_wire(row.at)),
+    }
+}
+
+/// The worker that holds, or held, an attempt.
+pub(super) fn worker_of(row: &AttemptRow) -> Option<tunesmith_common::WorkerId> {
+    match row.holder {
+        Holder::Worker(worker) => Some(worker),
+        Holder::Client(_) => None,
+    }
+}
+
+/// Curves by metric and step. `attempt` 0 is the trial as it counts: an attempt that starts again at step s replaces what earlier
+/// ones reported from s on. The chunks are ordered by attempt, metric, sequence number.
+pub(super) fn curves(chunks: &[PointChunk], metrics: &[MetricName], attempt: u32) -> Vec<v1::Curve> {
+    let mut curves: BTreeMap<&MetricName, (Attempt, BTreeMap<i64, f64>)> = BTreeMap::new();
+    for chunk in chunks {
+        let wanted = (attempt == 0 || chunk.attempt.0 == attempt)
+            && (metrics.is_empty() || metrics.contains(&chunk.metric));
+        let (true, Some(&first)) = (wanted, chunk.steps.first()) else {
+            continue;
+        };
+        let (newest, points) = curves
+            .entry(&chunk.metric)
+            .or_insert_with(|| (chunk.attempt, BTreeMap::new()));
+        if *newest != chunk.attempt {
+            *newest = chunk.attempt;
+            points.split_off(&first);
+        }
+        points.extend(chunk.steps.iter().copied().zip(chunk.values.iter().copied()));
+    }
+    curves
+        .into_iter()
+        .map(|(metric, (_, points))| v1::Curve {
+            metric: metric.to_string(),
+            step: points.keys().copied().collect(),
+            value: points.into_values().collect(),
+        })
+        .collect()
+}
+
+/// New points of one trial as they are sent to watchers.
+pub(super) fn points(chunk: &PointChunk) -> v1::Points {
+    v1::Points {
+        metrics: vec![chunk.metric.to_string()],
+        metric: vec![0; chunk.steps.len()],
+        step: chunk.steps.clone(),
+        value: chunk.values.clone(),
+        at_micros: chunk.times.iter().map(|at| at.as_micros()).collect(),
+    }
+}
+
+/// A worker. `study_of` names the study of a lease, if it is known.
+pub(super) fn worker(status: &WorkerStatus, study_of: impl Fn(&LeaseKey) -> Option<StudyName>) -> v1::Worker {
+    let state = match status.state {
+        WorkerState::Ready => v1::WorkerState::Ready,
+        WorkerState::Draining => v1::WorkerState::Draining,
+        WorkerState::Offline => v1::WorkerState::Offline,
+    };
+    v1::Worker {
+        name: worker_resource(&status.name),
+        uid: status.id.to_string(),
+        state: state.into(),
+        state_reason: status.reason.clone(),
+        version: status.version.clone(),
+        address: status.address.clone(),
+        resources: Some(worker_convert::resources_to_wire(&status.resources)),
+        trials: status
+            .leases
+            .iter()
+            .filter_map(|lease| Some(trial_resource(&study_of(lease)?, lease.trial)))
+            .collect(),
+        connected_at: status.connected_at.map(timestamp_to_wire),
+        last_seen_at: Some(timestamp_to_wire(status.last_seen_at)),
+    }
+}
+
+/// A token without its secret.
+pub(super) fn token(row: &TokenRow) -> v1::Token {
+    let kind = match row.kind {
+        TokenKind::User => v1::TokenKind::User,
+        TokenKind::Worker => v1::TokenKind::Worker,
+    };
+    v1::Token {
+        id: row.id.clone(),
+        kind: kind.into(),
+        label: row.label.clone(),
+        created_at: Some(timestamp_to_wire(row.created_at)),
+        revoked: row.revoked_at.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tunesmith_common::{Timestamp, TrialNumber};
+
+    fn chunk(attempt: u32, first_seq: u64, points: &[(i64, f64)]) -> PointChunk {
+        PointChunk {
+            trial: TrialNumber(1),
+            attempt: Attempt(attempt),
+            metric: "loss".parse().unwrap(),
+            first_seq,
+            last_seq: first_seq,
+            steps: points.iter().map(|point| point.0).collect(),
+            values: points.iter().map(|point| point.1).collect(),
+            times: vec![Timestamp::UNIX_EPOCH; points.len()],
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_resumes_replaces_the_view_from_its_first_step_on() {
+        let chunks = [
+            chunk(1, 1, &[(1, 0.9), (2, 0.8)]),
+            chunk(1, 3, &[(3, 0.7), (3, 0.65), (4, 0.6)]),
+            chunk(2, 1, &[(3, 0.5)]),
+        ];
+        let whole = curves(&chunks, &[], 0);
+        assert_eq!(
+            (&whole[0].step, &whole[0].value),
+            (&vec![1, 2, 3], &vec![0.9, 0.8, 0.5])
+        );
+        let first = curves(&chunks, &["loss".parse().unwrap()], 1);
+        assert_eq!(first[0].value, [0.9, 0.8, 0.65, 0.6]);
+        assert!(curves(&chunks, &["acc".parse().unwrap()], 0).is_empty());
+    }
+}

@@ -1,14 +1,25 @@
 //! One attempt, as the daemon sees it.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tunesmith_common::clock::Timestamp;
-use tunesmith_common::id::LeaseKey;
+use tunesmith_common::id::{LeaseKey, MetricName};
 use tunesmith_common::measurement::PointBatch;
 use tunesmith_common::study::Resources;
 use tunesmith_common::worker::{AttemptEnd, HeldAttempt};
 
-use super::store::AttemptError;
+use super::folder::{self, Folder};
+use super::records::{Launch, StopOrder, StopWhy};
+use super::spool::Spool;
+use super::store::{AttemptError, Shared};
 
 /// Why an attempt is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,49 +43,128 @@ pub struct StopRequest {
 
 /// One attempt. Cheap to clone; dropping it changes nothing.
 #[derive(Clone, Debug)]
-pub struct Attempt {}
+pub struct Attempt(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) folder: Folder,
+    pub(super) launch: Launch,
+    pub(super) resources: Resources,
+    pub(super) spool: Arc<Spool>,
+    pub(super) shared: Weak<Shared>,
+    status: Mutex<Status>,
+    /// One writer of the stop order at a time.
+    stopping: tokio::sync::Mutex<()>,
+    /// Wakes the attempt's task.
+    pub(super) wake: Arc<Notify>,
+    /// Whether [`super::AttemptEventKind::PointsAvailable`] was sent and nothing was read since.
+    pub(super) told_of_points: AtomicBool,
+    /// Cancelled at the end.
+    pub(super) over: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Status {
+    started: Option<(u32, Timestamp)>,
+    end: Option<AttemptEnd>,
+}
+
+impl Inner {
+    pub(super) fn new(folder: Folder, launch: Launch, spool: Arc<Spool>, shared: Weak<Shared>) -> Self {
+        Self {
+            resources: (&launch.promised).into(),
+            folder,
+            launch,
+            spool,
+            shared,
+            status: Mutex::default(),
+            stopping: tokio::sync::Mutex::default(),
+            wake: Arc::default(),
+            told_of_points: AtomicBool::new(false),
+            over: CancellationToken::new(),
+        }
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_started(&self, pid: u32, at: Timestamp) {
+        self.status().started = Some((pid, at));
+    }
+
+    pub(super) fn set_end(&self, end: AttemptEnd) {
+        self.status().end = Some(end);
+        self.over.cancel();
+    }
+
+    pub(super) fn error(&self, action: &'static str, path: &Path, source: io::Error) -> AttemptError {
+        AttemptError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
 
 impl Attempt {
     /// Its lease.
     #[must_use]
     pub fn lease(&self) -> LeaseKey {
-        unimplemented!()
+        self.0.launch.lease
     }
 
     /// UUIDs of the GPUs it was given.
     #[must_use]
     pub fn gpus(&self) -> &[String] {
-        unimplemented!()
+        &self.0.launch.gpus
     }
 
     /// What it was promised of the machine.
     #[must_use]
     pub fn resources(&self) -> &Resources {
-        unimplemented!()
+        &self.0.resources
+    }
+
+    /// The objective's metric, if the coordinator named one.
+    #[must_use]
+    pub fn objective(&self) -> Option<&MetricName> {
+        self.0.launch.metrics.first()
+    }
+
+    /// Time between SIGTERM and SIGKILL that its study gives it.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.0.launch.grace
     }
 
     /// Process id and start time of its program, once it runs.
     #[must_use]
     pub fn started(&self) -> Option<(u32, Timestamp)> {
-        unimplemented!()
+        self.0.status().started
     }
 
     /// How it ended, once it has; the same after a restart of the daemon.
     #[must_use]
     pub fn end(&self) -> Option<AttemptEnd> {
-        unimplemented!()
+        self.0.status().end.clone()
     }
 
     /// What a `hello` says about it.
     #[must_use]
     pub fn held(&self) -> HeldAttempt {
-        unimplemented!()
+        let status = self.0.status();
+        HeldAttempt {
+            lease: self.lease(),
+            started: status.started.is_some(),
+            ended: status.end.is_some(),
+        }
     }
 
     /// Sequence number of the last point in the spool; 0 if there is none.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
-        unimplemented!()
+        self.0.spool.last_seq()
     }
 
     /// Points `from_seq ..`, at most `max` of them, in order and without gaps; the first one has `from_seq`. Empty if there
@@ -82,17 +172,30 @@ impl Attempt {
     ///
     /// # Errors
     /// [`AttemptError::Io`] if the spool cannot be read.
-    pub async fn read_points(&self, _from_seq: u64, _max: usize) -> Result<PointBatch, AttemptError> {
-        unimplemented!()
+    pub async fn read_points(&self, from_seq: u64, max: usize) -> Result<PointBatch, AttemptError> {
+        // Before reading: what comes later is told of again.
+        self.0.told_of_points.store(false, Ordering::SeqCst);
+        let spool = Arc::clone(&self.0.spool);
+        let read = blocking(move || spool.read(from_seq, max)).await;
+        read.map_err(|source| self.0.error("read", &self.0.folder.spool(), source))
     }
 
     /// Asks the attempt to stop; its end arrives as an event. Asking again, or asking an attempt that has ended, changes
-    /// nothing, but that [`StopKind::Asked`] takes the place of [`StopKind::Drain`].
+    /// nothing, but that [`StopKind::Asked`] takes the place of [`StopKind::Drain`], and a shorter grace that of a longer one.
     ///
     /// # Errors
     /// [`AttemptError::Io`] if the request could not be written down.
-    pub async fn request_stop(&self, _request: StopRequest) -> Result<(), AttemptError> {
-        unimplemented!()
+    pub async fn request_stop(&self, request: StopRequest) -> Result<(), AttemptError> {
+        let why = match request.kind {
+            StopKind::Asked => StopWhy::Asked,
+            StopKind::Drain => StopWhy::Drain,
+        };
+        self.order(StopOrder {
+            why,
+            reason: request.reason,
+            grace: request.grace,
+        })
+        .await
     }
 
     /// The lease is lost: kills everything of the attempt at once and keeps its files. Its end arrives as an event with
@@ -101,7 +204,33 @@ impl Attempt {
     /// # Errors
     /// [`AttemptError::Io`] if the request could not be written down.
     pub async fn kill_stale(&self) -> Result<(), AttemptError> {
-        unimplemented!()
+        let reason = "the lease is no longer valid".to_owned();
+        self.order(StopOrder {
+            why: StopWhy::Stale,
+            reason,
+            grace: Duration::ZERO,
+        })
+        .await
+    }
+
+    async fn order(&self, order: StopOrder) -> Result<(), AttemptError> {
+        if self.0.over.is_cancelled() {
+            return Ok(());
+        }
+        let _one = self.0.stopping.lock().await;
+        let folder = self.0.folder.clone();
+        let written = blocking(move || {
+            let earlier: Option<StopOrder> = folder::read_json(&folder.stop_order())?;
+            let order = merge(earlier, order);
+            folder.with_reserve(|| folder::write_json_unsynced(&folder.stop_order(), &order))?;
+            ring(&folder);
+            Ok(())
+        });
+        written
+            .await
+            .map_err(|source| self.0.error("write", &self.0.folder.stop_order(), source))?;
+        self.0.wake.notify_one();
+        Ok(())
     }
 
     /// The end is stored elsewhere, or of no interest: the attempt is no longer listed, and its folder is removed when the retention
@@ -110,6 +239,46 @@ impl Attempt {
     /// # Errors
     /// [`AttemptError::Io`] if that could not be written down.
     pub async fn forget(&self) -> Result<(), AttemptError> {
-        unimplemented!()
+        let folder = self.0.folder.clone();
+        let written = blocking(move || folder.with_reserve(|| folder::write(&folder.forgotten(), b""))).await;
+        written.map_err(|source| self.0.error("write", &self.0.folder.forgotten(), source))?;
+        if let Some(shared) = self.0.shared.upgrade() {
+            shared.remove(&self.lease());
+        }
+        Ok(())
     }
+}
+
+fn merge(earlier: Option<StopOrder>, order: StopOrder) -> StopOrder {
+    let Some(earlier) = earlier else { return order };
+    let grace = earlier.grace.min(order.grace);
+    let takes_its_place =
+        order.why == StopWhy::Stale || (earlier.why == StopWhy::Drain && order.why == StopWhy::Asked);
+    StopOrder {
+        grace,
+        ..if takes_its_place { order } else { earlier }
+    }
+}
+
+/// Wakes the supervisor. If nobody hears it there is no supervisor, or it will look by itself soon.
+fn ring(folder: &Folder) {
+    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW)
+        .bits()
+        .cast_signed();
+    if let Ok(mut bell) = File::options()
+        .write(true)
+        .custom_flags(flags)
+        .open(folder.doorbell())
+    {
+        let _ = bell.write(b"!");
+    }
+}
+
+/// Runs file work where it may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }

@@ -18,10 +18,22 @@
 //! * A line that a training printed is turned into points once, whatever happens to the daemon.
 //! * Dropping a handle or closing the store never stops a training.
 
+mod ending;
+pub(crate) mod folder;
 mod handle;
+mod limits;
 mod log;
 mod options;
+pub(crate) mod prepare;
+mod pump;
+pub(crate) mod records;
+mod runner;
+mod socket;
+mod spool;
 mod store;
+mod sweep;
+mod tail;
+mod watch;
 
 pub use handle::{Attempt, StopKind, StopRequest};
 pub use log::{LogChunk, LogError, LogReader, LogStart, LogStream};

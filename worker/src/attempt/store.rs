@@ -1,15 +1,40 @@
 //! All attempts of this machine.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tunesmith_common::clock::{Clock, Timestamp};
 use tunesmith_common::id::{Attempt as AttemptNumber, LeaseKey, StudyId, TrialNumber};
+use tunesmith_common::template::params_json;
 use tunesmith_common::worker::{Assignment, AttemptEnd};
 
-use super::handle::Attempt;
+use super::ending::StoredEnd;
+use super::folder::{self, Folder, daemon_lock, make_dir, trials};
+use super::handle::{Attempt, Inner, blocking};
 use super::log::{LogError, LogReader, LogStart, LogStream};
 use super::options::StoreOptions;
+use super::prepare::prepare;
+use super::pump::Pump;
+use super::records::{Exit, How, Launch, State};
+use super::runner::{Runner, Supervisor};
+use super::spool::{Recovered, Spool};
+use super::watch::Watcher;
+use super::{socket, sweep};
+
+/// Events that may wait to be read.
+const EVENTS: usize = 256;
+/// Supervisors take the daemon's lock for a moment when they look whether there is a daemon: one such moment is not a daemon.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// How long an attempt that is in the way may take to be killed.
+const SET_ASIDE: Duration = Duration::from_secs(30);
 
 /// Something happened to an attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +67,12 @@ pub enum AttemptEventKind {
 pub enum AttemptError {
     /// Another daemon uses the state folder.
     #[error("another worker daemon uses the state folder {0}: stop it, or give this one a folder of its own")]
-    InUse(std::path::PathBuf),
+    InUse(PathBuf),
     /// The attempt was launched before; the earlier one goes on.
     #[error("this attempt was launched before")]
     Exists,
-    /// The attempt is of no interest any more.
-    #[error("this attempt was forgotten")]
+    /// The attempt was launched before, and forgotten.
+    #[error("this attempt is over and was forgotten")]
     Forgotten,
     /// The operating system refused.
     #[error("cannot {action} {path}")]
@@ -55,16 +80,42 @@ pub enum AttemptError {
         /// What was tried.
         action: &'static str,
         /// With what.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What it said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
 /// All attempts of this machine. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct AttemptStore {}
+pub struct AttemptStore(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: StoreOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: mpsc::Sender<AttemptEvent>,
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+    /// None if the system has no more watches: files are then looked at now and then.
+    pub(super) watcher: Option<Watcher>,
+    /// Held while this daemon lives.
+    lock: File,
+    attempts: Mutex<HashMap<LeaseKey, Attempt>>,
+    /// One launch at a time, so that two of the same attempt cannot both find its folder free.
+    launching: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    fn attempts(&self) -> MutexGuard<'_, HashMap<LeaseKey, Attempt>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn remove(&self, lease: &LeaseKey) {
+        self.attempts().remove(lease);
+    }
+}
 
 impl AttemptStore {
     /// Takes the state folder for this daemon and adopts the attempts in it. All events of all attempts come through the
@@ -74,22 +125,154 @@ impl AttemptStore {
     /// [`AttemptError::InUse`] if another daemon has it, [`AttemptError::Io`] if it cannot be used. A folder of an attempt
     /// that cannot be understood is no error: it is left alone and logged.
     pub async fn open(
-        _options: StoreOptions,
-        _clock: Arc<dyn Clock>,
+        options: StoreOptions,
+        clock: Arc<dyn Clock>,
     ) -> Result<(Self, mpsc::Receiver<AttemptEvent>), AttemptError> {
-        unimplemented!()
+        let state_dir = options.state_dir.clone();
+        let io_error = |action, path: &Path, source| AttemptError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        };
+        let made = blocking({
+            let dir = state_dir.clone();
+            move || {
+                make_dir(&trials(&dir))?;
+                // Programs run elsewhere, and sockets need a name that is the same from everywhere.
+                let dir = std::fs::canonicalize(dir)?;
+                let lock = folder::create(&daemon_lock(&dir))?;
+                Ok((dir, lock))
+            }
+        });
+        let (dir, lock) = made
+            .await
+            .map_err(|error| io_error("use the state folder", &state_dir, error))?;
+        take(&lock).await.map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => AttemptError::InUse(dir.clone()),
+            std::fs::TryLockError::Error(error) => io_error("lock the state folder", &dir, error),
+        })?;
+
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let tasks = TaskTracker::new();
+        let watcher = match Watcher::new() {
+            Ok((watcher, thread)) => {
+                tasks.spawn_blocking(thread);
+                Some(watcher)
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(
+                    error,
+                    "files are looked at now and then instead of when they change"
+                );
+                None
+            }
+        };
+        let store = Self(Arc::new(Shared {
+            options: StoreOptions {
+                state_dir: dir,
+                ..options
+            },
+            clock,
+            events,
+            tasks,
+            shutdown: CancellationToken::new(),
+            watcher,
+            lock,
+            attempts: Mutex::default(),
+            launching: tokio::sync::Mutex::default(),
+        }));
+        let found = blocking({
+            let state_dir = store.0.options.state_dir.clone();
+            move || Ok(find(&state_dir))
+        });
+        let found = found
+            .await
+            .map_err(|error| io_error("read the state folder", &state_dir, error))?;
+        for found in found {
+            store.adopt(found).await;
+        }
+        Ok((store, receiver))
     }
 
     /// Every attempt that was not forgotten, running or ended.
     #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
-        unimplemented!()
+        self.0.attempts().values().cloned().collect()
     }
 
     /// The attempt under this lease, unless it was forgotten.
     #[must_use]
-    pub fn attempt(&self, _lease: &LeaseKey) -> Option<Attempt> {
-        unimplemented!()
+    pub fn attempt(&self, lease: &LeaseKey) -> Option<Attempt> {
+        self.0.attempts().get(lease).cloned()
+    }
+
+    async fn adopt(&self, found: Found) {
+        let Found {
+            folder,
+            launch,
+            spool,
+            mut recovered,
+            supervisor,
+            forgotten,
+        } = found;
+        if recovered.cut > 0 {
+            let path = folder.path().display().to_string();
+            tracing::warn!(
+                path,
+                bytes = recovered.cut,
+                "a damaged end of a spool was cut off"
+            );
+        }
+        let ended = recovered
+            .end
+            .take()
+            .and_then(|content| serde_json::from_slice::<StoredEnd>(&content).ok());
+        let attempt = self.track(folder, launch, spool, !forgotten);
+        if let Some(end) = ended {
+            let state = folder::read_json::<State>(&attempt.0.folder.state())
+                .ok()
+                .flatten();
+            if let Some((Ok(pid), at)) =
+                state.and_then(|state| Some((u32::try_from(state.program?.pid), state.started_at?)))
+            {
+                attempt.0.set_started(pid, at);
+            }
+            attempt.0.set_end(end.into());
+            return;
+        }
+        if forgotten && let Err(error) = attempt.kill_stale().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a forgotten attempt still runs"
+            );
+        }
+        self.spawn(&attempt, supervisor, &recovered);
+    }
+
+    fn track(&self, folder: Folder, launch: Launch, spool: Spool, listed: bool) -> Attempt {
+        let lease = launch.lease;
+        let inner = Inner::new(folder, launch, Arc::new(spool), Arc::downgrade(&self.0));
+        let attempt = Attempt(Arc::new(inner));
+        if listed {
+            self.0.attempts().insert(lease, attempt.clone());
+        }
+        attempt
+    }
+
+    fn spawn(&self, attempt: &Attempt, supervisor: Supervisor, recovered: &Recovered) {
+        let inner = Arc::clone(&attempt.0);
+        let pump = Pump::new(
+            inner.folder.clone(),
+            &inner.launch,
+            Arc::clone(&inner.spool),
+            recovered,
+            self.0.options.log_limit,
+            Arc::clone(&self.0.clock),
+        );
+        self.0
+            .tasks
+            .spawn(Runner::new(inner, pump, supervisor, Arc::clone(&self.0)).run());
     }
 
     /// Launches an attempt. A program that cannot be started is not an error here but an event
@@ -99,10 +282,70 @@ impl AttemptStore {
     /// coordinator), that one is killed and its folder set aside.
     ///
     /// # Errors
-    /// [`AttemptError::Exists`] if it was launched before, [`AttemptError::Io`] if nothing could be written: the caller reports
+    /// [`AttemptError::Exists`] or [`AttemptError::Forgotten`] if it was launched before, [`AttemptError::Io`] if nothing could be written: the caller reports
     /// a launch failure, nothing of it is on disk.
-    pub async fn launch(&self, _assignment: Assignment) -> Result<Attempt, AttemptError> {
-        unimplemented!()
+    pub async fn launch(&self, assignment: Assignment) -> Result<Attempt, AttemptError> {
+        let _one = self.0.launching.lock().await;
+        let lease = assignment.lease;
+        let folder = Folder::of(&self.0.options.state_dir, lease.study, lease.trial, lease.attempt);
+        let io_error = |action, source| AttemptError::Io {
+            action,
+            path: folder.path().to_owned(),
+            source,
+        };
+        let earlier = blocking({
+            let folder = folder.clone();
+            move || folder::read_json::<Launch>(&folder.launch())
+        });
+        if let Some(earlier) = earlier.await.map_err(|error| io_error("read", error))? {
+            if earlier.lease == lease {
+                let listed = self.0.attempts().contains_key(&lease);
+                return Err(if listed {
+                    AttemptError::Exists
+                } else {
+                    AttemptError::Forgotten
+                });
+            }
+            self.set_aside(&earlier.lease, &folder).await?;
+        }
+        let prepared = blocking({
+            let (folder, options, now) = (folder.clone(), self.0.options.clone(), self.0.clock.now());
+            move || {
+                let result = start(&assignment, &folder, &options, now);
+                if result.is_err() {
+                    let _ = std::fs::remove_dir_all(folder.path());
+                }
+                result
+            }
+        });
+        let (launch, spool, supervisor) = prepared.await.map_err(|error| io_error("set up", error))?;
+        let attempt = self.track(folder, launch, spool, true);
+        self.spawn(&attempt, supervisor, &Recovered::default());
+        Ok(attempt)
+    }
+
+    async fn set_aside(&self, lease: &LeaseKey, folder: &Folder) -> Result<(), AttemptError> {
+        if let Some(attempt) = self.attempt(lease) {
+            attempt.kill_stale().await?;
+            // What cannot be killed keeps its folder, and the launch fails.
+            let _ = tokio::time::timeout(SET_ASIDE, attempt.0.over.cancelled()).await;
+            attempt.forget().await?;
+        }
+        let from = folder.clone();
+        let moved = blocking(move || {
+            if folder::create(&from.supervisor_lock())?.try_lock().is_err() {
+                return Err(io::Error::other(
+                    "an attempt under another lease still runs in it",
+                ));
+            }
+            folder::write(&from.forgotten(), b"")?;
+            sweep::set_aside(&from)
+        });
+        moved.await.map_err(|source| AttemptError::Io {
+            action: "set aside",
+            path: folder.path().to_owned(),
+            source,
+        })
     }
 
     /// Opens a log, also of an attempt that was forgotten but not removed yet.
@@ -111,22 +354,145 @@ impl AttemptStore {
     /// [`LogError::Absent`] if there is none.
     pub async fn log(
         &self,
-        _study: StudyId,
-        _trial: TrialNumber,
-        _attempt: AttemptNumber,
-        _stream: LogStream,
-        _start: LogStart,
+        study: StudyId,
+        trial: TrialNumber,
+        attempt: AttemptNumber,
+        stream: LogStream,
+        start: LogStart,
     ) -> Result<LogReader, LogError> {
-        unimplemented!()
+        let folder = Folder::of(&self.0.options.state_dir, study, trial, attempt);
+        let running = self
+            .0
+            .attempts()
+            .values()
+            .find(|known| known.0.folder == folder)
+            .cloned();
+        tokio::task::spawn_blocking(move || LogReader::new(&folder, stream, start, running))
+            .await
+            .map_err(io::Error::other)?
     }
 
     /// Removes the folders of forgotten attempts whose retention has passed. To be called every few minutes.
     pub async fn sweep(&self) {
-        unimplemented!()
+        let options = self.0.options.clone();
+        let now = self.0.clock.now();
+        let swept = blocking(move || {
+            sweep::sweep(&options, now);
+            Ok(())
+        });
+        if let Err(error) = swept.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "old attempts were not removed"
+            );
+        }
     }
 
     /// Stops reading and gives the state folder free. Trainings go on; a later daemon adopts them.
     pub async fn close(self) {
-        unimplemented!()
+        self.0.shutdown.cancel();
+        if let Some(watcher) = &self.0.watcher {
+            watcher.stop();
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        // Closing the file would do the same, once the last handle is gone.
+        let _ = self.0.lock.unlock();
     }
+}
+
+async fn take(lock: &File) -> Result<(), std::fs::TryLockError> {
+    for _ in 1..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            result => return result,
+        }
+    }
+    lock.try_lock()
+}
+
+/// Writes the attempt's folder and starts its supervisor. What only this attempt can be blamed for becomes its end.
+fn start(
+    assignment: &Assignment,
+    folder: &Folder,
+    options: &StoreOptions,
+    now: Timestamp,
+) -> io::Result<(Launch, Spool, Supervisor)> {
+    folder.make()?;
+    folder.make_reserve();
+    let (launch, mut failure) = prepare(assignment, folder, socket::place(folder)?, options, now);
+    folder::write(&folder.params(), params_json(&assignment.params).as_bytes())?;
+    let (spool, _) = Spool::open(&folder.spool())?;
+    folder::write_json(&folder.launch(), &launch)?;
+    if failure.is_none() {
+        match Supervisor::start(options, folder) {
+            Ok(supervisor) => return Ok((launch, spool, supervisor)),
+            Err(error) => {
+                failure = Some(format!(
+                    "cannot start a supervisor ({}): {error}",
+                    options.supervisor.display()
+                ));
+            }
+        }
+    }
+    let how = How::LaunchFailed(failure.unwrap_or_default());
+    folder::write_json(&folder.exit(), &Exit::without_program(how, now))?;
+    Ok((launch, spool, Supervisor::Never))
+}
+
+/// An attempt that an earlier daemon left.
+struct Found {
+    folder: Folder,
+    launch: Launch,
+    spool: Spool,
+    recovered: Recovered,
+    supervisor: Supervisor,
+    forgotten: bool,
+}
+
+/// Every attempt in the state folder that matters: not forgotten, or forgotten and running.
+fn find(state_dir: &Path) -> Vec<Found> {
+    let mut found = Vec::new();
+    for folder in sweep::attempt_folders(state_dir) {
+        match one(state_dir, &folder) {
+            Ok(Some(attempt)) => found.push(attempt),
+            Ok(None) => {}
+            Err(error) => {
+                let path = folder.path().display().to_string();
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    path,
+                    "an attempt cannot be understood and is left alone"
+                );
+            }
+        }
+    }
+    found
+}
+
+fn one(state_dir: &Path, folder: &Folder) -> io::Result<Option<Found>> {
+    let forgotten = folder.forgotten().exists();
+    if forgotten && folder::create(&folder.supervisor_lock())?.try_lock().is_ok() {
+        return Ok(None);
+    }
+    let Some(launch) = folder::read_json::<Launch>(&folder.launch())? else {
+        // Killed while it was being set up: nothing was started, nobody was told.
+        return Ok(None);
+    };
+    let lease = launch.lease;
+    if Folder::of(state_dir, lease.study, lease.trial, lease.attempt) != *folder {
+        return Err(io::Error::other(
+            "it is the folder of another attempt, or was moved",
+        ));
+    }
+    let (spool, recovered) = Spool::open(&folder.spool())?;
+    let supervisor = Supervisor::adopt(folder)?;
+    Ok(Some(Found {
+        folder: folder.clone(),
+        launch,
+        spool,
+        recovered,
+        supervisor,
+        forgotten,
+    }))
 }

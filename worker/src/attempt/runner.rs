@@ -1,0 +1,461 @@
+//! The task of one attempt: waits for something to happen, reads it, tells of it, and finds out how it ended.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tunesmith_common::clock::{Clock, Timestamp};
+use tunesmith_common::worker::AttemptEnd;
+
+use super::ending::{StoredEnd, end_of};
+use super::folder::{self, Folder};
+use super::handle::Inner;
+use super::options::StoreOptions;
+use super::prepare::base_env;
+use super::pump::{Pump, Step};
+use super::records::{Exit, How, Source, State, StopNotice, StopOrder, StopWhy};
+use super::socket::{self, Answer, Operation, Request};
+use super::store::{AttemptEvent, AttemptEventKind, Shared};
+use crate::supervisor::process;
+
+/// How often to look although nobody said that something happened.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The same where nobody can say so.
+const POLL_EVERY: Duration = Duration::from_millis(25);
+/// Requests of a program that are answered together.
+const REQUESTS: usize = 64;
+/// How long the end waits for space on a full disk, in looks.
+const FULL_DISK_PATIENCE: u32 = 30;
+/// Pause between looking whether a process is gone.
+const ROUND: Duration = Duration::from_millis(10);
+/// Rounds of killing before other things are looked at again.
+const KILL_ROUNDS: u32 = 100;
+/// Rounds in which a supervisor may exit after its last words.
+const EXIT_ROUNDS: u32 = 500;
+
+/// Whether the supervisor lives.
+#[derive(Debug)]
+pub(super) enum Supervisor {
+    /// Started by this daemon.
+    Child(Child),
+    /// Started by an earlier one: it holds its lock while it lives. Once taken, the lock also keeps a late one from starting.
+    Adopted(std::fs::File),
+    /// There never was one.
+    Never,
+}
+
+impl Supervisor {
+    /// Starts one, in a session of its own, so that nothing that happens to the daemon's terminal or group reaches it.
+    pub(super) fn start(options: &StoreOptions, folder: &Folder) -> io::Result<Self> {
+        let log = folder::create(&folder.supervisor_log())?;
+        let mut command = Command::new(&options.supervisor);
+        command
+            .arg0("tunesmith-worker")
+            .arg("supervise")
+            .arg(folder.path())
+            .env_clear()
+            .envs(base_env(std::env::vars_os()))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        detach(&mut command);
+        command.spawn().map(Self::Child)
+    }
+
+    /// One that an earlier daemon may have started.
+    pub(super) fn adopt(folder: &Folder) -> io::Result<Self> {
+        folder::create(&folder.supervisor_lock()).map(Self::Adopted)
+    }
+
+    fn is_gone(&mut self) -> bool {
+        match self {
+            Self::Child(child) => !matches!(child.try_wait(), Ok(None)),
+            Self::Adopted(lock) => lock.try_lock().is_ok(),
+            Self::Never => true,
+        }
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "std offers no safe way to make a child the leader of a new session"
+)]
+fn detach(command: &mut Command) {
+    let new_session = || rustix::process::setsid().map(|_| ()).map_err(io::Error::from);
+    // SAFETY: between fork and exec only async-signal-safe functions may run; this is one bare system call that
+    // allocates nothing.
+    unsafe {
+        command.pre_exec(new_session);
+    }
+}
+
+/// The part that blocks.
+#[derive(Debug)]
+struct Eyes {
+    inner: Arc<Inner>,
+    pump: Pump,
+    supervisor: Supervisor,
+    clock: Arc<dyn Clock>,
+    started: bool,
+}
+
+/// What was seen.
+#[derive(Debug)]
+struct Look {
+    step: Step,
+    started: Option<(u32, Timestamp)>,
+    exit: Option<Exit>,
+}
+
+/// The task of one attempt.
+#[derive(Debug)]
+pub(super) struct Runner {
+    inner: Arc<Inner>,
+    /// None while they look, and for good if they broke down.
+    eyes: Option<Eyes>,
+    shared: Arc<Shared>,
+    told_seq: u64,
+}
+
+impl Runner {
+    pub(super) fn new(inner: Arc<Inner>, pump: Pump, supervisor: Supervisor, shared: Arc<Shared>) -> Self {
+        let started = inner.folder.state();
+        let started = folder::read_json::<State>(&started)
+            .ok()
+            .flatten()
+            .and_then(|state| program(&state));
+        if let Some((pid, at)) = started {
+            inner.set_started(pid, at);
+        }
+        let told_seq = inner.spool.last_seq();
+        let clock = Arc::clone(&shared.clock);
+        let eyes = Eyes {
+            inner: Arc::clone(&inner),
+            pump,
+            supervisor,
+            clock,
+            started: started.is_some(),
+        };
+        Self {
+            inner,
+            eyes: Some(eyes),
+            shared,
+            told_seq,
+        }
+    }
+
+    /// Runs until the attempt has ended or the store is closed.
+    pub(super) async fn run(mut self) {
+        let watch = self.watch();
+        let (sender, mut requests) = mpsc::channel(REQUESTS);
+        let listening = self.listen(sender);
+        let shutdown = self.shared.shutdown.clone();
+        let mut asked = Vec::new();
+        let mut open = true;
+        let exit = loop {
+            let Some(look) = self.look(std::mem::take(&mut asked)).await else {
+                break None;
+            };
+            if let Some((pid, at)) = look.started {
+                self.inner.set_started(pid, at);
+                self.tell(AttemptEventKind::Started { pid, at }).await;
+            }
+            if self.eyes.as_ref().is_some_and(|eyes| eyes.started) {
+                self.tell_of_points().await;
+            }
+            if look.exit.is_some() {
+                break look.exit;
+            }
+            if look.step == Step::More {
+                tokio::task::yield_now().await;
+                if shutdown.is_cancelled() {
+                    break None;
+                }
+                continue;
+            }
+            let pause = if watch.is_none() || matches!(self.inner.launch.source, Source::File(_)) {
+                POLL_EVERY
+            } else {
+                LOOK_EVERY
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => break None,
+                () = self.inner.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                count = requests.recv_many(&mut asked, REQUESTS), if open => open = count > 0,
+            }
+        };
+        listening.cancel();
+        if let Some(exit) = exit {
+            self.finish(exit).await;
+        }
+        if let (Some(watcher), Some(watch)) = (&self.shared.watcher, watch) {
+            watcher.remove(watch);
+        }
+    }
+
+    fn watch(&self) -> Option<i32> {
+        let watcher = self.shared.watcher.as_ref()?;
+        watcher
+            .add(self.inner.folder.path(), Arc::clone(&self.inner.wake))
+            .ok()
+    }
+
+    /// Serves the program's socket until the returned token is cancelled.
+    fn listen(&self, requests: mpsc::Sender<Request>) -> CancellationToken {
+        let token = self.shared.shutdown.child_token();
+        match socket::bind(&self.inner.launch.socket) {
+            Ok(listener) => {
+                let tasks = self.shared.tasks.clone();
+                self.shared
+                    .tasks
+                    .spawn(socket::serve(listener, requests, tasks, token.clone()));
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                trial = %self.inner.launch.lease.trial,
+                "the program cannot use the socket; files and output are read"
+            ),
+        }
+        token
+    }
+
+    /// Looks at everything once. None if that broke down.
+    async fn look(&mut self, asked: Vec<Request>) -> Option<Look> {
+        self.with_eyes(move |eyes| {
+            eyes.answer(asked);
+            eyes.look()
+        })
+        .await
+    }
+
+    async fn with_eyes<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Eyes) -> T + Send + 'static,
+    ) -> Option<T> {
+        let mut eyes = self.eyes.take()?;
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(&mut eyes);
+            (eyes, result)
+        });
+        match done.await {
+            Ok((eyes, result)) => {
+                self.eyes = Some(eyes);
+                Some(result)
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "reading an attempt broke down"
+                );
+                None
+            }
+        }
+    }
+
+    async fn tell(&self, kind: AttemptEventKind) {
+        // Nobody listens while the daemon ends.
+        let _ = self
+            .shared
+            .events
+            .send(AttemptEvent {
+                lease: self.inner.launch.lease,
+                kind,
+            })
+            .await;
+    }
+
+    async fn tell_of_points(&mut self) {
+        let last = self.inner.spool.last_seq();
+        if last > self.told_seq {
+            self.told_seq = last;
+            if !self.inner.told_of_points.swap(true, Ordering::SeqCst) {
+                self.tell(AttemptEventKind::PointsAvailable).await;
+            }
+        }
+    }
+
+    /// Reads what is left, writes down how it ended, and tells.
+    async fn finish(&mut self, exit: Exit) {
+        for _ in 0..FULL_DISK_PATIENCE {
+            match self.with_eyes(Eyes::read_all).await {
+                Some(true) | None => break,
+                Some(false) => tokio::select! {
+                    () = self.shared.shutdown.cancelled() => return,
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                },
+            }
+        }
+        self.tell_of_points().await;
+        let Some(end) = self.with_eyes(move |eyes| eyes.end(&exit)).await else {
+            return;
+        };
+        self.inner.set_end(end.clone());
+        self.tell(AttemptEventKind::Ended(Box::new(end))).await;
+    }
+}
+
+fn program(state: &State) -> Option<(u32, Timestamp)> {
+    Some((u32::try_from(state.program?.pid).ok()?, state.started_at?))
+}
+
+impl Eyes {
+    fn look(&mut self) -> Look {
+        // Before the files: a supervisor writes them before it goes.
+        let gone = self.supervisor.is_gone();
+        let exit = folder::read_json::<Exit>(&self.inner.folder.exit());
+        let state = folder::read_json::<State>(&self.inner.folder.state())
+            .ok()
+            .flatten();
+        let started = state.as_ref().and_then(program).filter(|_| !self.started);
+        self.started |= started.is_some();
+        let exit = match exit {
+            Ok(Some(exit)) => Some(exit),
+            Ok(None) | Err(_) if gone => self.clear_up(state.as_ref()),
+            Ok(None) | Err(_) => None,
+        };
+        // Whoever listens hears of the start before of what was printed.
+        let step = if self.started {
+            self.pump.step(false)
+        } else {
+            Step::Idle
+        };
+        Look { step, started, exit }
+    }
+
+    /// The supervisor is gone and has left no word: kills what is left of the attempt. None if that takes longer.
+    fn clear_up(&self, state: Option<&State>) -> Option<Exit> {
+        let text = match state {
+            Some(state) if state.boot_id != process::boot_id() => "the machine was restarted",
+            Some(state) => {
+                if !self.kill_leftovers(state) {
+                    return None;
+                }
+                "its supervisor was killed; the program was killed too, because nobody could have seen its end"
+            }
+            None => "its supervisor did not start",
+        };
+        let order = folder::read_json::<StopOrder>(&self.inner.folder.stop_order())
+            .ok()
+            .flatten();
+        let exit = Exit::without_program(How::Lost(text.to_owned()), self.clock.now());
+        Some(Exit {
+            stopped: order.map(|order| order.why).filter(|why| *why == StopWhy::Stale),
+            ..exit
+        })
+    }
+
+    /// Kills what carries the attempt's mark. Returns whether nothing of it is left.
+    fn kill_leftovers(&self, state: &State) -> bool {
+        for _ in 0..KILL_ROUNDS {
+            let left = process::leftovers(self.inner.folder.path(), Some(state.supervisor));
+            if left.is_empty() {
+                return true;
+            }
+            left.iter()
+                .for_each(|process| process::signal(process.id, Signal::KILL));
+            std::thread::sleep(ROUND);
+        }
+        false
+    }
+
+    fn answer(&mut self, asked: Vec<Request>) {
+        for Request { operation, answer } in asked {
+            let said = match operation {
+                Operation::Report { values, step } => {
+                    if self.pump.report(values, step) {
+                        Answer::done(self.stop_reason())
+                    } else {
+                        Answer::refused("the worker's disk is full; try again later")
+                    }
+                }
+                Operation::ShouldStop => Answer::done(self.stop_reason()),
+                Operation::Infeasible(reason) => {
+                    let folder = &self.inner.folder;
+                    match folder.with_reserve(|| folder::write(&folder.infeasible(), reason.as_bytes())) {
+                        Ok(()) => Answer::done(self.stop_reason()),
+                        Err(error) => Answer::refused(format!("cannot write that down: {error}")),
+                    }
+                }
+            };
+            // The program may have gone.
+            let _ = answer.send(said);
+        }
+    }
+
+    fn stop_reason(&self) -> Option<String> {
+        // The order first: it is there before the supervisor has acted on it.
+        let folder = &self.inner.folder;
+        let order = folder::read_json::<StopOrder>(&folder.stop_order())
+            .ok()
+            .flatten()
+            .map(|order| order.reason);
+        order.or_else(|| {
+            folder::read_json::<StopNotice>(&folder.stop())
+                .ok()
+                .flatten()
+                .map(|notice| notice.reason)
+        })
+    }
+
+    /// Reads everything that the program has left. False if the disk is full.
+    fn read_all(&mut self) -> bool {
+        loop {
+            match self.pump.step(true) {
+                Step::More => {}
+                Step::Idle => return true,
+                // Nothing else needs it any more.
+                Step::Full if std::fs::remove_file(self.inner.folder.reserve()).is_ok() => {}
+                Step::Full => return false,
+            }
+        }
+    }
+
+    /// Puts the end together and writes it down.
+    fn end(&mut self, exit: &Exit) -> AttemptEnd {
+        let Inner {
+            folder,
+            launch,
+            spool,
+            ..
+        } = &*self.inner;
+        let has_objective = launch.metrics.first().is_none_or(|metric| spool.has(metric));
+        let end = end_of(
+            folder,
+            launch,
+            exit,
+            spool.last_seq(),
+            has_objective,
+            self.pump.warnings(),
+        );
+        let content = serde_json::to_vec(&StoredEnd::from(&end)).unwrap_or_default();
+        if let Err(error) = folder.with_reserve(|| spool.append_end(content.clone())) {
+            // A later daemon will put it together again.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the end of an attempt could not be written down"
+            );
+        }
+        let _ = std::fs::remove_file(folder.reserve());
+        socket::remove(&launch.socket, folder);
+        self.reap();
+        end
+    }
+
+    /// Waits for the supervisor, which has nothing left to do, so that no zombie stays.
+    fn reap(&mut self) {
+        for _ in 0..EXIT_ROUNDS {
+            if self.supervisor.is_gone() {
+                return;
+            }
+            std::thread::sleep(ROUND);
+        }
+    }
+}

@@ -13,5 +13,5 @@ pub use rng::trial_rng;
 pub use stopping::Stoppers;
 pub use strategy::{
     FinishedTrial, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion, build,
-    complete, random_point,
+    complete,
 };

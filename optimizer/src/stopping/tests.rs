@@ -439,6 +439,20 @@ fn the_best_trial_that_has_ended_is_the_baseline() {
 }
 
 #[test]
+fn of_equal_trials_the_first_is_the_best_in_whatever_order_they_end() {
+    for order in [[1, 2], [2, 1]] {
+        let mut study = Study::new(&[spec(below(Baseline::Best, 0.0))]);
+        study.curve(1, &[0.3, 0.6]);
+        study.curve(2, &[0.6, 0.6]);
+        for trial in order {
+            study.end(trial, 0.6);
+        }
+        assert!(study.curve(3, &[0.4]).is_empty(), "trial 1 had 0.3 at step 1");
+        assert_eq!(study.curve(4, &[0.2]), [1]);
+    }
+}
+
+#[test]
 fn the_first_rule_wins_and_all_shadows_are_told_once() {
     let mut study = Study::new(&[
         shadow(threshold(Some(1.0), None, -1)),

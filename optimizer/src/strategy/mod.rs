@@ -19,7 +19,7 @@ mod sobol;
 mod view;
 
 pub use auto::build;
-pub use random::{MAX_TRIES, complete, random_point};
+pub use random::{MAX_TRIES, complete};
 pub use view::{FinishedTrial, Proposal, RunningTrial, StrategyError, StudyView, Suggestion};
 
 /// Proposes the points to evaluate next.

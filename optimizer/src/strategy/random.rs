@@ -49,10 +49,8 @@ pub(super) fn draw(
     Err(StrategyError::no_feasible_draw())
 }
 
-/// A random point of the encoded space, shape `(d,)`, that completes values given by people for `trial`. Not checked against
-/// the constraints, as [`complete`] is.
-#[must_use]
-pub fn random_point(view: &StudyView<'_>, trial: TrialNumber) -> Vec<f64> {
+/// A random point of the encoded space, shape `(d,)`, to complete values given by people for a trial.
+pub(super) fn random_point(view: &StudyView<'_>, trial: TrialNumber) -> Vec<f64> {
     let mut rng = purpose_rng(view.seed, trial, Purpose::Completion);
     view.space
         .dimensions()

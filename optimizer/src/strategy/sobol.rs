@@ -218,4 +218,12 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn each_dimension_is_scrambled_by_itself() {
+        // Unscrambled, point 0 is 0 in every dimension.
+        let point = Sobol::new(100).point(5, 0);
+        let different: std::collections::HashSet<u64> = point.iter().map(|x| x.to_bits()).collect();
+        assert_eq!(different.len(), 100);
+    }
 }

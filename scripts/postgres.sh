@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A private Postgres server for tests: `start [DIR]` prints its address, `stop [DIR]` ends it, `url [DIR]` prints the address of
-# one that runs. It listens on the loopback address only, with a password of its own, and is durable as a real one is.
+# one that runs, and `crash [DIR]` ends one as a crash does and starts it again at the same address. It listens on the loopback
+# address only, with a password of its own, and is durable as a real one is.
 #
 # DIR defaults to $TUNESMITH_TEST_DIR/postgres, and without that to a folder in /tmp that the server's user can reach. Run by
 # root, the server runs as the user `postgres`, because Postgres refuses root; root may also have the Debian package installed.
@@ -95,12 +96,18 @@ stop)
         (cd "$dir" && as_server "$bin/pg_ctl" -D "$data" -m fast -w -t 60 stop >/dev/null)
     fi
     ;;
+crash)
+    bin=$(binaries) || fail "Postgres is not installed; run: $0 start"
+    running || fail "no server runs in $dir; run: $0 start"
+    (cd "$dir" && as_server "$bin/pg_ctl" -D "$data" -m immediate -w -t 60 -l "$data/server.log" restart >/dev/null 2>&1 </dev/null) ||
+        { tail -n 20 "$data/server.log" >&2; fail "the server does not start again"; }
+    ;;
 url)
     bin=$(binaries) || fail "Postgres is not installed; run: $0 start"
     running || fail "no server runs in $dir; run: $0 start"
     url
     ;;
 *)
-    fail "usage: $0 start|stop|url [DIR]"
+    fail "usage: $0 start|stop|crash|url [DIR]"
     ;;
 esac

@@ -70,8 +70,17 @@ impl Api {
     /// # Panics
     /// If it is refused.
     pub async fn create(&mut self, yaml: &str) -> v1::Study {
-        let request = v1::CreateStudyRequest { spec: Some(study_spec(yaml)), ..v1::CreateStudyRequest::default() };
-        self.studies.create_study(request).await.unwrap().into_inner().study.unwrap()
+        let request = v1::CreateStudyRequest {
+            spec: Some(study_spec(yaml)),
+            ..v1::CreateStudyRequest::default()
+        };
+        self.studies
+            .create_study(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .study
+            .unwrap()
     }
 
     /// One study.
@@ -82,7 +91,9 @@ impl Api {
     /// # Panics
     /// If the answer is empty.
     pub async fn study(&mut self, name: &str) -> Result<v1::Study, Status> {
-        let request = v1::GetStudyRequest { name: format!("studies/{name}") };
+        let request = v1::GetStudyRequest {
+            name: format!("studies/{name}"),
+        };
         Ok(self.studies.get_study(request).await?.into_inner().study.unwrap())
     }
 
@@ -93,7 +104,13 @@ impl Api {
             if study.state() == v1::StudyState::Done {
                 Ok(study)
             } else {
-                Err(format!("{} {} {:?} {}", study.state().as_str_name(), study.state_reason, study.counts, study.pending_reason))
+                Err(format!(
+                    "{} {} {:?} {}",
+                    study.state().as_str_name(),
+                    study.state_reason,
+                    study.counts,
+                    study.pending_reason
+                ))
             }
         })
         .await
@@ -105,12 +122,30 @@ impl Api {
     /// If a call fails.
     pub async fn trials(&mut self, study: &str) -> Vec<v1::Trial> {
         let parent = format!("studies/{study}");
-        let request = v1::ListTrialsRequest { parent, page_size: 1000, ..v1::ListTrialsRequest::default() };
-        let listed = self.trials.list_trials(request).await.unwrap().into_inner().trials;
+        let request = v1::ListTrialsRequest {
+            parent,
+            page_size: 1000,
+            ..v1::ListTrialsRequest::default()
+        };
+        let listed = self
+            .trials
+            .list_trials(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .trials;
         let mut whole = Vec::with_capacity(listed.len());
         for trial in listed {
             let request = v1::GetTrialRequest { name: trial.name };
-            whole.push(self.trials.get_trial(request).await.unwrap().into_inner().trial.unwrap());
+            whole.push(
+                self.trials
+                    .get_trial(request)
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .trial
+                    .unwrap(),
+            );
         }
         whole
     }
@@ -120,9 +155,22 @@ impl Api {
     /// # Panics
     /// If the call fails.
     pub async fn curve(&mut self, trial: &str, metric: &str) -> Vec<(i64, f64)> {
-        let request = v1::ListPointsRequest { name: trial.to_owned(), metrics: vec![metric.to_owned()], attempt: 0 };
-        let curves = self.trials.list_points(request).await.unwrap().into_inner().curves;
-        curves.into_iter().flat_map(|curve| curve.step.into_iter().zip(curve.value)).collect()
+        let request = v1::ListPointsRequest {
+            name: trial.to_owned(),
+            metrics: vec![metric.to_owned()],
+            attempt: 0,
+        };
+        let curves = self
+            .trials
+            .list_points(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .curves;
+        curves
+            .into_iter()
+            .flat_map(|curve| curve.step.into_iter().zip(curve.value))
+            .collect()
     }
 }
 

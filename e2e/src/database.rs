@@ -1,5 +1,7 @@
 //! A database of a test's own in the private Postgres server that `scripts/test.sh` starts.
 
+use std::time::Duration;
+
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
@@ -26,8 +28,13 @@ impl Database {
     /// # Panics
     /// If there is no such server.
     pub async fn create_in(admin: &str) -> Self {
-        let database = Self { admin: admin.to_owned(), name: format!("e2e_{}", Uuid::new_v4().simple()) };
-        database.admin(&format!("CREATE DATABASE {}", database.name)).await;
+        let database = Self {
+            admin: admin.to_owned(),
+            name: format!("e2e_{}", Uuid::new_v4().simple()),
+        };
+        database
+            .admin(&format!("CREATE DATABASE {}", database.name))
+            .await;
         database
     }
 
@@ -51,12 +58,27 @@ impl Database {
         messages
             .iter()
             .filter_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|column| row.get(column).unwrap_or("NULL").to_owned()).collect())
-                }
+                tokio_postgres::SimpleQueryMessage::Row(row) => Some(
+                    (0..row.len())
+                        .map(|column| row.get(column).unwrap_or("NULL").to_owned())
+                        .collect(),
+                ),
                 _ => None,
             })
             .collect()
+    }
+
+    /// Locks a table against everybody else.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn lock(&self, table: &str) -> TableLock {
+        let client = connect(&self.url()).await;
+        client
+            .batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+            .await
+            .unwrap();
+        TableLock { client }
     }
 
     /// Drops it.
@@ -64,11 +86,42 @@ impl Database {
     /// # Panics
     /// If the server refuses.
     pub async fn drop_database(self) {
-        self.admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
+        self.admin(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name))
+            .await;
     }
 
     async fn admin(&self, sql: &str) {
         connect(&self.admin).await.batch_execute(sql).await.unwrap();
+    }
+}
+
+/// A table that nobody else can use. Released at the latest when dropped.
+pub struct TableLock {
+    client: tokio_postgres::Client,
+}
+
+impl std::fmt::Debug for TableLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableLock").finish_non_exhaustive()
+    }
+}
+
+impl TableLock {
+    /// How long it has been held.
+    ///
+    /// # Panics
+    /// If the server is gone.
+    pub async fn held(&self) -> Duration {
+        let sql = "SELECT extract(epoch FROM clock_timestamp() - transaction_timestamp())::float8";
+        Duration::from_secs_f64(self.client.query_one(sql, &[]).await.unwrap().get(0))
+    }
+
+    /// Gives the table back.
+    ///
+    /// # Panics
+    /// If the server is gone.
+    pub async fn release(self) {
+        self.client.batch_execute("ROLLBACK").await.unwrap();
     }
 }
 

@@ -4,16 +4,30 @@
 //! way to report here: this crate is for tests only.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod audit;
 mod client;
+mod command;
 mod database;
+mod ledger;
+mod lost_answers;
+mod postgres;
 mod process;
 mod proxy;
+mod record;
 mod service;
+mod session;
 mod wait;
 
+pub use audit::{Findings, audit, audit_tables};
 pub use client::{Api, study_spec};
-pub use database::Database;
+pub use command::{Ran, tunesmith};
+pub use database::{Database, TableLock};
+pub use ledger::Ledger;
+pub use lost_answers::LostAnswers;
+pub use postgres::Postgres;
 pub use process::{Program, Signal, alive, program, repository};
 pub use proxy::{Link, Proxy};
+pub use record::{ProbeStudy, Records, Told, marked, probe_value};
 pub use service::{Coordinator, Storage, Worker};
-pub use wait::{DEADLINE, eventually, eventually_within};
+pub use session::{Session, points};
+pub use wait::{DEADLINE, answered, eventually, eventually_within};

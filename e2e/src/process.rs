@@ -23,9 +23,18 @@ pub fn repository() -> PathBuf {
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     // target/debug/deps/test-1234 -> target/debug
-    let folder = std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().to_owned();
+    let folder = std::env::current_exe()
+        .unwrap()
+        .parent()
+        .and_then(Path::parent)
+        .unwrap()
+        .to_owned();
     let path = folder.join(name);
-    assert!(path.exists(), "{} is not built; run the tests by `make e2e`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built; run the tests by `make e2e`",
+        path.display()
+    );
     path
 }
 
@@ -33,7 +42,10 @@ pub fn program(name: &str) -> PathBuf {
 #[must_use]
 pub fn alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    let zombie = stat
+        .rsplit(')')
+        .next()
+        .is_some_and(|rest| rest.trim_start().starts_with('Z'));
     !zombie && pid_of(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
@@ -57,8 +69,16 @@ impl Program {
     pub fn start(mut command: Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let errors = file.try_clone().unwrap();
-        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn().unwrap();
-        Self { child, log: log.to_owned() }
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            log: log.to_owned(),
+        }
     }
 
     /// Its process id.
@@ -86,7 +106,10 @@ impl Program {
 
     /// Waits until it has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
-        eventually("program ends", async || self.child.try_wait().unwrap().ok_or("still runs")).await
+        eventually("program ends", async || {
+            self.child.try_wait().unwrap().ok_or("still runs")
+        })
+        .await
     }
 
     /// Whether it still runs.
@@ -111,8 +134,15 @@ impl Drop for Program {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let output = self.output();
-            let start = output.char_indices().rev().nth(6_000).map_or(0, |(index, _)| index);
-            #[expect(clippy::print_stderr, reason = "the log of a program is what explains a failed test")]
+            let start = output
+                .char_indices()
+                .rev()
+                .nth(6_000)
+                .map_or(0, |(index, _)| index);
+            #[expect(
+                clippy::print_stderr,
+                reason = "the log of a program is what explains a failed test"
+            )]
             {
                 eprintln!("--- end of {}:\n{}", self.log.display(), &output[start..]);
             }

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 pub enum Link {
     /// Everything passes.
     Open,
+    /// Nothing passes, and all of it passes later: what TCP makes of packets that are lost for a while.
+    Stalled,
     /// Nothing passes in either direction, and nobody is told.
     Blackhole,
     /// What the clients send is swallowed; answers pass.
@@ -44,12 +46,26 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (link, resets) = (Arc::new(watch::Sender::new(Link::Open)), Arc::new(watch::Sender::new(0)));
+        let (link, resets) = (
+            Arc::new(watch::Sender::new(Link::Open)),
+            Arc::new(watch::Sender::new(0)),
+        );
         let end = CancellationToken::new();
-        let accept = accept(listener, target, Arc::clone(&link), Arc::clone(&resets), end.clone());
+        let accept = accept(
+            listener,
+            target,
+            Arc::clone(&link),
+            Arc::clone(&resets),
+            end.clone(),
+        );
         #[expect(clippy::disallowed_methods, reason = "ended by its token")]
         tokio::spawn(accept);
-        Self { address, link, resets, end }
+        Self {
+            address,
+            link,
+            resets,
+            end,
+        }
     }
 
     /// Address to connect to.
@@ -96,11 +112,17 @@ async fn accept(
 }
 
 async fn carry(client: TcpStream, target: SocketAddr, link: watch::Receiver<Link>) {
-    let Ok(server) = TcpStream::connect(target).await else { return };
+    let Ok(server) = TcpStream::connect(target).await else {
+        return;
+    };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let up = pump(&mut from_client, &mut to_server, link.clone(), |link| matches!(link, Link::Open | Link::BlackholeDown));
-    let down = pump(&mut from_server, &mut to_client, link, |link| matches!(link, Link::Open | Link::BlackholeUp));
+    let up = pump(&mut from_client, &mut to_server, link.clone(), |link| {
+        matches!(link, Link::Open | Link::BlackholeDown)
+    });
+    let down = pump(&mut from_server, &mut to_client, link, |link| {
+        matches!(link, Link::Open | Link::BlackholeUp)
+    });
     tokio::select! {
         () = up => {}
         () = down => {}
@@ -112,7 +134,7 @@ async fn carry(client: TcpStream, target: SocketAddr, link: watch::Receiver<Link
 async fn pump(
     from: &mut tokio::net::tcp::OwnedReadHalf,
     to: &mut tokio::net::tcp::OwnedWriteHalf,
-    link: watch::Receiver<Link>,
+    mut link: watch::Receiver<Link>,
     passes: impl Fn(Link) -> bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
@@ -123,6 +145,10 @@ async fn pump(
             Ok(0) | Err(_) => return,
             Ok(count) => count,
         };
+        // The sender gone is the proxy gone.
+        if link.wait_for(|link| *link != Link::Stalled).await.is_err() {
+            return;
+        }
         swallowed |= !passes(*link.borrow());
         if !swallowed && to.write_all(&buffer[..count]).await.is_err() {
             return;

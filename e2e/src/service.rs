@@ -9,8 +9,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::client::Api;
+use crate::command::search_path;
 use crate::database::Database;
 use crate::process::{Program, program};
+use crate::record::marked;
 use crate::wait::eventually;
 
 /// Where a coordinator keeps its studies.
@@ -49,7 +51,13 @@ impl Coordinator {
         };
         let address = free_address();
         let program = launch(folder.path(), &store, address, lease);
-        let mut coordinator = Self { program, folder, store, address, lease };
+        let mut coordinator = Self {
+            program,
+            folder,
+            store,
+            address,
+            lease,
+        };
         coordinator.answers().await;
         coordinator
     }
@@ -75,7 +83,9 @@ impl Coordinator {
         })
         .await;
         eventually("coordinator answers", async || {
-            api.studies.list_studies(tunesmith_proto::v1::ListStudiesRequest::default()).await
+            api.studies
+                .list_studies(tunesmith_proto::v1::ListStudiesRequest::default())
+                .await
         })
         .await;
     }
@@ -110,13 +120,42 @@ impl Coordinator {
         self.folder.path().join("worker.token")
     }
 
+    /// A client with the token by which workers join.
+    ///
+    /// # Panics
+    /// If there is no token yet.
+    #[must_use]
+    pub fn worker_api(&self) -> Api {
+        Api::new(
+            &self.url(),
+            fs::read_to_string(self.worker_token()).unwrap().trim(),
+        )
+    }
+
+    /// Main memory it occupies, in bytes.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.pid())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// A client with the user's token.
     ///
     /// # Panics
     /// If there is no token yet.
     #[must_use]
     pub fn api(&self) -> Api {
-        Api::new(&self.url(), fs::read_to_string(self.admin_token()).unwrap().trim())
+        Api::new(
+            &self.url(),
+            fs::read_to_string(self.admin_token()).unwrap().trim(),
+        )
     }
 }
 
@@ -163,7 +202,14 @@ impl Worker {
         let folder = tempfile::tempdir().unwrap();
         let more: Vec<String> = more.iter().map(|&argument| argument.to_owned()).collect();
         let program = launch_worker(folder.path(), url, token, name, &more);
-        Self { program, folder, url: url.to_owned(), token: token.to_owned(), name: name.to_owned(), more }
+        Self {
+            program,
+            folder,
+            url: url.to_owned(),
+            token: token.to_owned(),
+            name: name.to_owned(),
+            more,
+        }
     }
 
     /// Starts it again after it ended, with what it had on its disk.
@@ -180,15 +226,7 @@ impl Worker {
     /// Processes whose environment names this worker's folder: its trainings and what they started.
     #[must_use]
     pub fn trainings(&self) -> Vec<u32> {
-        let marker = format!("TUNESMITH_TRIAL_DIR={}", self.folder.path().display());
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        processes
-            .filter_map(|entry| {
-                let pid = entry.file_name().to_str()?.parse().ok()?;
-                let environment = fs::read(entry.path().join("environ")).ok()?;
-                String::from_utf8_lossy(&environment).contains(&marker).then_some(pid)
-            })
-            .collect()
+        marked(&format!("TUNESMITH_TRIAL_DIR={}", self.folder.path().display()))
     }
 }
 
@@ -207,11 +245,9 @@ impl Drop for Worker {
 
 fn launch_worker(folder: &Path, url: &str, token: &Path, name: &str, more: &[String]) -> Program {
     let mut command = Command::new(program("tunesmith-worker"));
-    let path = std::env::var("PATH").unwrap_or_default();
-    let programs = program("tunesmith-worker").parent().map(Path::to_owned).unwrap_or_default();
     command
         .env_clear()
-        .env("PATH", format!("{}:{path}", programs.display()))
+        .env("PATH", search_path())
         .args(["--coordinator", url, "--name", name])
         .arg("--token-file")
         .arg(token)

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic::{Code, Response, Status};
 
 /// How long anything may take on a slow machine under load.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -29,7 +30,30 @@ pub async fn eventually_within<T, E: Debug>(
     loop {
         match look().await {
             Ok(found) => return found,
-            Err(state) if start.elapsed() > deadline => panic!("{what}: not within {deadline:?}; last: {state:?}"),
+            Err(state) if start.elapsed() > deadline => {
+                panic!("{what}: not within {deadline:?}; last: {state:?}")
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// Repeats a call until it is answered. Only UNAVAILABLE says that trying again helps.
+///
+/// # Panics
+/// If it is refused in any other way, or not answered within [`DEADLINE`].
+pub async fn answered<T, F>(what: &str, mut call: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let start = Instant::now();
+    loop {
+        match call().await {
+            Ok(answer) => return answer.into_inner(),
+            Err(status) if status.code() != Code::Unavailable => panic!("{what} was refused: {status:?}"),
+            Err(status) if start.elapsed() > DEADLINE => {
+                panic!("{what}: not within {DEADLINE:?}; last: {status:?}")
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

@@ -1,0 +1,106 @@
+//! A worker that runs nothing: a session in the hands of the test.
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use tunesmith_proto::v1;
+use uuid::Uuid;
+use v1::open_session_request::Message as Up;
+use v1::open_session_response::Message as Down;
+
+use crate::client::Api;
+
+/// An open session.
+#[derive(Debug)]
+pub struct Session {
+    /// To the coordinator. Dropping it ends the session.
+    pub up: mpsc::Sender<v1::OpenSessionRequest>,
+    /// From the coordinator.
+    pub down: Streaming<v1::OpenSessionResponse>,
+    /// What the coordinator said first.
+    pub hello: v1::CoordinatorHello,
+}
+
+impl Session {
+    /// Opens a session of a new worker with a client that has a worker's token.
+    ///
+    /// # Errors
+    /// Those of the call.
+    ///
+    /// # Panics
+    /// If the coordinator's first message is not its hello.
+    pub async fn open(api: &mut Api, worker: &str, slots: u32) -> Result<Self, Status> {
+        let (up, queue) = mpsc::channel(64);
+        let hello = v1::WorkerHello {
+            worker: worker.to_owned(),
+            worker_uid: Uuid::now_v7().to_string(),
+            instance: Uuid::new_v4().to_string(),
+            generation: 1,
+            version: "0.1.0".to_owned(),
+            protocol_min: 1,
+            protocol_max: 1,
+            resources: Some(v1::WorkerResources {
+                slots,
+                cpus: 1.0,
+                memory_bytes: 1 << 30,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        up.try_send(request(Up::Hello(hello))).unwrap();
+        let mut down = api
+            .workers
+            .open_session(ReceiverStream::new(queue))
+            .await?
+            .into_inner();
+        match down.message().await?.and_then(|message| message.message) {
+            Some(Down::Hello(hello)) => Ok(Self { up, down, hello }),
+            other => panic!("the first message is {other:?}"),
+        }
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// If the session is over.
+    pub async fn send(&self, message: Up) -> Result<(), Status> {
+        self.up
+            .send(request(message))
+            .await
+            .map_err(|_| Status::cancelled("the session is over"))
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// Those of the session; UNAVAILABLE if it is over.
+    pub async fn next(&mut self) -> Result<Down, Status> {
+        loop {
+            match self.down.message().await? {
+                Some(v1::OpenSessionResponse {
+                    message: Some(message),
+                }) => return Ok(message),
+                Some(_) => {}
+                None => return Err(Status::unavailable("the session is over")),
+            }
+        }
+    }
+}
+
+fn request(message: Up) -> v1::OpenSessionRequest {
+    v1::OpenSessionRequest {
+        message: Some(message),
+    }
+}
+
+/// Points of one metric, one a step.
+#[must_use]
+pub fn points(metric: &str, points: &[(i64, f64)]) -> v1::Points {
+    v1::Points {
+        metrics: vec![metric.to_owned()],
+        metric: vec![0; points.len()],
+        step: points.iter().map(|(step, _)| *step).collect(),
+        value: points.iter().map(|(_, value)| *value).collect(),
+        at_micros: vec![],
+    }
+}

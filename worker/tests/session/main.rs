@@ -145,15 +145,14 @@ async fn four_batches_are_on_their_way_at_most() {
     session
         .send(ToWorker::Resend(v1::PointsResend { lease, from_seq: 2 }))
         .await;
-    let again = soon("points from 2", async {
-        loop {
-            let batch = session.points().await;
-            if batch.first_seq <= sent {
-                return batch;
-            }
+    let again = loop {
+        match session.next().await {
+            Some(FromWorker::Points(batch)) if batch.first_seq <= sent => break batch,
+            // On their way before the order arrived; with them all may have been told.
+            Some(FromWorker::Points(_) | FromWorker::Ended(_)) => {}
+            other => panic!("{other:?}"),
         }
-    })
-    .await;
+    };
     assert_eq!(again.first_seq, 2);
     assert!((again.points.unwrap().value[0] - 2.0).abs() < 1e-9);
 }
@@ -308,6 +307,13 @@ async fn output_is_read_followed_and_left() {
         }
     }
     assert_eq!(String::from_utf8(text).unwrap(), "one\ntwo\n");
+    session.send(read_log(4, 1, false)).await;
+    let mut end = false;
+    while !end {
+        let chunk = session.log().await;
+        assert_eq!(chunk.request, 4, "the reader that left");
+        end = chunk.end;
+    }
 }
 
 #[tokio::test]

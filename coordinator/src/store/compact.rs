@@ -10,8 +10,8 @@ pub(super) const MAX_POINTS_PER_CHUNK: usize = 4_096;
 pub(super) struct Joined {
     /// All their points, under the key of the first of them.
     pub(super) chunk: PointChunk,
-    /// `first_seq` of the others, whose rows must go. Empty if nothing was joined.
-    pub(super) absorbed: Vec<u64>,
+    /// `first_seq` of the last of the others: the rows of this metric after the first up to this one must go.
+    pub(super) absorbed_up_to: Option<u64>,
 }
 
 /// Joins neighbours of the same metric as long as the result stays within [`MAX_POINTS_PER_CHUNK`].
@@ -25,7 +25,7 @@ pub(super) fn join_chunks(chunks: Vec<PointChunk>) -> Vec<Joined> {
                 if last.chunk.metric == chunk.metric
                     && last.chunk.steps.len() + chunk.steps.len() <= MAX_POINTS_PER_CHUNK =>
             {
-                last.absorbed.push(chunk.first_seq);
+                last.absorbed_up_to = Some(chunk.first_seq);
                 last.chunk.last_seq = last.chunk.last_seq.max(chunk.last_seq);
                 last.chunk.steps.extend(chunk.steps);
                 last.chunk.values.extend(chunk.values);
@@ -33,7 +33,7 @@ pub(super) fn join_chunks(chunks: Vec<PointChunk>) -> Vec<Joined> {
             }
             _ => groups.push(Joined {
                 chunk,
-                absorbed: Vec::new(),
+                absorbed_up_to: None,
             }),
         }
     }

@@ -3,8 +3,11 @@
 //! One trait, three implementations (Postgres, SQLite, memory), one contract suite. Nothing here decides anything; SQL lives
 //! nowhere else. Times and ids come from the caller.
 //!
-//! Only tasks that nobody cancels may call a method that writes: sqlx 0.9 loses acknowledged writes of others when a `begin` is
-//! cancelled half-way. Request handlers never do; the engines and the coordinator's own services run in such tasks.
+//! Only tasks that nobody cancels may call a method that writes: whether a cancelled write is stored, nobody knows. Request handlers
+//! never do; the engines and the coordinator's own services run in such tasks. Should it happen, no transaction stays open that
+//! could swallow the writes of others, as sqlx 0.9 allows when a `begin` is cancelled: each store sees to that.
+//!
+//! In texts, NUL characters may come back as U+FFFD, because Postgres keeps none. Durations are kept in whole microseconds.
 
 mod check;
 mod compact;
@@ -404,9 +407,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::NotOwner`] if the study has another owner, or `commit_seq` is not the stored one: load again.
     /// [`StoreError::Unavailable`]: the changes may or may not be stored; take the study again and load it.
+    /// [`StoreError::AlreadyExists`] if the study's new name is taken, [`StoreError::Invalid`] if rows contradict each other:
+    /// nothing is stored, and the ownership is still good.
     async fn commit(&self, owner: &Ownership, changes: &Changes) -> Result<Ownership, StoreError>;
 
-    /// Deletes a study with everything it has. Does nothing if there is none.
+    /// Deletes a study with everything it has but audit rows, and adds `audit`. Does nothing if there is none.
     async fn study_delete(&self, study: StudyId, audit: &AuditRow) -> Result<(), StoreError>;
 
     /// One study by name.
@@ -415,7 +420,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// One study by identity.
     async fn study_fetch(&self, study: StudyId) -> Result<Option<StudyRow>, StoreError>;
 
-    /// Studies, newest first (by creation time, then identity), after skipping `offset`.
+    /// Studies, newest first (by creation time, then identity), after skipping `offset`; archived ones only if `archived`.
     async fn study_list(&self, archived: bool, offset: u64, limit: u32) -> Result<Vec<StudyRow>, StoreError>;
 
     /// Identities of all studies that have not ended.
@@ -435,7 +440,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// One trial.
     async fn trial_fetch(&self, study: StudyId, trial: TrialNumber) -> Result<Option<TrialRow>, StoreError>;
 
-    /// How many trials are in each state.
+    /// How many trials are in each state, by name of the state; states without trials are left out.
     async fn trial_counts(&self, study: StudyId) -> Result<StateCounts, StoreError>;
 
     /// All attempts at a trial, oldest first.
@@ -451,7 +456,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Judgements about all trials of a study, in order of trial; for loading.
     async fn decision_list_all(&self, study: StudyId) -> Result<Vec<DecisionRow>, StoreError>;
 
-    /// Answers given since `since`.
+    /// Answers given at `since` or later, by time, then identity.
     async fn request_list(&self, study: StudyId, since: Timestamp) -> Result<Vec<RequestRow>, StoreError>;
 
     /// Forgets answers given before `before`. Returns how many.
@@ -470,10 +475,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         limit: u32,
     ) -> Result<Vec<PointChunk>, StoreError>;
 
-    /// Highest sequence number stored of each attempt that has not ended.
+    /// Highest sequence number stored of each attempt that has not ended, in no particular order; attempts without points are
+    /// left out.
     async fn point_committed(&self, study: StudyId) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError>;
 
-    /// Joins the chunks of each metric of a trial's attempt into chunks of at most 4,096 points. Readers see no difference.
+    /// Joins the chunks of each metric of a trial's attempt, as far as the result has at most 4,096 points. Readers see the same
+    /// points in the same order. For attempts that have ended; idempotent.
     async fn point_compact(
         &self,
         study: StudyId,
@@ -481,7 +488,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         attempt: Attempt,
     ) -> Result<(), StoreError>;
 
-    /// Audit rows about `subject` and what lies below it, newest first.
+    /// Audit rows about `subject` and what lies below it, newest first; all rows if `subject` is empty. They outlive the studies
+    /// they are about.
     async fn audit_list(&self, subject: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError>;
 
     /// Adds an audit row about something that is not part of a study.
@@ -497,6 +505,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn worker_delete(&self, worker: WorkerId) -> Result<(), StoreError>;
 
     /// Adds a token.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] if there is a token with this identity.
     async fn token_add(&self, token: &TokenRow) -> Result<(), StoreError>;
 
     /// All tokens, newest first.

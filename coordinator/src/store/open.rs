@@ -132,3 +132,6 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
         remedy: "sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -515,3 +515,42 @@ pub(super) async fn what_was_committed_is_there_after_a_restart(fixture: &mut Fi
     );
     fixture.store.commit(&again, &trials([pending(3)])).await.unwrap();
 }
+
+pub(super) async fn a_caller_who_goes_away_leaves_no_transaction_open(fixture: &mut Fixture) {
+    let study = fixture.study(1).await.id();
+    let changes = trials((1..50).map(pending));
+    // Each goes away a little later than the one before.
+    for patience in 0..40 {
+        let ownership = fixture.store.study_take(study).await.unwrap();
+        let mut commit = Box::pin(fixture.store.commit(&ownership, &changes));
+        for _ in 0..patience * 20 {
+            if futures::poll!(&mut commit).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let ownership = fixture.store.study_take(study).await.unwrap();
+    fixture
+        .store
+        .commit(&ownership, &trials([pending(1_000)]))
+        .await
+        .unwrap();
+    for second in 0..9 {
+        fixture
+            .store
+            .audit_add(&audit("workers/w", second))
+            .await
+            .unwrap();
+    }
+    fixture.reopen().await;
+    assert_same(
+        fixture
+            .store
+            .trial_fetch(study, TrialNumber(1_000))
+            .await
+            .unwrap(),
+        Some(pending(1_000)),
+    );
+    assert_eq!(fixture.store.audit_list("workers/w", 99).await.unwrap().len(), 9);
+}

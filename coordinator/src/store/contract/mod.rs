@@ -136,6 +136,7 @@ contract![
     commits::decisions_keep_their_order,
     commits::a_large_commit_is_stored_whole,
     commits::what_was_committed_is_there_after_a_restart,
+    commits::a_caller_who_goes_away_leaves_no_transaction_open,
     lists::trials_are_ranked_with_those_without_a_finite_value_last,
     lists::trials_are_filtered_and_paged,
     lists::points_are_ordered_by_attempt_metric_and_sequence,

@@ -75,8 +75,10 @@ pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<PgPo
         ("tcp_keepalives_interval", "5"),
         ("tcp_keepalives_count", "3"),
         ("tcp_user_timeout", "10s"),
-        // Every statement here goes by a key: planning it anew for each execution costs more than it finds.
+        // Every statement here goes by a key. Planning it anew for each execution costs more than it finds, and what the
+        // planner believes about a table that grew a minute ago must not make it read all of it.
         ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
         ("jit", "off"),
     ]);
     PgPoolOptions::new()
@@ -173,7 +175,8 @@ async fn run(connection: &mut PgConnection) -> Result<(), MigrateError> {
     sqlx::migrate!("../migrations/postgres")
         .set_locking(false)
         .set_ignore_missing(true)
-        .run(connection)
+        // As `run` does, whose future is not `Send` with a borrowed connection.
+        .run_direct(None, connection, false)
         .await
 }
 

@@ -151,6 +151,9 @@ pub(super) async fn committed(
 }
 
 /// Rows that stay grow and the others go, in one statement, under a lock that lets commits pass but not the study's deletion.
+///
+/// Rows are found through the key whatever the planner believes: those that stay by conflict, the others by a subquery for each
+/// chunk, which `OFFSET 0` keeps from becoming a join over all rows of the attempt.
 pub(super) async fn compact(
     pool: &PgPool,
     study: StudyId,
@@ -160,48 +163,43 @@ pub(super) async fn compact(
     let mut chunks = list(pool, study, trial).await?;
     chunks.retain(|chunk| chunk.attempt == attempt);
     let mut groups = join_chunks(chunks);
-    groups.retain(|group| !group.absorbed.is_empty());
+    groups.retain(|group| group.absorbed_up_to.is_some());
     if groups.is_empty() {
         return Ok(());
     }
-    let kept = || groups.iter().map(|group| &group.chunk);
-    let gone = || {
-        groups.iter().flat_map(|g| {
-            g.absorbed
-                .iter()
-                .map(|seq| (g.chunk.metric.as_str(), signed(*seq)))
-        })
-    };
-    let flat = FlatPoints::new(kept())?;
+    let flat = FlatPoints::new(groups.iter().map(|group| &group.chunk))?;
     sqlx::query(
         "WITH study_is_there AS (SELECT study_id FROM study_owner WHERE study_id = $1 FOR KEY SHARE),
-         kept AS (
-             UPDATE point_chunk AS c SET last_seq = new.last_seq, steps = ($9::bigint[])[new.a:new.b],
-                 vals = ($10::float8[])[new.a:new.b], times = ($11::bigint[])[new.a:new.b]
-             FROM study_is_there AS s, unnest($4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::int[])
+         joined AS (
+             INSERT INTO point_chunk (study_id, trial, attempt, metric, first_seq, last_seq, steps, vals, times)
+             SELECT s.study_id, $2, $3, new.metric, new.first_seq, new.last_seq, ($10::bigint[])[new.a:new.b],
+                 ($11::float8[])[new.a:new.b], ($12::bigint[])[new.a:new.b]
+             FROM study_is_there AS s, unnest($4::text[], $5::bigint[], $6::bigint[], $8::int[], $9::int[])
                  AS new (metric, first_seq, last_seq, a, b)
-             WHERE c.study_id = s.study_id AND c.trial = $2 AND c.attempt = $3 AND c.metric = new.metric
-                 AND c.first_seq = new.first_seq),
-         gone AS (
-             DELETE FROM point_chunk AS c
-             USING study_is_there AS s, unnest($12::text[], $13::bigint[]) AS old (metric, first_seq)
-             WHERE c.study_id = s.study_id AND c.trial = $2 AND c.attempt = $3 AND c.metric = old.metric
-                 AND c.first_seq = old.first_seq)
-         SELECT 1",
+             ON CONFLICT (study_id, trial, attempt, metric, first_seq) DO UPDATE SET last_seq = excluded.last_seq,
+                 steps = excluded.steps, vals = excluded.vals, times = excluded.times)
+         DELETE FROM point_chunk WHERE ctid = ANY(ARRAY(
+             SELECT old.ctid
+             FROM study_is_there AS s
+             CROSS JOIN unnest($4::text[], $5::bigint[], $7::bigint[]) AS new (metric, first_seq, absorbed_up_to)
+             CROSS JOIN LATERAL (
+                 SELECT c.ctid FROM point_chunk AS c
+                 WHERE c.study_id = s.study_id AND c.trial = $2 AND c.attempt = $3 AND c.metric = new.metric
+                     AND c.first_seq > new.first_seq AND c.first_seq <= new.absorbed_up_to
+                 OFFSET 0) AS old))",
     )
     .bind(study.0)
     .bind(signed(trial.0))
     .bind(i64::from(attempt.0))
-    .bind(kept().map(|chunk| chunk.metric.as_str()).collect::<Vec<_>>())
-    .bind(kept().map(|chunk| signed(chunk.first_seq)).collect::<Vec<_>>())
-    .bind(kept().map(|chunk| signed(chunk.last_seq)).collect::<Vec<_>>())
+    .bind(groups.iter().map(|group| group.chunk.metric.as_str()).collect::<Vec<_>>())
+    .bind(groups.iter().map(|group| signed(group.chunk.first_seq)).collect::<Vec<_>>())
+    .bind(groups.iter().map(|group| signed(group.chunk.last_seq)).collect::<Vec<_>>())
+    .bind(groups.iter().map(|group| group.absorbed_up_to.map(signed)).collect::<Vec<_>>())
     .bind(flat.begins)
     .bind(flat.ends)
     .bind(flat.steps)
     .bind(flat.values)
     .bind(flat.times)
-    .bind(gone().map(|(metric, _)| metric).collect::<Vec<_>>())
-    .bind(gone().map(|(_, seq)| seq).collect::<Vec<_>>())
     .execute(pool)
     .await
     .map_err(|error| store_error("compact points", error))?;

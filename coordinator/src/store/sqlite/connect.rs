@@ -97,7 +97,8 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
     let mut migrations = sqlx::migrate!("../migrations/sqlite");
     migrations
         .set_ignore_missing(true)
-        .run(&mut writer)
+        // As `run` does, whose future is not `Send` with a borrowed connection.
+        .run_direct(None, &mut writer, false)
         .await
         .map_err(|source| OpenError::Migration {
             database: path.display().to_string(),

@@ -36,3 +36,30 @@ fn unavailable(tried: &str, error: sqlx::Error) -> StoreError {
         source: Some(Box::new(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, SqliteConnection, raw_sql};
+
+    use super::*;
+
+    async fn error_of(sql: &'static str) -> StoreError {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let error = raw_sql(sql).execute(&mut connection).await.unwrap_err();
+        store_error("test", error)
+    }
+
+    #[tokio::test]
+    async fn a_result_code_decides_what_the_caller_does() {
+        let full = error_of(
+            "PRAGMA max_page_count = 3; CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000))",
+        );
+        assert!(matches!(full.await, StoreError::Full(_)));
+        let twice = error_of("CREATE TABLE t (x PRIMARY KEY); INSERT INTO t VALUES (1), (1)");
+        assert!(matches!(twice.await, StoreError::Invalid(_)));
+        assert!(matches!(
+            error_of("SELECT * FROM nothing").await,
+            StoreError::Corrupt(_)
+        ));
+    }
+}

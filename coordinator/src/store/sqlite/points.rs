@@ -149,17 +149,18 @@ pub(super) async fn compact(
     .await
     .map_err(|error| store_error("compact points", error))?;
     let mut groups = join_chunks(rows(records)?);
-    groups.retain(|group| !group.absorbed.is_empty());
+    groups.retain(|group| group.absorbed_up_to.is_some());
     for group in &groups {
         sqlx::query(
             "DELETE FROM point_chunk WHERE study_id = $1 AND trial = $2 AND attempt = $3 AND metric = $4
-                AND first_seq IN (SELECT value FROM json_each($5))",
+                AND first_seq > $5 AND first_seq <= $6",
         )
         .bind(study.0)
         .bind(signed(trial.0))
         .bind(i64::from(attempt.0))
         .bind(group.chunk.metric.as_str())
-        .bind(to_json(&group.absorbed)?)
+        .bind(signed(group.chunk.first_seq))
+        .bind(group.absorbed_up_to.map(signed))
         .execute(&mut *connection)
         .await
         .map_err(|error| store_error("compact points", error))?;

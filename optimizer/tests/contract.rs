@@ -256,7 +256,7 @@ fn a_grid_proposes_each_admissible_cell_once_and_then_no_more() {
         for (shuffle, seed) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
             let spec = study(space.clone(), grid(shuffle, 3), seed, Vec::new());
             let (strategy, _) = build(&spec);
-            let all = singles(strategy.as_ref(), &view(&spec, 1), usize::MAX).unwrap();
+            let all = singles(strategy.as_ref(), &view(&spec, 1), cells + 5).unwrap();
             let texts: Vec<String> = all
                 .points
                 .iter()
@@ -395,6 +395,51 @@ fn initial_points_satisfy_the_constraints_with_what_completes_them() {
             );
         }
     }
+}
+
+#[test]
+fn an_initial_point_that_cannot_be_completed_ends_the_batch_before_it() {
+    let (_, constrained) = spaces().swap_remove(2);
+    let ints = |batch, width| -> Params {
+        let named = [("batch", batch), ("width", width)];
+        named
+            .into_iter()
+            .map(|(name, value)| (name.parse().unwrap(), ParamValue::Int(value)))
+            .collect()
+    };
+    let spec = study(
+        constrained,
+        StrategyName::Sobol,
+        1,
+        vec![ints(4, 32), ints(256, 512)],
+    );
+    check_contract(&spec, &view(&spec, 1), 5);
+    let (strategy, _) = build(&spec);
+    assert_eq!(strategy.propose(&view(&spec, 1), 5).unwrap().points.len(), 1);
+    let second = StudyView {
+        proposed: 1,
+        ..view(&spec, 2)
+    };
+    assert_eq!(
+        strategy.propose(&second, 1),
+        Err(StrategyError::NoFeasiblePoint { tries: 10_000 })
+    );
+}
+
+#[test]
+fn parameters_that_an_initial_point_makes_active_are_spread_over_their_range() {
+    let (_, conditional) = spaces().swap_remove(1);
+    let sgd: Params = [("optimizer".parse().unwrap(), ParamValue::Text("sgd".to_owned()))]
+        .into_iter()
+        .collect();
+    let momenta: HashSet<String> = (0..50)
+        .map(|seed| {
+            let spec = study(conditional.clone(), StrategyName::Sobol, seed, vec![sgd.clone()]);
+            let batch = build(&spec).0.propose(&view(&spec, 1), 1).unwrap();
+            batch.points[0].params.value("momentum").unwrap().to_string()
+        })
+        .collect();
+    assert_eq!(momenta.len(), 50);
 }
 
 #[test]

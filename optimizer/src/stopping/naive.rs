@@ -271,8 +271,8 @@ impl Naive {
                     .filter_map(|(number, value)| Some((*number, (*value)?)));
                 let mut values: Vec<_> = values.filter(|(_, value)| value.is_finite()).collect();
                 values.sort_by(|a, b| {
-                    goal.to_minimize(a.1)
-                        .total_cmp(&goal.to_minimize(b.1))
+                    (goal.to_minimize(a.1) + 0.0)
+                        .total_cmp(&(goal.to_minimize(b.1) + 0.0))
                         .then(a.0.cmp(&b.0))
                 });
                 values.first()?.0

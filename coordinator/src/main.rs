@@ -86,7 +86,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(serve(config))?;
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    // What still runs was given up in order, or did not end in time.
+    runtime.shutdown_background();
     Ok(code)
 }
 

@@ -3,6 +3,7 @@
 //! Domain types never are wire types: whatever comes in passes a conversion that checks it and names the offending field.
 
 pub mod convert;
+pub mod json;
 
 /// Generated messages, clients and servers of package `tunesmith.v1`.
 #[expect(clippy::all, clippy::allow_attributes, reason = "generated code")]

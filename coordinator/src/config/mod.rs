@@ -138,7 +138,7 @@ impl RawConfig {
         toml::from_str(&text).map_err(|error| {
             let line = error
                 .span()
-                .map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+                .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             let line = line.map_or_else(String::new, |line| format!("line {line}: "));
             ConfigError::Parse {
                 path: path.to_owned(),

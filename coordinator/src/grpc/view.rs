@@ -51,12 +51,8 @@ pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String)
         revision: summary.revision,
         counts: Some(counts(&summary.counts)),
         best: best.map(|row| trial(&summary.study.name, row)),
-        warnings: summary
-            .warnings
-            .iter()
-            .chain(&summary.stoppers)
-            .cloned()
-            .collect(),
+        warnings: summary.warnings.clone(),
+        stopper_notes: summary.stoppers.clone(),
         steps_saved: summary.steps_saved,
         pending_reason: waits,
         ..study_row(&summary.study)

@@ -1,7 +1,7 @@
 //! Statuses as HTTP answers, in the form of Google's APIs: `{"error": {"code", "status", "message", "reason", "details"}}`.
 
 use axum::body::Body;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::{StatusCode, header};
 use serde_json::json;
 use tonic::{Code, Status};
@@ -117,5 +117,14 @@ pub(super) async fn no_such_page() -> Response {
         "NO_SUCH_PAGE",
         "there is no such page; docs/api.md lists all",
     ))
-    .into_response()
+}
+
+/// The page exists, but not for this verb.
+pub(super) async fn no_such_method() -> Response {
+    let status = refuse(
+        Code::Unimplemented,
+        "NO_SUCH_METHOD",
+        "this page does not take this method; docs/api.md lists all",
+    );
+    with_http_status(&status, StatusCode::METHOD_NOT_ALLOWED)
 }

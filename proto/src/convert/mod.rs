@@ -54,7 +54,7 @@ pub fn parse<T: FromStr>(text: &str, field: &str) -> Result<T, ConvertError>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| ConvertError::new(field, format!("{error} (got {text:?})")))
+    text.parse().map_err(|error: T::Err| ConvertError::new(field, format!("{error} (got {:?})", shorten(text))))
 }
 
 /// Wall-clock time on the wire.

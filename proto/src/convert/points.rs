@@ -45,10 +45,7 @@ pub fn from_wire(points: &v1::Points, now: Timestamp) -> Result<PointBatch, Conv
     let metrics = points
         .metrics
         .iter()
-        .map(|name| match name.parse::<MetricName>() {
-            Ok(name) => Ok(name),
-            Err(_) => parse(&super::shorten(name), "points.metrics"),
-        })
+        .map(|name| parse::<MetricName>(name, "points.metrics"))
         .collect::<Result<Vec<_>, _>>()?;
 
     let mut batch = PointBatch { metrics, points: Vec::with_capacity(count) };

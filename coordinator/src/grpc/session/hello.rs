@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn what_a_worker_may_not_be_is_named() {
         assert_eq!(check(&hello(), "10.0.0.1:5").unwrap().name.as_str(), "gpu1");
-        let cases: [(fn(&mut v1::WorkerHello), Code, &str); 8] = [
+        type Case = (fn(&mut v1::WorkerHello), Code, &'static str);
+        let cases: [Case; 8] = [
             (
                 |h| h.protocol_min = 7,
                 Code::FailedPrecondition,

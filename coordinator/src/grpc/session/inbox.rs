@@ -187,3 +187,72 @@ async fn deliver(
         })
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineSettings;
+    use crate::pool::Pool;
+    use crate::store::MemoryStore;
+    use tokio_util::sync::CancellationToken;
+    use tunesmith_common::clock::SystemClock;
+    use tunesmith_common::measurement::Point;
+    use tunesmith_common::{Attempt, Clock, LeaseId, Timestamp, TrialNumber};
+    use uuid::Uuid;
+
+    fn inbox() -> Inbox {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let engines = Engines::new(
+            Arc::new(MemoryStore::default()),
+            Pool::new(Arc::clone(&clock), vec![]),
+            clock,
+            EngineSettings::new(std::time::Duration::from_secs(30)),
+            CancellationToken::new(),
+        );
+        Inbox::new(engines, WorkerId(Uuid::nil()))
+    }
+
+    fn batch() -> News {
+        let lease = LeaseKey {
+            study: StudyId(Uuid::nil()),
+            trial: TrialNumber(1),
+            attempt: Attempt(1),
+            id: LeaseId(Uuid::nil()),
+        };
+        let point = Point {
+            metric: 0,
+            step: 1,
+            value: 0.5,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let batch = PointBatch {
+            metrics: vec!["loss".parse().unwrap()],
+            points: vec![point; 512],
+        };
+        News::Points {
+            lease,
+            first_seq: 1,
+            batch,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_does_not_wait_for_acknowledgements_is_refused() {
+        let mut inbox = inbox();
+        let taken = (0..100_000).take_while(|_| inbox.push(batch()).is_ok()).count();
+        assert!((1_000..10_000).contains(&taken), "{taken} batches were taken");
+        // What was delivered makes room again.
+        assert_eq!(inbox.next().await.unwrap().len(), 1);
+        assert!(inbox.push(batch()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_an_unknown_study_comes_back() {
+        let mut inbox = inbox();
+        inbox.push(batch()).unwrap();
+        inbox.push(batch()).unwrap();
+        assert_eq!(inbox.next().await.unwrap().len(), 1);
+        assert_eq!(inbox.next().await.unwrap().len(), 1);
+        assert!(inbox.is_empty());
+    }
+}

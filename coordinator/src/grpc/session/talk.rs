@@ -41,11 +41,7 @@ pub(super) async fn run(
     out: Outgoing,
     address: String,
 ) {
-    let ended = tokio::select! {
-        ended = talk(&api, &mut incoming, &out, &address) => ended,
-        () = out.closed() => Ok(()),
-    };
-    if let Err(status) = ended {
+    if let Err(status) = talk(&api, &mut incoming, &out, &address).await {
         tracing::info!(%address, code = ?status.code(), reason = status.message(), "session of a worker ended");
         // One that does not read any more learns it from the end of the stream.
         let _ = tokio::time::timeout(LAST_WORDS, out.send(Err(status))).await;
@@ -60,6 +56,7 @@ async fn talk(
 ) -> Result<(), Status> {
     let first = tokio::select! {
         first = tokio::time::timeout(HELLO_DEADLINE, incoming.message()) => first,
+        () = out.closed() => return Ok(()),
         () = api.draining.cancelled() => return Err(stopping()),
     };
     let first = first.map_err(|_| {
@@ -86,6 +83,7 @@ async fn talk(
     ended
 }
 
+/// Ends, too, when the worker's connection is gone. Whatever ends it, it returns, so that its caller can sign the worker off.
 async fn serve(
     api: &Api,
     incoming: &mut Streaming<v1::OpenSessionRequest>,
@@ -96,6 +94,7 @@ async fn serve(
     let end = session.end.clone();
     let introduced = tokio::select! {
         introduced = introduce(api, out, hello, session) => introduced,
+        () = out.closed() => return Ok(()),
         () = end.cancelled() => return Err(over(api, out).await),
         () = api.draining.cancelled() => return Err(over(api, out).await),
     };
@@ -105,6 +104,7 @@ async fn serve(
     tokio::select! {
         ended = reader => ended,
         () = writer => Ok(()),
+        () = out.closed() => Ok(()),
         () = end.cancelled() => Err(over(api, out).await),
         () = api.draining.cancelled() => Err(over(api, out).await),
     }

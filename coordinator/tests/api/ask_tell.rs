@@ -1,0 +1,234 @@
+//! Programs that ask and tell: a study from its first trial to its end, with early stopping, as watchers see it.
+
+use tunesmith_proto::v1;
+use tunesmith_proto::v1::watch_study_response::Event;
+
+use crate::support::{World, points, soon, spec};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_runs_to_its_end_and_stops_the_hopeless() {
+    let world = World::start().await;
+    let mut study = spec("loop");
+    study.budget = Some(v1::Budget {
+        trials: Some(6),
+        ..Default::default()
+    });
+    study.early_stopping = vec![v1::StopperRule {
+        rule: "median".to_owned(),
+        min_trials: Some(2),
+        warmup_steps: Some(0),
+        ..Default::default()
+    }];
+    world.create(study).await;
+    let watch = v1::WatchStudyRequest {
+        name: "studies/loop".to_owned(),
+        include_points: true,
+    };
+    let mut watch = world.studies().watch_study(watch).await.unwrap().into_inner();
+
+    let mut reported = 0;
+    for level in [0.1, 0.2, 0.3, 9.0, 0.05, 0.4] {
+        let asked = world.ask("loop").await;
+        let name = asked.trial.unwrap().name;
+        let mut stopped = false;
+        for step in 1..=4_u32 {
+            let request = v1::ReportPointsRequest {
+                name: name.clone(),
+                points: points("loss", &[(i64::from(step), level)]),
+                lease: asked.lease.clone(),
+                first_seq: u64::from(step),
+            };
+            let answer = world.trials().report_points(request).await.unwrap().into_inner();
+            reported += 1;
+            stopped |= answer.should_stop;
+            if answer.should_stop {
+                assert!(answer.stop_reason.contains("median"), "{}", answer.stop_reason);
+                break;
+            }
+        }
+        let told = v1::TellTrialRequest {
+            name: name.clone(),
+            lease: asked.lease,
+            ..Default::default()
+        };
+        let told = world
+            .trials()
+            .tell_trial(told)
+            .await
+            .unwrap()
+            .into_inner()
+            .trial
+            .unwrap();
+        let expected = if stopped {
+            v1::TrialState::EarlyStopped
+        } else {
+            v1::TrialState::Completed
+        };
+        assert_eq!(told.state(), expected, "{told:?}");
+        assert_eq!(told.value, Some(level));
+    }
+
+    let study = world.study("loop").await;
+    assert_eq!(study.state(), v1::StudyState::Done);
+    assert_eq!(study.done_reason(), v1::DoneReason::Budget);
+    let counts = study.counts.unwrap();
+    assert!(
+        counts.early_stopped >= 1 && counts.early_stopped + counts.completed == 6,
+        "{counts:?}"
+    );
+    assert_eq!(study.best.unwrap().value, Some(0.05));
+
+    let stopped = v1::GetTrialRequest {
+        name: "studies/loop/trials/4".to_owned(),
+    };
+    let stopped = world
+        .trials()
+        .get_trial(stopped)
+        .await
+        .unwrap()
+        .into_inner()
+        .trial
+        .unwrap();
+    assert_eq!(
+        (stopped.stopped_by.as_str(), stopped.decisions.len()),
+        ("median", 1)
+    );
+    assert_eq!(
+        (stopped.attempts[0].points, stopped.attempts[0].holder.as_str()),
+        (1, "client")
+    );
+
+    // The watch ends by itself, after everything that happened.
+    let (mut states, mut seen, mut last) = (Vec::new(), 0, None);
+    while let Some(message) = soon(watch.message()).await.unwrap() {
+        match message.event.unwrap() {
+            Event::Study(study) => last = Some(study),
+            Event::Trial(trial) => states.push((trial.number, trial.state())),
+            Event::Points(points) => seen += points.points.unwrap().step.len(),
+        }
+    }
+    assert_eq!(last.unwrap().state(), v1::StudyState::Done);
+    assert!(states.contains(&(4, v1::TrialState::Stopping)), "{states:?}");
+    assert!(states.contains(&(4, v1::TrialState::EarlyStopped)), "{states:?}");
+    assert_eq!(seen, reported, "points seen by the watcher");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curves_notes_retries_and_imports_are_kept() {
+    let world = World::start().await;
+    world.create(spec("s")).await;
+    let asked = world.ask("s").await;
+    let name = asked.trial.unwrap().name;
+    let report = v1::ReportPointsRequest {
+        name: name.clone(),
+        points: points("loss", &[(1, 0.5), (2, 0.4), (2, 0.45)]),
+        ..Default::default()
+    };
+    world.trials().report_points(report).await.unwrap();
+    let curves = v1::ListPointsRequest {
+        name: name.clone(),
+        ..Default::default()
+    };
+    let curves = world
+        .trials()
+        .list_points(curves)
+        .await
+        .unwrap()
+        .into_inner()
+        .curves;
+    assert_eq!(
+        (&curves[0].step, &curves[0].value),
+        (&vec![1, 2], &vec![0.5, 0.45])
+    );
+
+    let note = async |note: &str| {
+        let request = v1::UpdateTrialRequest {
+            name: name.clone(),
+            note: note.to_owned(),
+        };
+        world
+            .trials()
+            .update_trial(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .trial
+            .unwrap()
+            .note
+    };
+    assert_eq!(note("running").await, "running");
+    let tell = v1::TellTrialRequest {
+        name: name.clone(),
+        failed: true,
+        reason: "no luck".to_owned(),
+        ..Default::default()
+    };
+    let told = world
+        .trials()
+        .tell_trial(tell)
+        .await
+        .unwrap()
+        .into_inner()
+        .trial
+        .unwrap();
+    assert_eq!(
+        (told.state(), told.failure_cause.as_str()),
+        (v1::TrialState::Failed, "TOLD")
+    );
+    assert_eq!(note("ended").await, "ended");
+
+    let retry = v1::RetryTrialRequest {
+        name: name.clone(),
+        request_id: String::new(),
+    };
+    let retried = world
+        .trials()
+        .retry_trial(retry)
+        .await
+        .unwrap()
+        .into_inner()
+        .trial
+        .unwrap();
+    assert_eq!((retried.number, retried.parameters.clone()), (2, told.parameters));
+    assert_eq!(world.ask("s").await.trial.unwrap().number, 2);
+
+    let add = v1::AddTrialRequest {
+        parent: "studies/s".to_owned(),
+        parameters: crate::support::parameters(&[("x", 0.5)]),
+        result: Some(v1::Result {
+            value: Some(-3.0),
+            points: points("loss", &[(1, -2.0), (2, -3.0)]),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let added = world
+        .trials()
+        .add_trial(add)
+        .await
+        .unwrap()
+        .into_inner()
+        .trial
+        .unwrap();
+    assert_eq!(
+        (added.state(), added.value),
+        (v1::TrialState::Completed, Some(-3.0))
+    );
+    assert_eq!(world.study("s").await.best.unwrap().number, added.number);
+    let best_first = v1::ListTrialsRequest {
+        parent: "studies/s".to_owned(),
+        order_by: "value".to_owned(),
+        ..Default::default()
+    };
+    let listed = world
+        .trials()
+        .list_trials(best_first)
+        .await
+        .unwrap()
+        .into_inner()
+        .trials;
+    assert_eq!(
+        listed.iter().map(|trial| trial.number).collect::<Vec<_>>(),
+        [added.number, 1, 2]
+    );
+}

@@ -1,0 +1,10 @@
+//! The coordinator over a real loopback port with a store in memory: what callers see, code by code.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod ask_tell;
+mod errors;
+mod http;
+mod session;
+mod shutdown;
+mod studies;
+mod support;

@@ -16,7 +16,7 @@ const TRIALS: usize = 200;
 pub(crate) async fn measure(coordinator: &Coordinator, programs: &Path) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut api = coordinator.api()?;
-    let command = r#"trial: {command: [sh, -c, "echo '{\"metric\":\"val_acc\",\"value\":0.5,\"step\":1}'"]}"#;
+    let command = r#"trial: {command: [sh, -c, "echo '{{\"metric\":\"val_acc\",\"value\":0.5,\"step\":1}}'"]}"#;
     let study = api.create("slots", &format!("budget: {{trials: {TRIALS}}}\n{command}\n")).await?;
     let log = std::fs::File::create(folder.path().join("log"))?;
     let mut worker = Command::new(programs.join("tunesmith-worker"))

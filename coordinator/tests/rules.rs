@@ -1,4 +1,5 @@
 //! The rules of a study, one at a time: idempotency, budgets, leases, steering.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -117,22 +117,19 @@ pub(crate) fn show(study: &pb::Study, style: Style, now: Timestamp) -> String {
     facts.add_some("Saved", saved(study));
     facts.add("Strategy", strategy(study));
     facts.add("Early stopping", early_stopping(spec));
+    facts.add("", clean_lines(&study.stopper_notes));
     facts.add("Budget", budget(study));
     facts.add("Command", command(spec));
-    facts.add(
-        "Warnings",
-        study
-            .warnings
-            .iter()
-            .map(|warning| human::clean(warning))
-            .collect::<Vec<_>>()
-            .join("\n"),
-    );
+    facts.add("Warnings", clean_lines(&study.warnings));
     let mut output = facts.render(style);
     if let Some(spec) = spec {
         let _ = write!(output, "\n{}", space(spec, style));
     }
     output
+}
+
+fn clean_lines(lines: &[String]) -> String {
+    lines.iter().map(|line| human::clean(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn objective(spec: Option<&pb::StudySpec>) -> String {

@@ -3,6 +3,7 @@
 //!
 //! The rules are the real ones, the store is the memory store; workers, network and clock are simulated, so that thousands of
 //! histories run in seconds. `SIMULATION_SEED=17 cargo test --test simulation` runs one history again.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod audit;
 mod worker;

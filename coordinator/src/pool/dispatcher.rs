@@ -51,6 +51,11 @@ impl Dispatcher {
 
 /// Puts an offer to a study's engine; true if it took it, in which case it has sent the assignment.
 async fn put(engines: &Engines, grant: &Grant, offer: Offer) -> bool {
-    let Some(engine) = engines.running(grant.study) else { return false };
-    engine.call(move |core, out, ctx| core.offer(out, ctx, offer).map_err(Into::into)).await.is_ok()
+    let Some(engine) = engines.running(grant.study) else {
+        return false;
+    };
+    engine
+        .call(move |core, out, ctx| core.offer(out, ctx, offer).map_err(Into::into))
+        .await
+        .is_ok()
 }

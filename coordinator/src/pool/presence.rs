@@ -23,18 +23,26 @@ impl Presence {
             return;
         }
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        table.entry(worker).or_default().fetch_max(millis, Ordering::Relaxed);
+        table
+            .entry(worker)
+            .or_default()
+            .fetch_max(millis, Ordering::Relaxed);
     }
 
     /// When a worker was last heard of, if it was since this process started.
     #[must_use]
     pub fn last_heard(&self, worker: WorkerId) -> Option<Monotonic> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        table.get(&worker).map(|cell| Monotonic(Duration::from_millis(cell.load(Ordering::Relaxed))))
+        table
+            .get(&worker)
+            .map(|cell| Monotonic(Duration::from_millis(cell.load(Ordering::Relaxed))))
     }
 
     /// Forgets a worker.
     pub fn forget(&self, worker: WorkerId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&worker);
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&worker);
     }
 }

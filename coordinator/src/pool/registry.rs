@@ -47,7 +47,9 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// Its identity is in use by a daemon that was started later.
-    #[error("another instance of worker {name} is connected from {address}; stop one of the two, or give each its own state folder")]
+    #[error(
+        "another instance of worker {name} is connected from {address}; stop one of the two, or give each its own state folder"
+    )]
     OtherInstance {
         /// Name of the worker.
         name: WorkerName,
@@ -55,7 +57,9 @@ pub enum ConnectError {
         address: String,
     },
     /// Its name is in use by another worker.
-    #[error("the name {name} belongs to another worker, connected from {address}; choose another with --name")]
+    #[error(
+        "the name {name} belongs to another worker, connected from {address}; choose another with --name"
+    )]
     NameTaken {
         /// The name.
         name: WorkerName,
@@ -129,7 +133,10 @@ impl Pool {
             })
             .collect();
         Arc::new(Self {
-            state: Mutex::new(State { workers, ..State::default() }),
+            state: Mutex::new(State {
+                workers,
+                ..State::default()
+            }),
             changed: Notify::new(),
             presence: Arc::default(),
             clock,
@@ -158,10 +165,16 @@ impl Pool {
     /// If its identity or name is in use.
     pub fn connect(&self, hello: &Hello) -> Result<Session, ConnectError> {
         let mut state = self.lock();
-        let namesake = state.workers.iter().find(|(id, worker)| **id != hello.id && worker.name == hello.name);
+        let namesake = state
+            .workers
+            .iter()
+            .find(|(id, worker)| **id != hello.id && worker.name == hello.name);
         if let Some((&id, other)) = namesake {
             if other.link.is_some() {
-                return Err(ConnectError::NameTaken { name: hello.name.clone(), address: other.address.clone() });
+                return Err(ConnectError::NameTaken {
+                    name: hello.name.clone(),
+                    address: other.address.clone(),
+                });
             }
             state.workers.remove(&id); // a machine that was set up anew
         }
@@ -170,7 +183,10 @@ impl Pool {
             && link.instance != hello.instance
             && known.generation >= hello.generation
         {
-            return Err(ConnectError::OtherInstance { name: hello.name.clone(), address: known.address.clone() });
+            return Err(ConnectError::OtherInstance {
+                name: hello.name.clone(),
+                address: known.address.clone(),
+            });
         }
         state.next_number += 1;
         let number = state.next_number;
@@ -207,7 +223,12 @@ impl Pool {
         state.workers.insert(hello.id, worker);
         drop(state);
         self.heard(hello.id);
-        Ok(Session { worker: hello.id, number, outgoing, end })
+        Ok(Session {
+            worker: hello.id,
+            number,
+            outgoing,
+            end,
+        })
     }
 
     /// What a worker's attempts occupy is known: it may be offered trials from now on.
@@ -230,7 +251,10 @@ impl Pool {
     pub fn disconnect(&self, session: &Session) {
         let mut state = self.lock();
         if let Some(worker) = state.workers.get_mut(&session.worker)
-            && worker.link.as_ref().is_some_and(|link| link.number == session.number)
+            && worker
+                .link
+                .as_ref()
+                .is_some_and(|link| link.number == session.number)
         {
             worker.link = None;
             worker.last_seen_at = self.clock.now();
@@ -263,7 +287,9 @@ impl Pool {
     /// when the worker comes back.
     pub fn order(&self, worker: WorkerId, order: Order) {
         let mut state = self.lock();
-        let Some(entry) = state.workers.get_mut(&worker) else { return };
+        let Some(entry) = state.workers.get_mut(&worker) else {
+            return;
+        };
         if let Order::Assign(assignment) = &order {
             let taken = Taken::new(&assignment.spec.resources, assignment.gpus.clone());
             entry.leases.insert(assignment.lease, taken);
@@ -325,11 +351,17 @@ impl Pool {
             })
             .collect();
         demands.retain(|demand| demand.wants > 0);
-        let mut workers: Vec<_> = state.workers.iter().filter_map(|(&id, worker)| worker.view(id)).collect();
+        let mut workers: Vec<_> = state
+            .workers
+            .iter()
+            .filter_map(|(&id, worker)| worker.view(id))
+            .collect();
         let Dispatch { grants, unmet } = dispatch(&mut demands, &mut workers);
 
-        let wanting: HashMap<StudyId, Resources> =
-            demands.iter().map(|demand| (demand.study, demand.resources.clone())).collect();
+        let wanting: HashMap<StudyId, Resources> = demands
+            .iter()
+            .map(|demand| (demand.study, demand.resources.clone()))
+            .collect();
         let reasons = unmet
             .into_iter()
             .filter_map(|(study, why)| Some((study, state.explain(wanting.get(&study)?, why))))
@@ -341,9 +373,19 @@ impl Pool {
             state.next_number += 1;
             let number = state.next_number;
             *state.offered.entry(grant.study).or_default() += 1;
-            let Some(resources) = state.demands.get(&grant.study).map(|demand| demand.resources.clone()) else { continue };
-            let Some(worker) = state.workers.get_mut(&grant.worker) else { continue };
-            worker.offers.insert(number, Taken::new(&resources, grant.gpus.clone()));
+            let Some(resources) = state
+                .demands
+                .get(&grant.study)
+                .map(|demand| demand.resources.clone())
+            else {
+                continue;
+            };
+            let Some(worker) = state.workers.get_mut(&grant.worker) else {
+                continue;
+            };
+            worker
+                .offers
+                .insert(number, Taken::new(&resources, grant.gpus.clone()));
             let name = worker.name.clone();
             taken.push((number, grant, name));
         }
@@ -374,7 +416,11 @@ impl Pool {
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
         let state = self.lock();
-        let mut workers: Vec<_> = state.workers.iter().map(|(&id, worker)| self.status_of(id, worker)).collect();
+        let mut workers: Vec<_> = state
+            .workers
+            .iter()
+            .map(|(&id, worker)| self.status_of(id, worker))
+            .collect();
         workers.sort_by(|a, b| a.name.cmp(&b.name));
         workers
     }
@@ -392,7 +438,10 @@ impl Pool {
         if let (true, Some(heard)) = (worker.link.is_some(), self.presence.last_heard(id)) {
             let ago = self.clock.monotonic().saturating_since(heard);
             status.last_seen_at = Timestamp::from_micros(
-                self.clock.now().as_micros().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
+                self.clock
+                    .now()
+                    .as_micros()
+                    .saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX)),
             );
         }
         status
@@ -401,7 +450,10 @@ impl Pool {
     /// Gives a worker nothing new, or lets it take trials again. Returns it, if there is such a worker.
     pub fn drain(&self, name: &WorkerName, drained: bool) -> Option<WorkerStatus> {
         let mut state = self.lock();
-        let (&id, worker) = state.workers.iter_mut().find(|(_, worker)| worker.name == *name)?;
+        let (&id, worker) = state
+            .workers
+            .iter_mut()
+            .find(|(_, worker)| worker.name == *name)?;
         worker.drained = drained;
         let status = self.status_of(id, worker);
         drop(state);
@@ -412,7 +464,11 @@ impl Pool {
     /// Forgets a worker that is offline. Returns whether it was.
     pub fn remove(&self, id: WorkerId) -> bool {
         let mut state = self.lock();
-        if state.workers.get(&id).is_some_and(|worker| worker.state().0 != WorkerState::Offline) {
+        if state
+            .workers
+            .get(&id)
+            .is_some_and(|worker| worker.state().0 != WorkerState::Offline)
+        {
             return false;
         }
         state.workers.remove(&id);
@@ -438,7 +494,9 @@ impl Pool {
     /// A piece of a log has come.
     pub fn log_chunk(&self, worker: WorkerId, request: u64, chunk: LogChunk) {
         let mut state = self.lock();
-        let Some((from, sender)) = state.logs.get(&request) else { return };
+        let Some((from, sender)) = state.logs.get(&request) else {
+            return;
+        };
         if *from != worker {
             return;
         }
@@ -462,7 +520,12 @@ impl Pool {
 
     /// Ends all sessions, so that the server can stop.
     pub fn end_sessions(&self) {
-        for link in self.lock().workers.values().filter_map(|worker| worker.link.as_ref()) {
+        for link in self
+            .lock()
+            .workers
+            .values()
+            .filter_map(|worker| worker.link.as_ref())
+        {
             link.end.cancel();
         }
     }
@@ -477,25 +540,40 @@ impl State {
     }
 
     fn explain(&self, needs: &Resources, why: Unmet) -> String {
-        let connected: Vec<_> = self.workers.iter().filter(|(_, worker)| worker.link.is_some()).collect();
+        let connected: Vec<_> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.link.is_some())
+            .collect();
         if connected.is_empty() {
             return match self.workers.len() {
                 0 => "no worker has joined yet".to_owned(),
                 count => format!("none of {count} workers is connected"),
             };
         }
-        let taking: Vec<_> = connected.iter().filter(|(_, worker)| worker.takes_trials()).collect();
+        let taking: Vec<_> = connected
+            .iter()
+            .filter(|(_, worker)| worker.takes_trials())
+            .collect();
         if taking.is_empty() {
             return format!("all {} connected workers are being drained", connected.len());
         }
-        let missing: Vec<String> =
-            taking.iter().filter_map(|(id, worker)| could_fit(needs, &worker.empty_view(**id)).err()).collect();
+        let missing: Vec<String> = taking
+            .iter()
+            .filter_map(|(id, worker)| could_fit(needs, &worker.empty_view(**id)).err())
+            .collect();
         if missing.len() == taking.len() {
-            return format!("no worker has what a trial needs: {}", missing.first().map_or("", String::as_str));
+            return format!(
+                "no worker has what a trial needs: {}",
+                missing.first().map_or("", String::as_str)
+            );
         }
         let slots: u32 = taking.iter().map(|(_, worker)| worker.resources.slots).sum();
         match why {
-            Unmet::Busy => format!("all {slots} slots of {} workers that would fit are busy", taking.len() - missing.len()),
+            Unmet::Busy => format!(
+                "all {slots} slots of {} workers that would fit are busy",
+                taking.len() - missing.len()
+            ),
             Unmet::NoFit => "the workers that would fit have too little free at the moment".to_owned(),
         }
     }

@@ -73,7 +73,11 @@ pub(super) struct Taken {
 
 impl Taken {
     pub(super) fn new(resources: &Resources, gpus: Vec<String>) -> Self {
-        Self { gpus, cpus: resources.cpus, memory: resources.memory }
+        Self {
+            gpus,
+            cpus: resources.cpus,
+            memory: resources.memory,
+        }
     }
 }
 
@@ -137,7 +141,10 @@ impl PoolWorker {
             id,
             slots: self.resources.slots.saturating_sub(count),
             cpus: self.resources.cpus - taken().map(|taken| taken.cpus).sum::<f64>(),
-            memory: self.resources.memory.saturating_sub(taken().map(|taken| taken.memory).sum()),
+            memory: self
+                .resources
+                .memory
+                .saturating_sub(taken().map(|taken| taken.memory).sum()),
             gpus: self
                 .resources
                 .gpus

@@ -78,6 +78,10 @@ pub struct Session {
     pub outgoing: mpsc::Receiver<ToWorker>,
     /// Cancelled when the session is to end.
     pub end: CancellationToken,
+    /// Whether a person asked for the worker to get nothing new.
+    pub drained: bool,
+    /// The worker that had the name before, which this one has taken the place of.
+    pub replaced: Option<WorkerId>,
 }
 
 impl Session {
@@ -165,6 +169,7 @@ impl Pool {
     /// If its identity or name is in use.
     pub fn connect(&self, hello: &Hello) -> Result<Session, ConnectError> {
         let mut state = self.lock();
+        let mut replaced = None;
         let namesake = state
             .workers
             .iter()
@@ -177,6 +182,7 @@ impl Pool {
                 });
             }
             state.workers.remove(&id); // a machine that was set up anew
+            replaced = Some(id);
         }
         if let Some(known) = state.workers.get(&hello.id)
             && let Some(link) = &known.link
@@ -228,6 +234,8 @@ impl Pool {
             number,
             outgoing,
             end,
+            drained,
+            replaced,
         })
     }
 

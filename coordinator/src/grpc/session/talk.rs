@@ -128,7 +128,7 @@ fn stopping() -> Status {
 
 /// Compares what the worker holds with what the studies know, and answers its `hello`.
 async fn introduce(api: &Api, out: &Outgoing, hello: &Hello, session: &Session) -> Result<(), Status> {
-    save(api, hello).await?;
+    save(api, hello, session).await?;
     let mut held: HashMap<StudyId, Vec<HeldAttempt>> = HashMap::new();
     for attempt in &hello.attempts {
         held.entry(attempt.lease.study).or_default().push(*attempt);
@@ -213,7 +213,7 @@ async fn introduce(api: &Api, out: &Outgoing, hello: &Hello, session: &Session) 
 }
 
 /// Keeps the worker for people to see when it is away.
-async fn save(api: &Api, hello: &Hello) -> Result<(), Status> {
+async fn save(api: &Api, hello: &Hello, session: &Session) -> Result<(), Status> {
     let resources = serde_json::to_value(worker_convert::resources_to_wire(&hello.resources));
     let resources =
         resources.map_err(|error| ApiError::Internal(format!("resources without a JSON form: {error}")))?;
@@ -221,26 +221,20 @@ async fn save(api: &Api, hello: &Hello) -> Result<(), Status> {
         id: hello.id,
         name: hello.name.clone(),
         generation: hello.generation,
-        draining: false,
+        draining: session.drained,
         version: hello.version.clone(),
         address: hello.address.clone(),
         resources,
         last_seen_at: api.now(),
     };
-    let store = Arc::clone(api.store());
+    let (store, replaced) = (Arc::clone(api.store()), session.replaced);
     let saved: Result<(), StoreError> = api
         .engines
         .uncancelled(async move {
-            let rows = store.worker_list().await?;
-            let draining = rows.iter().any(|known| known.id == row.id && known.draining);
-            // A machine that was set up anew has the name of the old one.
-            for namesake in rows
-                .iter()
-                .filter(|known| known.id != row.id && known.name == row.name)
-            {
-                store.worker_delete(namesake.id).await?;
+            if let Some(replaced) = replaced {
+                store.worker_delete(replaced).await?;
             }
-            store.worker_save(&WorkerRow { draining, ..row }).await
+            store.worker_save(&row).await
         })
         .await;
     Ok(saved.map_err(ApiError::from)?)

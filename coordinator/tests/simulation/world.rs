@@ -177,7 +177,8 @@ impl World {
 
     fn round(&mut self) {
         let mut pass = Duration::from_millis(self.rng.random_range(1..2_000));
-        if self.chance(self.faults.long_pause) {
+        let long = self.chance(self.faults.long_pause);
+        if long {
             pass = LEASE + Duration::from_secs(self.rng.random_range(1..20));
         }
         self.clock.advance(pass);
@@ -185,7 +186,14 @@ impl World {
             self.core = None;
         }
         for index in 0..self.workers.len() {
-            self.worker_round(index);
+            // A worker that is not heard for longer than its lease, with its session still open: what it had sent arrives later.
+            if long && self.rng.random_bool(0.5) {
+                self.train(index);
+                let window = self.rng.random_range(1..5);
+                self.workers[index].send(window);
+            } else {
+                self.worker_round(index);
+            }
         }
         let heard = self.heard.clone();
         self.step(move |core, out, ctx| core.expire(out, ctx, LEASE, |worker| heard.get(&worker).copied()));

@@ -19,8 +19,9 @@ const GROWTH: usize = 32;
 pub(super) struct Multiset {
     /// None of them empty.
     blocks: Vec<Block>,
-    /// Lengths of the blocks, beside each other for adding up.
+    /// Lengths of the blocks, and their last entries, beside each other: adding up and searching touch no block.
     lengths: Vec<usize>,
+    ends: Vec<(f64, Owner)>,
     length: usize,
 }
 
@@ -99,6 +100,7 @@ impl Multiset {
             set.length += 1;
         }
         set.lengths = set.blocks.iter().map(|block| block.numbers.len()).collect();
+        set.ends = set.blocks.iter().map(Block::last).collect();
         set
     }
 
@@ -116,7 +118,7 @@ impl Multiset {
 
     /// The block in which an entry is or would be; the number of blocks if after all of them.
     fn block(&self, entry: (f64, Owner)) -> usize {
-        self.blocks.partition_point(|block| before(block.last(), entry))
+        self.ends.partition_point(|end| before(*end, entry))
     }
 
     /// Adds an entry.
@@ -126,15 +128,19 @@ impl Multiset {
         if self.blocks.is_empty() {
             self.blocks.push(Block::default());
             self.lengths.push(0);
+            self.ends.push((number, owner));
         }
         let index = self.block((number, owner)).min(self.blocks.len() - 1);
         let block = &mut self.blocks[index];
         block.insert(block.place((number, owner)), (number, owner));
         self.lengths[index] += 1;
+        self.ends[index] = block.last();
         if block.numbers.len() > BLOCK {
             let upper = block.split();
             self.lengths[index] = block.numbers.len();
+            self.ends[index] = block.last();
             self.lengths.insert(index + 1, upper.numbers.len());
+            self.ends.insert(index + 1, upper.last());
             self.blocks.insert(index + 1, upper);
         }
     }
@@ -156,6 +162,9 @@ impl Multiset {
         if block.numbers.is_empty() {
             self.blocks.remove(index);
             self.lengths.remove(index);
+            self.ends.remove(index);
+        } else {
+            self.ends[index] = block.last();
         }
         true
     }
@@ -209,6 +218,7 @@ mod tests {
                 .iter()
                 .all(|block| !block.numbers.is_empty() && block.numbers.len() <= BLOCK)
         );
+        assert!(set.ends.iter().copied().eq(set.blocks.iter().map(Block::last)));
         assert!(
             set.lengths
                 .iter()

@@ -386,6 +386,22 @@ fn a_worker_that_comes_back_is_told_what_became_of_what_it_holds() {
 }
 
 #[test]
+fn a_stop_is_repeated_to_a_worker_that_comes_back() {
+    let mut desk = Desk::new("trial: {command: [train]}");
+    let lease = desk.offer(worker(1), &[]).unwrap();
+    desk.step(|core, out, ctx| core.started(out, ctx, worker(1), lease, 1));
+    desk.step(|core, out, ctx| core.stop_trial(out, ctx, lease.trial, "kim"))
+        .unwrap();
+    let held = [HeldAttempt {
+        lease,
+        started: true,
+        ended: false,
+    }];
+    desk.step(|core, out, ctx| core.attach(out, ctx, worker(1), &held));
+    assert!(matches!(&desk.orders[..], [(_, Order::Stop { reason, .. })] if reason == "cancelled by kim"));
+}
+
+#[test]
 fn a_study_ends_at_its_target_and_cancels_what_runs() {
     let mut desk = Desk::new("budget: {target: 0.9}\ntrial: {command: [train]}");
     let other = desk.offer(worker(1), &[]).unwrap();

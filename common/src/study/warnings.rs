@@ -59,8 +59,13 @@ impl StudySpec {
         for (index, stopper) in self.early_stopping.iter().enumerate() {
             let path = format!("early_stopping[{index}]");
             let (warmup, metric, goal) = match &stopper.rule {
-                StopperRule::Percentile { warmup_steps, .. }
-                | StopperRule::BelowBaseline { warmup_steps, .. } => (*warmup_steps, None, None),
+                // These two judge in the objective's direction, whatever the metric.
+                StopperRule::Percentile {
+                    warmup_steps, metric, ..
+                }
+                | StopperRule::BelowBaseline {
+                    warmup_steps, metric, ..
+                } => (*warmup_steps, metric.as_ref(), None),
                 StopperRule::Plateau {
                     warmup_steps,
                     metric,
@@ -80,8 +85,12 @@ impl StudySpec {
             if let Some(metric) = metric.filter(|metric| **metric != self.objective.metric)
                 && goal.is_none()
             {
+                let remedy = match stopper.rule {
+                    StopperRule::Plateau { .. } | StopperRule::Diverging { .. } => "give it a goal",
+                    _ => "do not use it for a metric of the other direction",
+                };
                 warnings.push(format!(
-                    "{path} takes {metric} to have the same goal as the objective; give it a goal"
+                    "{path} takes {metric} to have the same goal as the objective; {remedy}"
                 ));
             }
         }

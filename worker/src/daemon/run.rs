@@ -215,6 +215,9 @@ impl Daemon {
         };
         self.greeted = true;
         self.trouble = None;
+        if let Some(ttl) = opened.lease_ttl() {
+            self.backoff.leases_last(ttl);
+        }
         tracing::info!(
             coordinator = self.config.coordinator,
             "connected to the coordinator"

@@ -7,6 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status, Streaming};
+use tunesmith_proto::convert::duration_from_wire;
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::open_session_request::Message as ToCoordinator;
 use tunesmith_proto::v1::open_session_response::Message as FromCoordinator;
@@ -70,6 +71,13 @@ pub(crate) struct Opened {
     pub(super) out: mpsc::Sender<v1::OpenSessionRequest>,
     pub(super) inbound: Streaming<v1::OpenSessionResponse>,
     pub(super) hello: v1::CoordinatorHello,
+}
+
+impl Opened {
+    /// How long leases last without a sign of life, if the coordinator says so.
+    pub(crate) fn lease_ttl(&self) -> Option<Duration> {
+        duration_from_wire(self.hello.lease_ttl.as_ref()?, "hello.lease_ttl").ok()
+    }
 }
 
 /// The transport to the coordinator at `address`, not connected.
@@ -139,20 +147,35 @@ pub(super) fn message(message: ToCoordinator) -> v1::OpenSessionRequest {
 }
 
 /// Growing, jittered pauses between tries: a thousand workers must not come back in the same instant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backoff {
     failures: u32,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            failures: 0,
+            longest: Self::LONGEST,
+        }
+    }
 }
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(10);
 
-    /// The next pause: 100 ms doubled with each failure up to 10 s, of which `random` decides the second half.
+    /// Leases last that long: a coordinator that is back gives each a new term, within which several tries must fall.
+    pub(crate) fn leases_last(&mut self, ttl: Duration) {
+        self.longest = (ttl / 4).clamp(Self::FIRST, Self::LONGEST);
+    }
+
+    /// The next pause: 100 ms doubled with each failure up to 10 s or a quarter of a lease, of which `random` decides the second half.
     pub(crate) fn next(&mut self, random: u64) -> Duration {
         let full = Self::FIRST
             .saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX))
-            .min(Self::LONGEST);
+            .min(self.longest);
         self.failures = self.failures.saturating_add(1).min(30);
         let half = full / 2;
         let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -184,6 +207,19 @@ mod tests {
         assert_ne!(backoff.next(1), backoff.next(1_000_000));
         backoff.reset();
         assert!(backoff.next(u64::MAX) < Backoff::FIRST);
+    }
+
+    #[test]
+    fn several_tries_fall_within_a_lease() {
+        let mut backoff = Backoff::default();
+        for (ttl, longest) in [(2, 500), (30, 7_500), (600, 10_000)] {
+            backoff.leases_last(Duration::from_secs(ttl));
+            let longest = Duration::from_millis(longest);
+            for _ in 0..100 {
+                assert!(backoff.next(u64::MAX) <= longest);
+            }
+            assert!(backoff.next(0) >= longest / 2);
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Engines {
     clock: Arc<dyn Clock>,
     settings: EngineSettings,
     tasks: TaskTracker,
+    /// No lease ends from here on.
+    leaving: CancellationToken,
     shutdown: CancellationToken,
 }
 
@@ -82,8 +84,14 @@ impl Engines {
             clock,
             settings,
             tasks: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             shutdown,
         })
+    }
+
+    /// From here on no lease ends: this coordinator sends workers away, and whoever loads the studies next gives them new terms.
+    pub fn keep_leases(&self) {
+        self.leaving.cancel();
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -265,6 +273,7 @@ impl Engines {
             pool: Arc::clone(&self.pool),
             clock: Arc::clone(&self.clock),
             settings: self.settings,
+            leaving: self.leaving.clone(),
             commands: receiver,
             events,
         };

@@ -33,6 +33,8 @@ pub(super) struct Engine {
     pub(super) pool: Arc<Pool>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: EngineSettings,
+    /// Cancelled when workers are sent away: their silence is this coordinator's doing then.
+    pub(super) leaving: CancellationToken,
     pub(super) commands: mpsc::Receiver<Box<dyn Command>>,
     pub(super) events: broadcast::Sender<Committed>,
 }
@@ -196,6 +198,7 @@ impl Engine {
         }
         match watch.look(ctx.mono) {
             Look::NotYet => {}
+            Look::Due if self.leaving.is_cancelled() => core.renew_all(&ctx),
             Look::WasAway => core.renew_all(&ctx),
             Look::Due => {
                 let presence = self.pool.presence();

@@ -210,6 +210,7 @@ impl Running {
                 .set_service_status(*name, ServingStatus::NotServing)
                 .await;
         }
+        self.engines.keep_leases();
         self.draining.cancel();
         self.ending.graceful.cancel();
         self.calls.close();

@@ -68,11 +68,14 @@ pub fn tunesmith(coordinator: Option<&Coordinator>, arguments: &[&str]) -> Comma
 
 /// `PATH` with the programs under test first.
 pub(crate) fn search_path() -> String {
-    let folder = program("tunesmith-worker")
-        .parent()
-        .map(|folder| folder.display().to_string())
-        .unwrap_or_default();
-    format!("{folder}:{}", std::env::var("PATH").unwrap_or_default())
+    let folders = ["tunesmith-worker", "tunesmith-probe"].map(|name| {
+        let path = program(name);
+        path.parent()
+            .map(|folder| folder.display().to_string())
+            .unwrap_or_default()
+    });
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}", folders.join(":"))
 }
 
 impl Coordinator {

@@ -105,6 +105,8 @@ async fn accept(
             let Ok(server) = TcpStream::connect(target).await else {
                 return;
             };
+            // Answers come as several small messages, which are not to wait for each other.
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
             let losing = AtomicBool::new(false);

@@ -16,12 +16,16 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Path of a program of the workspace, beside which this test was built.
+/// Path of a program of the workspace: in the folder `TUNESMITH_TEST_PROGRAMS` if it is there, else beside this test.
 ///
 /// # Panics
 /// If it was not built.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
+    let given = std::env::var_os("TUNESMITH_TEST_PROGRAMS").map(|folder| PathBuf::from(folder).join(name));
+    if let Some(given) = given.filter(|path| path.exists()) {
+        return given;
+    }
     // target/debug/deps/test-1234 -> target/debug
     let folder = std::env::current_exe()
         .unwrap()

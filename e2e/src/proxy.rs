@@ -115,6 +115,7 @@ async fn carry(client: TcpStream, target: SocketAddr, link: watch::Receiver<Link
     let Ok(server) = TcpStream::connect(target).await else {
         return;
     };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let up = pump(&mut from_client, &mut to_server, link.clone(), |link| {

@@ -4,7 +4,7 @@ use tunesmith_e2e::{Findings, ProbeStudy, alive, eventually};
 use tunesmith_proto::v1;
 use v1::TrialState as State;
 
-use crate::world::{World, running, trial_name};
+use crate::world::{STUDY, World, running, trial_name};
 
 /// Runs a study of one trial with these options of the probe and further keys of `trial`.
 async fn one_trial(name: &str, options: &[&str], keys: &[&str]) -> Findings {
@@ -25,8 +25,8 @@ async fn one_command(name: &str, command: &str, keys: &str) -> v1::Trial {
          budget: {{trials: 1}}\ntrial:\n  command: {command}\n{keys}\n"
     );
     world.api.create(&yaml).await;
-    let findings = world.finish(name).await;
-    findings.trials.into_iter().next().unwrap()
+    world.api.done(name, STUDY).await;
+    world.api.trials(name).await.remove(0)
 }
 
 fn failed(findings: &Findings, cause: &str, words: &str) -> v1::Trial {
@@ -99,7 +99,7 @@ async fn crashes_are_retried_no_more_than_allowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_end_without_the_metric_is_failed_and_quotes_the_last_lines() {
     let findings = one_trial("silent", &["--steps=5", "--silent"], &["retries: 2"]).await;
-    let trial = failed(&findings, "NO_METRIC", "score");
+    let trial = failed(&findings, "NO_METRIC", "objective's metric");
     assert_eq!(trial.attempts.len(), 1, "trying again cannot help");
     let quoted = format!("{} {}", trial.state_reason, trial.attempts[0].log_tail);
     assert!(quoted.contains("step 5 done"), "{trial:?}");
@@ -208,13 +208,9 @@ async fn values_reach_the_program_as_one_argument_whatever_they_contain() {
         serde_json::to_string(evil).unwrap()
     );
     world.api.create(&yaml).await;
-    let findings = world.finish("evil").await;
-    assert_eq!(
-        findings.trials[0].state(),
-        State::Completed,
-        "{:?}",
-        findings.trials
-    );
+    world.api.done("evil", STUDY).await;
+    let trials = world.api.trials("evil").await;
+    assert_eq!(trials[0].state(), State::Completed, "{trials:?}");
     let (mut seen, mut pwned) = (Vec::new(), 0);
     let mut folders = vec![world.worker.folder().to_owned()];
     while let Some(folder) = folders.pop() {

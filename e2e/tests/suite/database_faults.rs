@@ -416,6 +416,10 @@ async fn tiny_batches(
                     let end = v1::AttemptEnded {
                         lease: lease.clone(),
                         last_seq: last,
+                        ended_at: Some(pbjson_types::Timestamp {
+                            seconds: 1_800_000_000,
+                            nanos: 0,
+                        }),
                         outcome: Some(v1::attempt_ended::Outcome::ExitCode(0)),
                         ..Default::default()
                     };

@@ -117,7 +117,7 @@ fn wrong_types_say_what_was_expected_and_found() {
         ),
         (
             "budget: {wall_time: -4}",
-            "study.yaml:4: budget.wall_time: expected a duration like \"30s\", \"5m\" or \"1h30m\", found the number -4",
+            "study.yaml:4: budget.wall_time: \"-4\" is not a duration; write it like \"30s\", \"5m\", \"1h30m\", \"2d\" or as a number of seconds",
         ),
         (
             "trial: {command: [a], resources: {memory: 16Gi}}",

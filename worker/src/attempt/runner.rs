@@ -311,14 +311,15 @@ impl Eyes {
         // Before the files: a supervisor writes them before it goes.
         let gone = self.supervisor.is_gone();
         let exit = folder::read_json::<Exit>(&self.inner.folder.exit());
-        let state = folder::read_json::<State>(&self.inner.folder.state())
-            .ok()
-            .flatten();
-        let started = state.as_ref().and_then(program).filter(|_| !self.started);
+        let started = if self.started {
+            None
+        } else {
+            self.state().as_ref().and_then(program)
+        };
         self.started |= started.is_some();
         let exit = match exit {
             Ok(Some(exit)) => Some(exit),
-            Ok(None) | Err(_) if gone => self.clear_up(state.as_ref()),
+            Ok(None) | Err(_) if gone => self.clear_up(),
             Ok(None) | Err(_) => None,
         };
         // Whoever listens hears of the start before of what was printed.
@@ -330,12 +331,16 @@ impl Eyes {
         Look { step, started, exit }
     }
 
+    fn state(&self) -> Option<State> {
+        folder::read_json(&self.inner.folder.state()).ok().flatten()
+    }
+
     /// The supervisor is gone and has left no word: kills what is left of the attempt. None if that takes longer.
-    fn clear_up(&self, state: Option<&State>) -> Option<Exit> {
-        let text = match state {
+    fn clear_up(&self) -> Option<Exit> {
+        let text = match self.state() {
             Some(state) if state.boot_id != process::boot_id() => "the machine was restarted",
             Some(state) => {
-                if !self.kill_leftovers(state) {
+                if !self.kill_leftovers(&state) {
                     return None;
                 }
                 "its supervisor was killed; the program was killed too, because nobody could have seen its end"

@@ -419,6 +419,8 @@ fn start(
     now: Timestamp,
 ) -> io::Result<(Launch, Spool, Supervisor)> {
     folder.make()?;
+    // Of a launch that did not come far.
+    let _ = std::fs::remove_file(folder.forgotten());
     folder.make_reserve();
     let (launch, mut failure) = prepare(assignment, folder, socket::place(folder)?, options, now);
     folder::write(&folder.params(), params_json(&assignment.params).as_bytes())?;
@@ -477,6 +479,7 @@ fn one(state_dir: &Path, folder: &Folder) -> io::Result<Option<Found>> {
     }
     let Some(launch) = folder::read_json::<Launch>(&folder.launch())? else {
         // Killed while it was being set up: nothing was started, nobody was told.
+        folder::write(&folder.forgotten(), b"")?;
         return Ok(None);
     };
     let lease = launch.lease;

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::SeekFrom;
@@ -153,14 +153,22 @@ impl Tail {
         }
         let Some(file) = &self.file else { return Ok(0) };
         let start = self.buffer.len();
-        self.buffer.resize(start + MAX_LINE, 0);
-        let count = file.read_at(&mut self.buffer[start..], self.position.offset + start as u64);
+        let offset = self.position.offset + start as u64;
+        let added = file.metadata()?.len().saturating_sub(offset);
+        let wanted = usize::try_from(added).unwrap_or(MAX_LINE).min(MAX_LINE);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        self.buffer.resize(start + wanted, 0);
+        let count = file.read_at(&mut self.buffer[start..], offset);
         self.buffer.truncate(start + *count.as_ref().unwrap_or(&0));
         count
     }
 
     fn open(&mut self) -> io::Result<bool> {
-        let file = match File::open(&self.path) {
+        // A pipe in its place must not make us wait for somebody to write into it.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = match File::options().read(true).custom_flags(flags).open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),

@@ -354,6 +354,10 @@ impl<'a> Supervisor<'a> {
         if let Some(group) = Pid::from_raw(self.leader.pid) {
             let _ = rustix::process::kill_process_group(group, signal);
         }
+        if self.how.is_none() {
+            // It may have left its group.
+            process::signal(self.leader, signal);
+        }
         for process in others {
             process::signal(process.id, signal);
         }

@@ -85,6 +85,8 @@ async fn a_killed_supervisor_costs_the_attempt_and_leaves_nobody_behind() {
         let attempt = world
             .script(
                 r#"echo '{"loss":1}'; sleep 1000 & env -i setsid sleep 1000 &
+                sh -c 'env -i sleep 1000 & exit 0'
+                setsid sh -c 'sleep 1000 & exit 0'
                 env -i sh -c 'echo ready > ready; exec sleep 1000' & wait"#,
             )
             .await;

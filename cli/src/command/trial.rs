@@ -283,7 +283,8 @@ async fn logs(args: &LogsArgs, context: &Context) -> Result<(), CliError> {
         .await
         .map_err(|status| client.error(&status, &doing))?
     {
-        if chunk.skipped_bytes > 0 {
+        // With --tail it is what was not asked for.
+        if chunk.skipped_bytes > 0 && args.tail.is_none() {
             context.screen.message(&format!(
                 "({} are no longer kept)",
                 human::bytes(chunk.skipped_bytes)

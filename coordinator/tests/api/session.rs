@@ -442,7 +442,10 @@ async fn workers_that_vanish_are_offline() {
             let list = world.pool().list_workers(v1::ListWorkersRequest {}).await;
             let workers = list.unwrap().into_inner().workers;
             assert_eq!(workers.len(), 30);
-            if workers.iter().all(|worker| worker.state() == v1::WorkerState::Offline) {
+            if workers
+                .iter()
+                .all(|worker| worker.state() == v1::WorkerState::Offline)
+            {
                 return;
             }
             tokio::task::yield_now().await;

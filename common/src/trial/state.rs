@@ -296,7 +296,6 @@ impl Trial {
             (S::Running(_) | S::Stopping(..), Event::Started(_)) => return Ok(vec![]),
             (S::Leased(_) | S::Running(_), Event::Finished(_)) => (S::Completed, vec![Effect::RecordOutcome]),
             (S::Leased(_) | S::Running(_), Event::Failed(_, cause)) => self.retry_or_fail(cause),
-            // Nothing of the user's ran yet, so nothing is charged to the program.
             (S::Leased(_) | S::Running(_), Event::LeaseExpired(_)) => {
                 self.retry_or_fail(FailureCause::LeaseExpired)
             }

@@ -28,7 +28,7 @@ allowed = {
     "tunesmith-cli": {"tunesmith-common", "tunesmith-proto"},
 }
 only = {"sqlx": {"tunesmith-coordinator", "tunesmith-bench"}, "axum": {"tunesmith-coordinator"}, "ndarray": {"tunesmith-optimizer", "digits"},
-        "tonic": {"tunesmith-proto", "tunesmith-coordinator", "tunesmith-worker", "tunesmith-cli", "tunesmith-bench"}}
+        "tonic": {"tunesmith-proto", "tunesmith-coordinator", "tunesmith-worker", "tunesmith-cli", "tunesmith-bench", "tunesmith-e2e"}}
 bad = []
 for package in json.loads(sys.argv[1])["packages"]:
     name = package["name"]

@@ -49,7 +49,10 @@ impl Api {
     }
 
     pub(crate) async fn list_studies(&mut self) -> Result<(), Status> {
-        self.studies.list_studies(v1::ListStudiesRequest::default()).await.map(drop)
+        self.studies
+            .list_studies(v1::ListStudiesRequest::default())
+            .await
+            .map(drop)
     }
 
     /// Creates a study of two parameters with the median rule; `more` is added to its file.
@@ -60,7 +63,12 @@ impl Api {
         );
         let (raw, _) = StudyFile::parse(&yaml, "bench.yaml")?;
         let spec = Some(convert::study::to_wire(&raw));
-        self.studies.create_study(v1::CreateStudyRequest { spec, ..v1::CreateStudyRequest::default() }).await?;
+        self.studies
+            .create_study(v1::CreateStudyRequest {
+                spec,
+                ..v1::CreateStudyRequest::default()
+            })
+            .await?;
         Ok(format!("studies/{name}"))
     }
 
@@ -88,7 +96,11 @@ impl Api {
 }
 
 /// Points of one metric at the given steps.
-pub(crate) fn points(metric: &str, steps: impl Iterator<Item = i64>, value: impl Fn(i64) -> f64) -> v1::Points {
+pub(crate) fn points(
+    metric: &str,
+    steps: impl Iterator<Item = i64>,
+    value: impl Fn(i64) -> f64,
+) -> v1::Points {
     let steps: Vec<i64> = steps.collect();
     v1::Points {
         metrics: vec![metric.to_owned()],

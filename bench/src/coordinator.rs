@@ -44,18 +44,40 @@ impl Coordinator {
         let folder = tempfile::tempdir()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let (url, name, database) = match store {
-            Store::Sqlite => (format!("sqlite:{}", folder.path().join("tunesmith.db").display()), "sqlite", None),
+            Store::Sqlite => (
+                format!("sqlite:{}", folder.path().join("tunesmith.db").display()),
+                "sqlite",
+                None,
+            ),
             Store::Postgres(admin) => {
                 let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
-                let mut connection = sqlx::PgConnection::connect(admin).await.context("cannot reach Postgres")?;
-                connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
-                let (server, _) = admin.rsplit_once('/').context("the address of Postgres names no database")?;
-                (format!("{server}/{name}"), "postgres", Some((admin.clone(), name)))
+                let mut connection = sqlx::PgConnection::connect(admin)
+                    .await
+                    .context("cannot reach Postgres")?;
+                connection
+                    .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+                    .await?;
+                let (server, _) = admin
+                    .rsplit_once('/')
+                    .context("the address of Postgres names no database")?;
+                (
+                    format!("{server}/{name}"),
+                    "postgres",
+                    Some((admin.clone(), name)),
+                )
             }
         };
         let program = programs.join("tunesmith-coordinator");
         let child = launch(&program, folder.path(), &url, address)?;
-        let coordinator = Self { child, program, folder, url, address, store: name, database };
+        let coordinator = Self {
+            child,
+            program,
+            folder,
+            url,
+            address,
+            store: name,
+            database,
+        };
         coordinator.answers().await?;
         Ok(coordinator)
     }
@@ -79,7 +101,10 @@ impl Coordinator {
                 return Ok(());
             }
             if start.elapsed() > Duration::from_secs(30) {
-                bail!("the coordinator does not answer:\n{}", std::fs::read_to_string(self.folder.path().join("log"))?);
+                bail!(
+                    "the coordinator does not answer:\n{}",
+                    std::fs::read_to_string(self.folder.path().join("log"))?
+                );
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -108,8 +133,16 @@ impl Coordinator {
     /// Main memory it uses, in MiB.
     pub(crate) fn memory_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap_or(0) / 1024
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or_default();
+        line.trim()
+            .trim_end_matches(" kB")
+            .trim()
+            .parse::<u64>()
+            .unwrap_or(0)
+            / 1024
     }
 
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
@@ -117,14 +150,21 @@ impl Coordinator {
         self.child.wait()?;
         if let Some((admin, name)) = self.database.take() {
             let mut connection = sqlx::PgConnection::connect(&admin).await?;
-            connection.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).await?;
+            connection
+                .execute(sqlx::AssertSqlSafe(format!(
+                    "DROP DATABASE IF EXISTS {name} WITH (FORCE)"
+                )))
+                .await?;
         }
         Ok(())
     }
 }
 
 fn launch(program: &Path, folder: &Path, store: &str, address: SocketAddr) -> anyhow::Result<Child> {
-    let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))?;
     let errors = log.try_clone()?;
     Command::new(program)
         .args(["--listen", &address.to_string(), "--store", store, "--data"])

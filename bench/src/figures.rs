@@ -16,12 +16,29 @@ pub(crate) fn figure(name: &str, store: &str, mut fields: Value) {
 /// Prints what machine this is.
 pub(crate) fn machine() {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, model)| model.trim()));
+    let model = cpu.lines().find_map(|line| {
+        line.strip_prefix("model name")?
+            .split_once(':')
+            .map(|(_, model)| model.trim())
+    });
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory.lines().next().unwrap_or_default().trim_start_matches("MemTotal:").trim().to_owned();
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-    figure("machine", "-", json!({"cpu": model, "cores": cores, "memory": memory, "kernel": kernel}));
+    let memory = memory
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("MemTotal:")
+        .trim()
+        .to_owned();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    figure(
+        "machine",
+        "-",
+        json!({"cpu": model, "cores": cores, "memory": memory, "kernel": kernel}),
+    );
 }
 
 /// Quantiles of durations, in milliseconds.
@@ -29,7 +46,9 @@ pub(crate) fn quantiles(durations: &mut [Duration]) -> Value {
     durations.sort();
     let at = |share: usize| {
         let index = (durations.len().saturating_sub(1)) * share / 100;
-        durations.get(index).map_or(0.0, |duration| (duration.as_secs_f64() * 1e6).round() / 1e3)
+        durations
+            .get(index)
+            .map_or(0.0, |duration| (duration.as_secs_f64() * 1e6).round() / 1e3)
     };
     json!({"p50_ms": at(50), "p90_ms": at(90), "p99_ms": at(99), "max_ms": at(100), "samples": durations.len()})
 }

@@ -51,13 +51,20 @@ pub(crate) async fn measure(coordinator: &mut Coordinator, size: u64) -> anyhow:
     let asked = loop {
         match api.ask(&study).await {
             Ok(asked) => break asked,
-            Err(status) if status.code() == tonic::Code::Unavailable => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(status) if status.code() == tonic::Code::Unavailable => {
+                tokio::time::sleep(Duration::from_millis(5)).await
+            }
             Err(status) => return Err(status.into()),
         }
     };
     let served = restart + start.elapsed();
     api.tell(asked, 0.5).await?;
-    for (name, mut times) in [("ask", asks), ("report", reports), ("stop_decision", stops), ("tell", tells)] {
+    for (name, mut times) in [
+        ("ask", asks),
+        ("report", reports),
+        ("stop_decision", stops),
+        ("tell", tells),
+    ] {
         let fields = with(json!({"finished_trials": size}), quantiles(&mut times));
         figure(name, coordinator.store, fields);
     }
@@ -95,8 +102,11 @@ async fn fill(coordinator: &Coordinator, study: &str, size: u64) -> anyhow::Resu
                     state: v1::TrialState::Completed.into(),
                     points: Some(points("val_acc", 1..=STEPS, |_| level)),
                 };
-                let request =
-                    v1::AddTrialRequest { parent: study.clone(), result: Some(result), ..v1::AddTrialRequest::default() };
+                let request = v1::AddTrialRequest {
+                    parent: study.clone(),
+                    result: Some(result),
+                    ..v1::AddTrialRequest::default()
+                };
                 api.trials.add_trial(request).await?;
             }
             Ok::<_, tonic::Status>(())

@@ -23,7 +23,10 @@ pub(crate) fn fsync() -> anyhow::Result<()> {
     let mut file = tempfile::tempfile()?;
     let mut times = Vec::new();
     for _ in 0..200 {
-        #[expect(clippy::disallowed_methods, reason = "measures a blocking call outside the runtime's clock")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "measures a blocking call outside the runtime's clock"
+        )]
         let start = Clock::now();
         file.write_all(&[7; 512])?;
         file.sync_data()?;
@@ -36,7 +39,11 @@ pub(crate) fn fsync() -> anyhow::Result<()> {
 /// Serves calls that do nothing.
 pub(crate) async fn serve_echo() -> anyhow::Result<()> {
     let (_, health) = tonic_health::server::health_reporter();
-    Server::builder().tcp_nodelay(true).add_service(health).serve(ECHO.parse()?).await?;
+    Server::builder()
+        .tcp_nodelay(true)
+        .add_service(health)
+        .serve(ECHO.parse()?)
+        .await?;
     Ok(())
 }
 
@@ -48,7 +55,11 @@ pub(crate) async fn echo(time: Duration) -> anyhow::Result<()> {
         .spawn()?;
     let connect = || async {
         loop {
-            match Endpoint::from_shared(format!("http://{ECHO}"))?.tcp_nodelay(true).connect().await {
+            match Endpoint::from_shared(format!("http://{ECHO}"))?
+                .tcp_nodelay(true)
+                .connect()
+                .await
+            {
                 Ok(channel) => return Ok::<Channel, anyhow::Error>(channel),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -77,7 +88,14 @@ pub(crate) async fn echo(time: Duration) -> anyhow::Result<()> {
         latencies.extend(done??);
     }
     let calls = rate(latencies.len() as u64, start.elapsed());
-    figure("bare_grpc", "-", with(json!({"clients": 64, "calls_per_s": calls}), quantiles(&mut latencies)));
+    figure(
+        "bare_grpc",
+        "-",
+        with(
+            json!({"clients": 64, "calls_per_s": calls}),
+            quantiles(&mut latencies),
+        ),
+    );
     server.kill().await?;
     Ok(())
 }
@@ -86,7 +104,9 @@ pub(crate) async fn echo(time: Duration) -> anyhow::Result<()> {
 pub(crate) async fn bulk_insert(admin: &str, time: Duration) -> anyhow::Result<()> {
     const ROWS: usize = 5_000;
     let mut connection = sqlx::PgConnection::connect(admin).await?;
-    connection.execute("CREATE TABLE IF NOT EXISTS bench_bulk (trial int8, step int8, value float8)").await?;
+    connection
+        .execute("CREATE TABLE IF NOT EXISTS bench_bulk (trial int8, step int8, value float8)")
+        .await?;
     let trials: Vec<i64> = vec![7; ROWS];
     let steps: Vec<i64> = (0..).take(ROWS).collect();
     let values: Vec<f64> = vec![0.5; ROWS];
@@ -103,6 +123,10 @@ pub(crate) async fn bulk_insert(admin: &str, time: Duration) -> anyhow::Result<(
     }
     let elapsed = start.elapsed();
     connection.execute("DROP TABLE bench_bulk").await?;
-    figure("bare_bulk_insert", "postgres", json!({"rows_per_s": rate(rows, elapsed), "rows_per_statement": ROWS}));
+    figure(
+        "bare_bulk_insert",
+        "postgres",
+        json!({"rows_per_s": rate(rows, elapsed), "rows_per_statement": ROWS}),
+    );
     Ok(())
 }

@@ -76,32 +76,42 @@ async fn main() -> anyhow::Result<()> {
         if args.wants("pairs") {
             let coordinator = Coordinator::start(&args.programs, store).await?;
             for clients in [1, 8, 64] {
-                pairs::measure(&coordinator, clients, time).await.context("ask and tell")?;
+                pairs::measure(&coordinator, clients, time)
+                    .await
+                    .context("ask and tell")?;
             }
             coordinator.stop().await?;
         }
         if args.wants("streams") {
             for streams in [1, 16] {
                 let coordinator = Coordinator::start(&args.programs, store).await?;
-                streams::measure(&coordinator, streams, time).await.context("points on streams")?;
+                streams::measure(&coordinator, streams, time)
+                    .await
+                    .context("points on streams")?;
                 coordinator.stop().await?;
             }
         }
         if args.wants("growth") {
             for &size in &args.sizes {
                 let mut coordinator = Coordinator::start(&args.programs, store).await?;
-                growth::measure(&mut coordinator, size).await.with_context(|| format!("{size} trials"))?;
+                growth::measure(&mut coordinator, size)
+                    .await
+                    .with_context(|| format!("{size} trials"))?;
                 coordinator.stop().await?;
             }
         }
         if args.wants("slots") {
             let coordinator = Coordinator::start(&args.programs, store).await?;
-            slots::measure(&coordinator, &args.programs).await.context("free slots")?;
+            slots::measure(&coordinator, &args.programs)
+                .await
+                .context("free slots")?;
             coordinator.stop().await?;
         }
         if args.wants("sessions") {
             let coordinator = Coordinator::start(&args.programs, store).await?;
-            sessions::measure(&coordinator, args.sessions).await.context("idle sessions")?;
+            sessions::measure(&coordinator, args.sessions)
+                .await
+                .context("idle sessions")?;
             coordinator.stop().await?;
         }
     }

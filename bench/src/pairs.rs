@@ -14,7 +14,9 @@ const CONNECTIONS: usize = 8;
 
 pub(crate) async fn measure(coordinator: &Coordinator, clients: usize, time: Duration) -> anyhow::Result<()> {
     let study = coordinator.api()?.create(&format!("pairs-{clients}"), "").await?;
-    let apis = (0..clients.min(CONNECTIONS)).map(|_| coordinator.api()).collect::<Result<Vec<_>, _>>()?;
+    let apis = (0..clients.min(CONNECTIONS))
+        .map(|_| coordinator.api())
+        .collect::<Result<Vec<_>, _>>()?;
     let mut tasks = JoinSet::new();
     let start = Instant::now();
     for client in 0..clients {
@@ -36,6 +38,10 @@ pub(crate) async fn measure(coordinator: &Coordinator, clients: usize, time: Dur
     }
     let pairs = rate(latencies.len() as u64, start.elapsed());
     let fields = json!({"clients": clients, "pairs_per_s": pairs, "memory_mib": coordinator.memory_mib()});
-    figure("ask_tell", coordinator.store, with(fields, quantiles(&mut latencies)));
+    figure(
+        "ask_tell",
+        coordinator.store,
+        with(fields, quantiles(&mut latencies)),
+    );
     Ok(())
 }

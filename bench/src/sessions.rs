@@ -22,8 +22,16 @@ pub(crate) async fn measure(coordinator: &Coordinator, count: usize) -> anyhow::
         let mut api = coordinator.worker_api()?;
         tasks.spawn(async move {
             let (sender, receiver) = mpsc::channel(4);
-            sender.send(v1::OpenSessionRequest { message: Some(hello(number, 1)) }).await?;
-            let mut down = api.workers.open_session(ReceiverStream::new(receiver)).await?.into_inner();
+            sender
+                .send(v1::OpenSessionRequest {
+                    message: Some(hello(number, 1)),
+                })
+                .await?;
+            let mut down = api
+                .workers
+                .open_session(ReceiverStream::new(receiver))
+                .await?
+                .into_inner();
             down.message().await?.context("the session ended at once")?;
             Ok::<_, anyhow::Error>((sender, down))
         });

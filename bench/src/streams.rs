@@ -30,7 +30,10 @@ const WINDOW: u64 = 4;
 pub(crate) async fn measure(coordinator: &Coordinator, streams: usize, time: Duration) -> anyhow::Result<()> {
     let rules = "early_stopping: [{rule: median, warmup_steps: 100000000}, {rule: diverging}]\n";
     let study = format!("streams-{streams}");
-    coordinator.api()?.create(&study, &format!("{rules}trial: {{command: [train]}}\n")).await?;
+    coordinator
+        .api()?
+        .create(&study, &format!("{rules}trial: {{command: [train]}}\n"))
+        .await?;
     let acknowledged = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
     for number in 0..streams {
@@ -64,14 +67,21 @@ pub(crate) fn hello(number: usize, slots: u32) -> Up {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol_min: tunesmith_proto::SESSION_PROTOCOL,
         protocol_max: tunesmith_proto::SESSION_PROTOCOL,
-        resources: Some(v1::WorkerResources { slots, cpus: 8.0, memory_bytes: 1 << 34, ..v1::WorkerResources::default() }),
+        resources: Some(v1::WorkerResources {
+            slots,
+            cpus: 8.0,
+            memory_bytes: 1 << 34,
+            ..v1::WorkerResources::default()
+        }),
         attempts: Vec::new(),
         draining: false,
     })
 }
 
 fn request(message: Up) -> v1::OpenSessionRequest {
-    v1::OpenSessionRequest { message: Some(message) }
+    v1::OpenSessionRequest {
+        message: Some(message),
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,28 +94,46 @@ struct Sent {
 async fn session(mut api: Api, number: usize, acknowledged: Arc<AtomicU64>) -> anyhow::Result<()> {
     let (sender, receiver) = mpsc::channel(256);
     sender.send(request(hello(number, TRIALS))).await?;
-    let mut down = api.workers.open_session(ReceiverStream::new(receiver)).await?.into_inner();
+    let mut down = api
+        .workers
+        .open_session(ReceiverStream::new(receiver))
+        .await?
+        .into_inner();
     let mut attempts: HashMap<u64, Sent> = HashMap::new();
     while let Some(message) = down.next().await {
         let trial = match message?.message {
             Some(Down::Assignment(assignment)) => {
                 let lease = assignment.lease.context("an assignment without a lease")?;
-                let started = v1::AttemptStarted { lease: Some(lease.clone()), pid: 1, started_at: None };
+                let started = v1::AttemptStarted {
+                    lease: Some(lease.clone()),
+                    pid: 1,
+                    started_at: None,
+                };
                 sender.send(request(Up::Started(started))).await?;
                 let trial = lease.trial;
-                attempts.insert(trial, Sent { lease, ..Sent::default() });
+                attempts.insert(
+                    trial,
+                    Sent {
+                        lease,
+                        ..Sent::default()
+                    },
+                );
                 trial
             }
             Some(Down::Ack(ack)) => {
                 let trial = ack.lease.context("an acknowledgement without a lease")?.trial;
-                let Some(attempt) = attempts.get_mut(&trial) else { continue };
+                let Some(attempt) = attempts.get_mut(&trial) else {
+                    continue;
+                };
                 acknowledged.fetch_add(ack.committed_seq - attempt.acknowledged, Ordering::Relaxed);
                 attempt.acknowledged = ack.committed_seq;
                 trial
             }
             _ => continue,
         };
-        let Some(attempt) = attempts.get_mut(&trial) else { continue };
+        let Some(attempt) = attempts.get_mut(&trial) else {
+            continue;
+        };
         while attempt.sent - attempt.acknowledged < WINDOW * BATCH {
             let first = i64::try_from(attempt.sent)?;
             let steps = first..first + i64::try_from(BATCH)?;

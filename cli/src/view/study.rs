@@ -129,7 +129,11 @@ pub(crate) fn show(study: &pb::Study, style: Style, now: Timestamp) -> String {
 }
 
 fn clean_lines(lines: &[String]) -> String {
-    lines.iter().map(|line| human::clean(line)).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .map(|line| human::clean(line))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn objective(spec: Option<&pb::StudySpec>) -> String {

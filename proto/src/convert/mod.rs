@@ -11,7 +11,9 @@ pub mod worker;
 use std::str::FromStr;
 use std::time::Duration;
 
-use tunesmith_common::{Attempt, LeaseId, LeaseKey, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerName};
+use tunesmith_common::{
+    Attempt, LeaseId, LeaseKey, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerName,
+};
 
 use crate::v1;
 
@@ -28,13 +30,19 @@ pub struct ConvertError {
 impl ConvertError {
     /// An error of `field`.
     pub fn new(field: impl Into<String>, message: impl ToString) -> Self {
-        Self { field: field.into(), message: message.to_string() }
+        Self {
+            field: field.into(),
+            message: message.to_string(),
+        }
     }
 
     /// The same error, seen from the message that contains `parent`.
     #[must_use]
     pub fn within(self, parent: &str) -> Self {
-        Self { field: format!("{parent}.{}", self.field), message: self.message }
+        Self {
+            field: format!("{parent}.{}", self.field),
+            message: self.message,
+        }
     }
 }
 
@@ -54,7 +62,8 @@ pub fn parse<T: FromStr>(text: &str, field: &str) -> Result<T, ConvertError>
 where
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| ConvertError::new(field, format!("{error} (got {:?})", shorten(text))))
+    text.parse()
+        .map_err(|error: T::Err| ConvertError::new(field, format!("{error} (got {:?})", shorten(text))))
 }
 
 /// Wall-clock time on the wire.
@@ -62,13 +71,20 @@ where
 pub fn timestamp_to_wire(at: Timestamp) -> pbjson_types::Timestamp {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
-    pbjson_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+    pbjson_types::Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos,
+    }
 }
 
 /// Wall-clock time from the wire; saturates far from the present.
 #[must_use]
 pub fn timestamp_from_wire(at: &pbjson_types::Timestamp) -> Timestamp {
-    Timestamp::from_micros(at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1_000))
+    Timestamp::from_micros(
+        at.seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(i64::from(at.nanos) / 1_000),
+    )
 }
 
 /// A duration on the wire.
@@ -89,7 +105,10 @@ pub fn duration_from_wire(duration: &pbjson_types::Duration, field: &str) -> Res
         (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Duration::new(seconds, nanos)),
         _ => Err(ConvertError::new(
             field,
-            format!("must not be negative, got {} s {} ns", duration.seconds, duration.nanos),
+            format!(
+                "must not be negative, got {} s {} ns",
+                duration.seconds, duration.nanos
+            ),
         )),
     }
 }
@@ -155,7 +174,10 @@ pub fn worker_resource(worker: &WorkerName) -> String {
 pub fn study_from_resource(text: &str, field: &str) -> Result<StudyName, ConvertError> {
     match text.strip_prefix("studies/") {
         Some(study) if !study.contains('/') => parse(study, field),
-        _ => Err(ConvertError::new(field, format!("must look like \"studies/NAME\", got {:?}", shorten(text)))),
+        _ => Err(ConvertError::new(
+            field,
+            format!("must look like \"studies/NAME\", got {:?}", shorten(text)),
+        )),
     }
 }
 
@@ -164,10 +186,19 @@ pub fn study_from_resource(text: &str, field: &str) -> Result<StudyName, Convert
 /// # Errors
 /// If `text` does not have that form.
 pub fn trial_from_resource(text: &str, field: &str) -> Result<(StudyName, TrialNumber), ConvertError> {
-    let malformed =
-        || ConvertError::new(field, format!("must look like \"studies/NAME/trials/NUMBER\", got {:?}", shorten(text)));
-    let (study, number) =
-        text.strip_prefix("studies/").and_then(|rest| rest.split_once("/trials/")).ok_or_else(malformed)?;
+    let malformed = || {
+        ConvertError::new(
+            field,
+            format!(
+                "must look like \"studies/NAME/trials/NUMBER\", got {:?}",
+                shorten(text)
+            ),
+        )
+    };
+    let (study, number) = text
+        .strip_prefix("studies/")
+        .and_then(|rest| rest.split_once("/trials/"))
+        .ok_or_else(malformed)?;
     let number = number.parse().map_err(|_| malformed())?;
     Ok((parse(study, field)?, TrialNumber(number)))
 }
@@ -179,7 +210,10 @@ pub fn trial_from_resource(text: &str, field: &str) -> Result<(StudyName, TrialN
 pub fn worker_from_resource(text: &str, field: &str) -> Result<WorkerName, ConvertError> {
     match text.strip_prefix("workers/") {
         Some(worker) if !worker.contains('/') => parse(worker, field),
-        _ => Err(ConvertError::new(field, format!("must look like \"workers/NAME\", got {:?}", shorten(text)))),
+        _ => Err(ConvertError::new(
+            field,
+            format!("must look like \"workers/NAME\", got {:?}", shorten(text)),
+        )),
     }
 }
 

@@ -34,13 +34,25 @@ pub fn from_wire(value: &Value, field: &str) -> Result<ParamValue, ConvertError>
         Some(Kind::BoolValue(value)) => Ok(ParamValue::Bool(*value)),
         Some(Kind::StringValue(value)) => Ok(ParamValue::Text(value.clone())),
         Some(Kind::NumberValue(value)) => number(*value, field),
-        Some(Kind::NullValue(_)) | None => Err(ConvertError::new(field, "is null; give a number, a text or a boolean")),
-        Some(Kind::ListValue(_)) => Err(ConvertError::new(field, "is a list; give a number, a text or a boolean")),
-        Some(Kind::StructValue(_)) => Err(ConvertError::new(field, "is an object; give a number, a text or a boolean")),
+        Some(Kind::NullValue(_)) | None => Err(ConvertError::new(
+            field,
+            "is null; give a number, a text or a boolean",
+        )),
+        Some(Kind::ListValue(_)) => Err(ConvertError::new(
+            field,
+            "is a list; give a number, a text or a boolean",
+        )),
+        Some(Kind::StructValue(_)) => Err(ConvertError::new(
+            field,
+            "is an object; give a number, a text or a boolean",
+        )),
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "checked to be whole and within ±2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be whole and within ±2^53"
+)]
 fn number(value: f64, field: &str) -> Result<ParamValue, ConvertError> {
     if !value.is_finite() {
         return Err(ConvertError::new(field, format!("must be finite, got {value}")));
@@ -54,7 +66,12 @@ fn number(value: f64, field: &str) -> Result<ParamValue, ConvertError> {
 /// Parameters on the wire.
 #[must_use]
 pub fn params_to_wire(params: &Params) -> Struct {
-    Struct { fields: params.iter().map(|(name, value)| (name.to_string(), to_wire(value))).collect() }
+    Struct {
+        fields: params
+            .iter()
+            .map(|(name, value)| (name.to_string(), to_wire(value)))
+            .collect(),
+    }
 }
 
 /// Parameters from the wire, sorted by name. The search space puts them in order and tells whole numbers from others.
@@ -97,9 +114,15 @@ pub fn typed_params_from_wire(params: &[v1::ParameterValue], field: &str) -> Res
         .enumerate()
         .map(|(index, parameter)| {
             let path = format!("{field}[{index}]");
-            let value = parameter.value.as_ref().ok_or_else(|| ConvertError::new(&path, "has no value"))?;
+            let value = parameter
+                .value
+                .as_ref()
+                .ok_or_else(|| ConvertError::new(&path, "has no value"))?;
             let value = match from_wire(value, &path)? {
-                #[expect(clippy::cast_precision_loss, reason = "from_wire makes integers within ±2^53 only")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "from_wire makes integers within ±2^53 only"
+                )]
                 ParamValue::Int(value) if !parameter.is_int => ParamValue::Float(value as f64),
                 value => value,
             };
@@ -124,13 +147,21 @@ mod tests {
         .into_iter()
         .map(|(name, value)| (name.parse().unwrap(), value))
         .collect();
-        assert_eq!(typed_params_from_wire(&typed_params_to_wire(&params), "parameters").unwrap(), params);
+        assert_eq!(
+            typed_params_from_wire(&typed_params_to_wire(&params), "parameters").unwrap(),
+            params
+        );
     }
 
     #[test]
     fn values_that_are_no_parameter_are_refused_by_name() {
         let mut fields = std::collections::HashMap::new();
-        fields.insert("lr".to_owned(), Value { kind: Some(Kind::NumberValue(f64::NAN)) });
+        fields.insert(
+            "lr".to_owned(),
+            Value {
+                kind: Some(Kind::NumberValue(f64::NAN)),
+            },
+        );
         let error = params_from_wire(&Struct { fields }, "parameters").unwrap_err();
         assert_eq!(error.to_string(), "parameters.lr: must be finite, got NaN");
     }

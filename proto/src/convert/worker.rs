@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{GpuRequest, MetricSource, Resources, Steps, TrialSpec};
 use tunesmith_common::worker::{
-    Assignment, AttemptEnd, AttemptOutcome, Gpu, HeldAttempt, MAX_LOG_TAIL, MAX_WARNINGS, StopCause, WorkerResources,
+    Assignment, AttemptEnd, AttemptOutcome, Gpu, HeldAttempt, MAX_LOG_TAIL, MAX_WARNINGS, StopCause,
+    WorkerResources,
 };
 
 use super::{
-    ConvertError, duration_from_wire, duration_to_wire, lease_from_wire, lease_to_wire, parse, required, timestamp_from_wire,
-    timestamp_to_wire, value,
+    ConvertError, duration_from_wire, duration_to_wire, lease_from_wire, lease_to_wire, parse, required,
+    timestamp_from_wire, timestamp_to_wire, value,
 };
 use crate::v1;
 
@@ -35,9 +36,17 @@ pub fn resources_to_wire(resources: &WorkerResources) -> v1::WorkerResources {
         gpus: resources
             .gpus
             .iter()
-            .map(|gpu| v1::Gpu { uuid: gpu.uuid.clone(), model: gpu.model.clone(), memory_bytes: gpu.memory })
+            .map(|gpu| v1::Gpu {
+                uuid: gpu.uuid.clone(),
+                model: gpu.model.clone(),
+                memory_bytes: gpu.memory,
+            })
             .collect(),
-        labels: resources.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        labels: resources
+            .labels
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
     }
 }
 
@@ -51,7 +60,11 @@ pub fn resources_from_wire(
 ) -> Result<WorkerResources, ConvertError> {
     let resources = required(resources, field)?;
     if resources.slots > MAX_SLOTS {
-        return Err(over(&format!("{field}.slots"), u64::from(resources.slots), u64::from(MAX_SLOTS)));
+        return Err(over(
+            &format!("{field}.slots"),
+            u64::from(resources.slots),
+            u64::from(MAX_SLOTS),
+        ));
     }
     if !resources.cpus.is_finite() || resources.cpus < 0.0 {
         let message = format!("must be a finite number of at least 0, got {}", resources.cpus);
@@ -70,7 +83,11 @@ pub fn resources_from_wire(
         if gpus.iter().any(|known| known.uuid == gpu.uuid) {
             return Err(ConvertError::new(path, format!("{:?} is listed twice", gpu.uuid)));
         }
-        gpus.push(Gpu { uuid: gpu.uuid.clone(), model: gpu.model.clone(), memory: gpu.memory_bytes });
+        gpus.push(Gpu {
+            uuid: gpu.uuid.clone(),
+            model: gpu.model.clone(),
+            memory: gpu.memory_bytes,
+        });
     }
     for (key, value) in &resources.labels {
         check_text(key, &format!("{field}.labels"))?;
@@ -81,14 +98,22 @@ pub fn resources_from_wire(
         cpus: resources.cpus,
         memory: resources.memory_bytes,
         gpus,
-        labels: resources.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        labels: resources
+            .labels
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
     })
 }
 
 /// A held attempt on the wire.
 #[must_use]
 pub fn held_to_wire(held: &HeldAttempt) -> v1::HeldAttempt {
-    v1::HeldAttempt { lease: Some(lease_to_wire(&held.lease)), started: held.started, ended: held.ended }
+    v1::HeldAttempt {
+        lease: Some(lease_to_wire(&held.lease)),
+        started: held.started,
+        ended: held.ended,
+    }
 }
 
 /// A held attempt from the wire.
@@ -97,7 +122,11 @@ pub fn held_to_wire(held: &HeldAttempt) -> v1::HeldAttempt {
 /// If its lease is missing or malformed.
 pub fn held_from_wire(held: &v1::HeldAttempt, field: &str) -> Result<HeldAttempt, ConvertError> {
     let lease = lease_from_wire(held.lease.as_ref(), &format!("{field}.lease"))?;
-    Ok(HeldAttempt { lease, started: held.started, ended: held.ended })
+    Ok(HeldAttempt {
+        lease,
+        started: held.started,
+        ended: held.ended,
+    })
 }
 
 /// An assignment on the wire.
@@ -142,21 +171,35 @@ pub fn template_to_wire(spec: &TrialSpec) -> v1::TrialTemplate {
     use v1::metric_source::Source;
     let source = match &spec.metrics {
         MetricSource::StdoutJson => Source::StdoutJson(v1::StdoutJson {}),
-        MetricSource::Regex(patterns) => Source::Regex(v1::RegexPatterns { patterns: patterns.clone() }),
+        MetricSource::Regex(patterns) => Source::Regex(v1::RegexPatterns {
+            patterns: patterns.clone(),
+        }),
         MetricSource::File(path) => Source::File(path.clone()),
     };
     v1::TrialTemplate {
         command: spec.command.clone(),
-        env: spec.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        env: spec
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         workdir: spec.workdir.clone().unwrap_or_default(),
         metrics: Some(v1::MetricSource { source: Some(source) }),
-        steps: Some(v1::Steps { name: spec.steps.name.clone(), max: spec.steps.max }),
+        steps: Some(v1::Steps {
+            name: spec.steps.name.clone(),
+            max: spec.steps.max,
+        }),
         resources: Some(v1::ResourceRequest {
             gpus: spec.resources.gpus.count,
             gpu_memory_bytes: spec.resources.gpus.memory,
             cpus: spec.resources.cpus,
             memory_bytes: spec.resources.memory,
-            labels: spec.resources.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            labels: spec
+                .resources
+                .labels
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
         }),
         max_runtime: spec.max_runtime.map(duration_to_wire),
         retries: spec.retries,
@@ -168,13 +211,23 @@ pub fn template_to_wire(spec: &TrialSpec) -> v1::TrialTemplate {
 ///
 /// # Errors
 /// If it is missing, or its command is empty, or a time is negative.
-pub fn template_from_wire(template: Option<&v1::TrialTemplate>, field: &str) -> Result<TrialSpec, ConvertError> {
+pub fn template_from_wire(
+    template: Option<&v1::TrialTemplate>,
+    field: &str,
+) -> Result<TrialSpec, ConvertError> {
     use v1::metric_source::Source;
     let template = required(template, field)?;
     if template.command.is_empty() {
-        return Err(ConvertError::new(format!("{field}.command"), "is empty; it names the program to run"));
+        return Err(ConvertError::new(
+            format!("{field}.command"),
+            "is empty; it names the program to run",
+        ));
     }
-    let metrics = match template.metrics.as_ref().and_then(|metrics| metrics.source.as_ref()) {
+    let metrics = match template
+        .metrics
+        .as_ref()
+        .and_then(|metrics| metrics.source.as_ref())
+    {
         None | Some(Source::StdoutJson(_)) => MetricSource::StdoutJson,
         Some(Source::Regex(patterns)) => MetricSource::Regex(patterns.patterns.clone()),
         Some(Source::File(path)) => MetricSource::File(path.clone()),
@@ -183,15 +236,26 @@ pub fn template_from_wire(template: Option<&v1::TrialTemplate>, field: &str) -> 
     let resources = template.resources.clone().unwrap_or_default();
     Ok(TrialSpec {
         command: template.command.clone(),
-        env: template.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<BTreeMap<_, _>>(),
+        env: template
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<BTreeMap<_, _>>(),
         workdir: Some(template.workdir.clone()).filter(|path| !path.is_empty()),
         metrics,
         steps: Steps {
-            name: if steps.name.is_empty() { "step".to_owned() } else { steps.name },
+            name: if steps.name.is_empty() {
+                "step".to_owned()
+            } else {
+                steps.name
+            },
             max: steps.max,
         },
         resources: Resources {
-            gpus: GpuRequest { count: resources.gpus, memory: resources.gpu_memory_bytes },
+            gpus: GpuRequest {
+                count: resources.gpus,
+                memory: resources.gpu_memory_bytes,
+            },
             cpus: resources.cpus,
             memory: resources.memory_bytes,
             labels: resources.labels.into_iter().collect(),
@@ -202,10 +266,9 @@ pub fn template_from_wire(template: Option<&v1::TrialTemplate>, field: &str) -> 
             .map(|time| duration_from_wire(time, &format!("{field}.max_runtime")))
             .transpose()?,
         retries: template.retries,
-        grace: template
-            .grace
-            .as_ref()
-            .map_or(Ok(DEFAULT_GRACE), |grace| duration_from_wire(grace, &format!("{field}.grace")))?,
+        grace: template.grace.as_ref().map_or(Ok(DEFAULT_GRACE), |grace| {
+            duration_from_wire(grace, &format!("{field}.grace"))
+        })?,
     })
 }
 
@@ -231,11 +294,19 @@ pub fn ended_to_wire(end: &AttemptEnd) -> v1::AttemptEnded {
         ended_at: Some(timestamp_to_wire(end.ended_at)),
         outcome: Some(outcome),
         stop_cause: stop_cause.into(),
-        infeasible_reason: end.infeasible.as_ref().map(|reason| head(reason, MAX_TEXT).to_owned()),
+        infeasible_reason: end
+            .infeasible
+            .as_ref()
+            .map(|reason| head(reason, MAX_TEXT).to_owned()),
         out_of_memory: end.out_of_memory,
         peak_memory_bytes: end.peak_memory,
         log_tail: tail(&end.log_tail, MAX_LOG_TAIL).to_owned(),
-        warnings: end.warnings.iter().take(MAX_WARNINGS).map(|text| head(text, MAX_TEXT).to_owned()).collect(),
+        warnings: end
+            .warnings
+            .iter()
+            .take(MAX_WARNINGS)
+            .map(|text| head(text, MAX_TEXT).to_owned())
+            .collect(),
     }
 }
 
@@ -256,7 +327,12 @@ pub fn ended_from_wire(end: &v1::AttemptEnded) -> Result<AttemptEnd, ConvertErro
         Ok(v1::StopCause::Unspecified) => None,
         Ok(v1::StopCause::Asked) => Some(StopCause::Asked),
         Ok(v1::StopCause::MaxRuntime) => Some(StopCause::MaxRuntime),
-        Err(_) => return Err(ConvertError::new("ended.stop_cause", format!("{} is unknown", end.stop_cause))),
+        Err(_) => {
+            return Err(ConvertError::new(
+                "ended.stop_cause",
+                format!("{} is unknown", end.stop_cause),
+            ));
+        }
     };
     Ok(AttemptEnd {
         lease: lease_from_wire(end.lease.as_ref(), "ended.lease")?,
@@ -264,24 +340,38 @@ pub fn ended_from_wire(end: &v1::AttemptEnded) -> Result<AttemptEnd, ConvertErro
         ended_at: timestamp_from_wire(required(end.ended_at.as_ref(), "ended.ended_at")?),
         outcome,
         stop_cause,
-        infeasible: end.infeasible_reason.as_ref().map(|reason| head(reason, MAX_TEXT).to_owned()),
+        infeasible: end
+            .infeasible_reason
+            .as_ref()
+            .map(|reason| head(reason, MAX_TEXT).to_owned()),
         out_of_memory: end.out_of_memory,
         peak_memory: end.peak_memory_bytes,
         log_tail: tail(&end.log_tail, MAX_LOG_TAIL).to_owned(),
-        warnings: end.warnings.iter().take(MAX_WARNINGS).map(|text| head(text, MAX_TEXT).to_owned()).collect(),
+        warnings: end
+            .warnings
+            .iter()
+            .take(MAX_WARNINGS)
+            .map(|text| head(text, MAX_TEXT).to_owned())
+            .collect(),
     })
 }
 
 fn check_count(count: usize, limit: usize, field: &str) -> Result<(), ConvertError> {
     if count > limit {
-        return Err(ConvertError::new(field, format!("has {count} entries, at most {limit} are allowed")));
+        return Err(ConvertError::new(
+            field,
+            format!("has {count} entries, at most {limit} are allowed"),
+        ));
     }
     Ok(())
 }
 
 fn check_text(text: &str, field: &str) -> Result<(), ConvertError> {
     if text.len() > MAX_TEXT {
-        return Err(ConvertError::new(field, format!("has {} bytes, at most {MAX_TEXT} are allowed", text.len())));
+        return Err(ConvertError::new(
+            field,
+            format!("has {} bytes, at most {MAX_TEXT} are allowed", text.len()),
+        ));
     }
     Ok(())
 }
@@ -321,17 +411,26 @@ mod tests {
         Assignment {
             lease: lease(),
             study: "digits".parse().unwrap(),
-            params: [("lr".parse().unwrap(), ParamValue::Float(1.0)), ("width".parse().unwrap(), ParamValue::Int(8))]
-                .into_iter()
-                .collect(),
+            params: [
+                ("lr".parse().unwrap(), ParamValue::Float(1.0)),
+                ("width".parse().unwrap(), ParamValue::Int(8)),
+            ]
+            .into_iter()
+            .collect(),
             spec: TrialSpec {
                 command: vec!["train".to_owned(), "--lr={lr}".to_owned()],
                 env: [("A".to_owned(), "{width}".to_owned())].into(),
                 workdir: None,
                 metrics: MetricSource::Regex(vec!["loss=(?<loss>.*)".to_owned()]),
-                steps: Steps { name: "epoch".to_owned(), max: Some(9) },
+                steps: Steps {
+                    name: "epoch".to_owned(),
+                    max: Some(9),
+                },
                 resources: Resources {
-                    gpus: GpuRequest { count: 1, memory: 1 << 30 },
+                    gpus: GpuRequest {
+                        count: 1,
+                        memory: 1 << 30,
+                    },
                     cpus: 0.5,
                     memory: 7,
                     labels: [("zone".to_owned(), "a".to_owned())].into(),
@@ -363,7 +462,10 @@ mod tests {
 
     #[test]
     fn an_assignment_survives_the_wire() {
-        assert_eq!(assignment_from_wire(&assignment_to_wire(&assignment())).unwrap(), assignment());
+        assert_eq!(
+            assignment_from_wire(&assignment_to_wire(&assignment())).unwrap(),
+            assignment()
+        );
     }
 
     #[test]
@@ -382,7 +484,11 @@ mod tests {
 
     #[test]
     fn long_words_are_cut_where_an_end_would_else_be_lost() {
-        let long = AttemptEnd { log_tail: "ä".repeat(MAX_LOG_TAIL), warnings: vec![String::new(); 500], ..end() };
+        let long = AttemptEnd {
+            log_tail: "ä".repeat(MAX_LOG_TAIL),
+            warnings: vec![String::new(); 500],
+            ..end()
+        };
         let read = ended_from_wire(&ended_to_wire(&long)).unwrap();
         assert_eq!(read.log_tail.len(), MAX_LOG_TAIL);
         assert_eq!(read.warnings.len(), MAX_WARNINGS);
@@ -395,27 +501,67 @@ mod tests {
         let error = assignment_from_wire(&wire).unwrap_err().to_string();
         assert_eq!(error, "template.command: is empty; it names the program to run");
 
-        let wire = v1::AttemptEnded { outcome: None, ..ended_to_wire(&end()) };
+        let wire = v1::AttemptEnded {
+            outcome: None,
+            ..ended_to_wire(&end())
+        };
         assert_eq!(ended_from_wire(&wire).unwrap_err().field, "ended.outcome");
-        let wire = v1::AttemptEnded { stop_cause: 9, ..ended_to_wire(&end()) };
+        let wire = v1::AttemptEnded {
+            stop_cause: 9,
+            ..ended_to_wire(&end())
+        };
         assert_eq!(ended_from_wire(&wire).unwrap_err().field, "ended.stop_cause");
     }
 
     #[test]
     fn resources_are_checked() {
-        let gpu = Gpu { uuid: "GPU-1".to_owned(), model: "H200".to_owned(), memory: 1 };
-        let good = WorkerResources { slots: 2, cpus: 1.5, memory: 3, gpus: vec![gpu.clone()], labels: BTreeMap::new() };
-        assert_eq!(resources_from_wire(Some(&resources_to_wire(&good)), "resources").unwrap(), good);
+        let gpu = Gpu {
+            uuid: "GPU-1".to_owned(),
+            model: "H200".to_owned(),
+            memory: 1,
+        };
+        let good = WorkerResources {
+            slots: 2,
+            cpus: 1.5,
+            memory: 3,
+            gpus: vec![gpu.clone()],
+            labels: BTreeMap::new(),
+        };
+        assert_eq!(
+            resources_from_wire(Some(&resources_to_wire(&good)), "resources").unwrap(),
+            good
+        );
 
         let cases = [
-            (WorkerResources { cpus: f64::NAN, ..good.clone() }, "resources.cpus"),
-            (WorkerResources { slots: MAX_SLOTS + 1, ..good.clone() }, "resources.slots"),
-            (WorkerResources { gpus: vec![gpu.clone(), gpu], ..good.clone() }, "resources.gpus[1].uuid"),
+            (
+                WorkerResources {
+                    cpus: f64::NAN,
+                    ..good.clone()
+                },
+                "resources.cpus",
+            ),
+            (
+                WorkerResources {
+                    slots: MAX_SLOTS + 1,
+                    ..good.clone()
+                },
+                "resources.slots",
+            ),
+            (
+                WorkerResources {
+                    gpus: vec![gpu.clone(), gpu],
+                    ..good.clone()
+                },
+                "resources.gpus[1].uuid",
+            ),
         ];
         for (bad, field) in cases {
             let error = resources_from_wire(Some(&resources_to_wire(&bad)), "resources").unwrap_err();
             assert_eq!(error.field, field);
         }
-        assert_eq!(resources_from_wire(None, "resources").unwrap_err().field, "resources");
+        assert_eq!(
+            resources_from_wire(None, "resources").unwrap_err().field,
+            "resources"
+        );
     }
 }

@@ -103,7 +103,7 @@ fn numbers(study: &v1::Study, trials: &[v1::Trial]) {
     let numbers: Vec<u64> = trials.iter().map(|trial| trial.number).collect();
     let expected: Vec<u64> = (1..).take(trials.len()).collect();
     assert_eq!(numbers, expected, "numbers of trials");
-    let counts = study.counts.clone().unwrap_or_default();
+    let counts = study.counts.unwrap_or_default();
     let of =
         |state: State| u64::try_from(trials.iter().filter(|trial| trial.state() == state).count()).unwrap();
     assert_eq!(

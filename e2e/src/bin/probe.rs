@@ -7,7 +7,11 @@
 //!
 //! Each line of the record is written before what it tells of is done, so that a kill at any point leaves a record of at least
 //! what was printed. Options are `--key=value`; those it does not know are hyperparameters and ignored, but for `x`.
-#![expect(clippy::print_stdout, reason = "printing is what a training does")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what a training does"
+)]
 #![expect(clippy::unwrap_used, reason = "a test program that cannot go on panics")]
 
 use std::collections::HashMap;
@@ -123,7 +127,7 @@ async fn train(options: &Options, attempt: u32, mut record: Record) -> u8 {
         }
         if step == crash_at && attempt <= crash_attempts {
             record.write(&json!({"fact": "crash", "step": step}));
-            eprint("Traceback: the loss went through the roof");
+            eprintln!("Traceback: the loss went through the roof");
             return options.number("crash-code", 3);
         }
         if !options.has("silent") {
@@ -141,10 +145,6 @@ async fn train(options: &Options, attempt: u32, mut record: Record) -> u8 {
         tokio::time::sleep(pause).await;
     }
     options.number("exit-code", 0)
-}
-
-fn eprint(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
 }
 
 /// The step of the checkpoint to go on from; 0 if there is none.

@@ -49,8 +49,12 @@ stop() {
   while kill -0 "$up" 2>/dev/null; do wait "$up" 2>/dev/null || true; done
   up=
 }
+interrupted() {
+  say "Stopping everything. The study goes on where it was with: $bin/tunesmith up --data \"$data\""
+  exit 130
+}
 trap stop EXIT
-trap 'exit 130' INT
+trap interrupted INT
 trap 'exit 143' TERM
 
 say "Starting a coordinator and a worker with 2 slots. Data: $data"
@@ -75,7 +79,7 @@ say "Running examples/digits/study.yaml: 48 trials of up to 30 epochs, 2 at a ti
 say
 status=0
 tunesmith run examples/digits/study.yaml || status=$?
-if [ $status -eq 130 ]; then exit 130; fi
+if [ $status -eq 130 ]; then interrupted; fi
 
 stop
 say

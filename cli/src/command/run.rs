@@ -28,7 +28,7 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
     )
     .await?;
     let study = response.study.clone().unwrap_or_default();
-    announce(&study, context);
+    announce(&study, &file.warnings, context);
     if args.detach {
         return context.screen.result(&response, || {
             format!("Follow it with `tunesmith study watch {name}`.\n")
@@ -59,9 +59,9 @@ pub(super) async fn submit(
         })
 }
 
-/// Says what the coordinator made of a new study.
-pub(super) fn announce(study: &pb::Study, context: &Context) {
-    for warning in &study.warnings {
+/// Says what the coordinator made of a new study, but for warnings that were `told` before.
+pub(super) fn announce(study: &pb::Study, told: &[String], context: &Context) {
+    for warning in study.warnings.iter().filter(|warning| !told.contains(warning)) {
         context.screen.warning(&human::clean(warning));
     }
     let note = human::clean(&study.strategy_note);

@@ -199,7 +199,7 @@ async fn clone(study: &StudyRef, new_name: &str, set: &[String], context: &Conte
     let found = fetch(&client, &study.resource()).await?;
     let spec = study_file::change(found.spec.unwrap_or_default(), set, new_name)?;
     let response = run::submit(&client, spec, "choose another name").await?;
-    run::announce(&response.study.clone().unwrap_or_default(), context);
+    run::announce(&response.study.clone().unwrap_or_default(), &[], context);
     context.screen.result(&response, || {
         format!(
             "Follow it with `tunesmith study watch {}`.\n",

@@ -1,6 +1,7 @@
 //! The program as a tuner meets it: environment variables, signals, exit codes, lines on stdout.
 //!
 //! What the numbers are is tested beside the training loop.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn malformed_points_are_refused_by_field() {
-        let cases: [(fn(&mut v1::Points), &str); 5] = [
+        type Spoil = fn(&mut v1::Points);
+        let cases: [(Spoil, &str); 5] = [
             (
                 |p| p.step.truncate(1),
                 "points.step: has 1 entries where points.metric has 2",

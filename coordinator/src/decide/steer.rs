@@ -93,9 +93,8 @@ impl StudyCore {
                 self.audit(out, ctx, actor, "archive_study", None, "");
                 Ok(())
             }
-            StudyState::Active | StudyState::Paused | StudyState::Ending(_) => {
-                Err(self.state_error("stop it first"))
-            }
+            StudyState::Ending(_) => Err(self.state_error("wait until its last trials have stopped")),
+            StudyState::Active | StudyState::Paused => Err(self.state_error("stop it first")),
         }
     }
 

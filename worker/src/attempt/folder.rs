@@ -13,7 +13,8 @@
 //!     stop.json doorbell                order to the supervisor, and the pipe that wakes it
 //!     stop                              for the program: there once it should stop
 //!     stdout.log stderr.log metrics.jsonl socket
-//!     spool infeasible forgotten        written by the daemon
+//!     infeasible forgotten              written by the daemon
+//!     spool/points                      the same; in a folder of its own, whose changes wake nobody
 //!     reserve                           space kept for the last words when the disk is full
 //! ```
 
@@ -57,7 +58,7 @@ files! {
     stderr = "stderr.log";
     metrics = "metrics.jsonl";
     socket = "socket";
-    spool = "spool";
+    spool = "spool/points";
     infeasible = "infeasible";
     forgotten = "forgotten";
     reserve = "reserve";
@@ -93,7 +94,7 @@ impl Folder {
     /// Makes the folder and what stands above it, for its owner alone.
     pub(crate) fn make(&self) -> io::Result<()> {
         make_dir(&self.checkpoint())?;
-        make_dir(&self.0)
+        make_dir(&self.0.join("spool"))
     }
 
     /// Sets space aside. Without it only the end on a full disk is at risk, so that failing is no error.

@@ -10,9 +10,10 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
-use tunesmith_common::clock::Clock;
+use tunesmith_common::clock::{Clock, Monotonic};
 use tunesmith_common::measurement::{MAX_METRICS_PER_TRIAL, MetricName};
 use tunesmith_common::metrics::{LineReport, PointRead, Reader, Vocabulary};
 
@@ -26,6 +27,8 @@ use super::tail::{Found, Tail};
 const STEP_BYTES: u64 = 4 << 20;
 /// Output is given back to the file system in pieces of at least this size.
 const PUNCH_STEP: u64 = 1 << 20;
+/// How often to look how much there is.
+const LIMIT_EVERY: Duration = Duration::from_secs(1);
 /// Output that is kept even when the disk is full.
 const EMERGENCY_KEEP: u64 = 256 * 1024;
 /// Blocks of common file systems; holes begin and end at these.
@@ -41,6 +44,7 @@ pub(crate) struct Pump {
     sources: Vec<FileSource>,
     bucket: Bucket,
     log_limit: u64,
+    next_limit: Monotonic,
     /// Points that did not fit on the disk, to be written before anything else is read.
     waiting: Option<(Origin, u64, Vec<PointRead>)>,
     /// Offsets before which output was given back: of standard output and standard error.
@@ -126,6 +130,7 @@ impl Pump {
                 .map(|(origin, path)| FileSource::new(origin, path, position(origin)))
                 .collect(),
             bucket: Bucket::full(clock.monotonic()),
+            next_limit: clock.monotonic(),
             punched: [0; 2],
             tally: Tally {
                 spool_cut: recovered.cut,
@@ -156,7 +161,7 @@ impl Pump {
                 }
             }
         }
-        self.limit_output();
+        self.limit_output(more);
         if more { Step::More } else { Step::Idle }
     }
 
@@ -296,8 +301,13 @@ impl Pump {
         }
     }
 
-    /// Gives old output back to the file system.
-    fn limit_output(&mut self) {
+    /// Gives old output back to the file system, now and then, and whenever much was printed.
+    fn limit_output(&mut self, much: bool) {
+        let now = self.clock.monotonic();
+        if !much && now < self.next_limit {
+            return;
+        }
+        self.next_limit = now + LIMIT_EVERY;
         for index in 0..2 {
             self.punch(index, self.log_limit);
         }

@@ -119,7 +119,7 @@ struct Look {
 pub(super) struct Runner {
     inner: Arc<Inner>,
     /// None while they look, and for good if they broke down.
-    eyes: Option<Eyes>,
+    eyes: Option<Box<Eyes>>,
     shared: Arc<Shared>,
     told_seq: u64,
 }
@@ -145,7 +145,7 @@ impl Runner {
         };
         Self {
             inner,
-            eyes: Some(eyes),
+            eyes: Some(Box::new(eyes)),
             shared,
             told_seq,
         }

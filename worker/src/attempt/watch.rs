@@ -16,8 +16,8 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::sync::Notify;
 
-/// Changes are gathered for so long after each wake-up: a training that prints a thousand lines a second is not worth a
-/// thousand wake-ups.
+/// Changes are gathered for so long before they are passed on: a program often writes a line in two pieces, and one that prints a
+/// thousand lines a second is not worth a thousand wake-ups.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// Watches folders, from a thread of its own. The thread ends when this is dropped or stopped.
@@ -88,7 +88,10 @@ impl Watches {
             ];
             match rustix::event::poll(&mut fds, None) {
                 Ok(_) if !fds[1].revents().is_empty() => return,
-                Ok(_) => self.pass_on(),
+                Ok(_) => {
+                    std::thread::sleep(GATHER);
+                    self.pass_on();
+                }
                 Err(Errno::INTR) => continue,
                 Err(error) => {
                     tracing::warn!(
@@ -98,7 +101,6 @@ impl Watches {
                     return;
                 }
             }
-            std::thread::sleep(GATHER);
         }
     }
 
@@ -111,11 +113,11 @@ impl Watches {
                 Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
                     self.wakes().values().for_each(|wake| wake.notify_one());
                 }
-                // Written by ourselves, or not read for metrics.
+                // Not read for metrics.
                 Ok(event)
                     if event
                         .file_name()
-                        .is_some_and(|name| matches!(name.to_bytes(), b"spool" | b"stderr.log")) => {}
+                        .is_some_and(|name| name.to_bytes() == b"stderr.log") => {}
                 Ok(event) if changed.contains(&event.wd()) => {}
                 Ok(event) => changed.push(event.wd()),
                 Err(Errno::INTR) => {}

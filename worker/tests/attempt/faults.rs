@@ -145,7 +145,7 @@ async fn a_damaged_spool_is_read_again_from_the_output() {
         .script(r#"for i in 1 2 3 4 5; do echo "{\"loss\":$i,\"epoch\":$i}"; done; exec sleep 1000"#)
         .await;
     let lease = attempt.lease();
-    let spool = world.folder(&attempt).join("spool");
+    let spool = world.folder(&attempt).join("spool/points");
     eventually("everything is read", || attempt.last_seq() == 5).await;
     let before = points(&attempt).await;
     let gone = world.without_daemon().await;

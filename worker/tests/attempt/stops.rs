@@ -117,7 +117,7 @@ async fn a_lost_lease_kills_at_once_and_keeps_the_files() {
         "{end:?}"
     );
     assert_eq!(end.stop_cause, None);
-    assert!(world.folder(&attempt).join("spool").exists());
+    assert!(world.folder(&attempt).join("spool/points").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,5 +29,5 @@ pub use process::{Program, Signal, alive, program, repository};
 pub use proxy::{Link, Proxy};
 pub use record::{ProbeStudy, Records, Told, marked, probe_value};
 pub use service::{Coordinator, Storage, Worker};
-pub use session::{Session, points};
+pub use session::{Call, Session, half_sent, points};
 pub use wait::{DEADLINE, answered, eventually, eventually_within};

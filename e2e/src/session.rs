@@ -1,14 +1,21 @@
 //! A worker that runs nothing: a session in the hands of the test.
 
+use std::pin::Pin;
+
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Endpoint;
+use tonic::{Request, Status, Streaming};
 use tunesmith_proto::v1;
+use tunesmith_proto::v1::study_service_client::StudyServiceClient;
 use uuid::Uuid;
 use v1::open_session_request::Message as Up;
 use v1::open_session_response::Message as Down;
 
 use crate::client::Api;
+use crate::service::Coordinator;
 
 /// An open session.
 #[derive(Debug)]
@@ -85,6 +92,45 @@ impl Session {
             }
         }
     }
+}
+
+/// A call that was begun.
+pub type Call = Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>;
+
+/// Makes a call whose request never comes to its end, and returns it when the coordinator has seen its beginning.
+///
+/// # Panics
+/// If the coordinator cannot be reached.
+pub async fn half_sent(coordinator: &Coordinator) -> Call {
+    let channel = Endpoint::from_shared(coordinator.url())
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let token = std::fs::read_to_string(coordinator.admin_token()).unwrap();
+    let bearer: MetadataValue<_> = format!("Bearer {}", token.trim()).parse().unwrap();
+    let mut request = Request::new(tokio_stream::pending::<v1::GetStudyRequest>());
+    request.metadata_mut().insert("authorization", bearer.clone());
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    let mut call: Call = Box::pin(async move {
+        client
+            .ready()
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        let path = PathAndQuery::from_static("/tunesmith.v1.StudyService/GetStudy");
+        let codec = tonic_prost::ProstCodec::<v1::GetStudyRequest, v1::GetStudyResponse>::default();
+        client.client_streaming(request, path, codec).await.map(drop)
+    });
+    // A whole call behind it on the same connection: when that is answered, the first has arrived.
+    let mut behind = StudyServiceClient::new(channel);
+    let mut request = Request::new(v1::ListStudiesRequest::default());
+    request.metadata_mut().insert("authorization", bearer);
+    tokio::select! {
+        biased;
+        ended = &mut call => panic!("half a request was answered: {ended:?}"),
+        answer = behind.list_studies(request) => drop(answer.unwrap()),
+    }
+    call
 }
 
 fn request(message: Up) -> v1::OpenSessionRequest {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tunesmith_e2e::{
     Api, Coordinator, ProbeStudy, Records, Session, Signal, Storage, Worker, audit, eventually,
-    eventually_within,
+    eventually_within, half_sent,
 };
 use tunesmith_proto::v1;
 use v1::TrialState as State;
@@ -95,6 +95,10 @@ async fn sigterm_ends_the_coordinator_however_many_hold_on_to_it() {
             silent.push(stream);
         }
     }
+    let mut half = Vec::new();
+    for _ in 0..5 {
+        half.push(half_sent(&world.coordinator).await);
+    }
     for _ in 0..5 {
         let request = v1::WatchStudyRequest {
             name: "studies/drained".to_owned(),
@@ -121,6 +125,9 @@ async fn sigterm_ends_the_coordinator_however_many_hold_on_to_it() {
             drained |= matches!(message, Down::Drain(_));
         }
         assert!(drained, "a session ended without being told to come back");
+    }
+    for call in half {
+        assert!(call.await.is_err(), "half a request was answered");
     }
     for mut stream in silent {
         // Nothing is left open.

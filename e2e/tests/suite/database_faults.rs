@@ -259,7 +259,7 @@ async fn clients_that_hang_up_harm_nobody() {
         storm.spawn(async move {
             let mut cancelled = 0;
             for call in 0..CALLS / 8 {
-                let patience = Duration::from_micros(random.random_range(0..6_000));
+                let patience = Duration::from_micros(random.random_range(0..3_000));
                 let request = v1::AskTrialsRequest {
                     parent: "studies/storm".to_owned(),
                     request_id: Uuid::from_u128(random.random()).to_string(),

@@ -149,6 +149,10 @@ async fn connection(
                 may_be_silent = false;
             }
             () = ending.graceful.cancelled(), if !ends => {
+                if !spoke.load(Ordering::Relaxed) {
+                    // Nothing was asked: nobody waits for an answer, and waiting for one that never asks would hold up the end.
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 ends = true;
             }

@@ -14,10 +14,14 @@ use crate::coordinator::Coordinator;
 use crate::figures::figure;
 use crate::streams::hello;
 
+/// Workers that join at the same time: more would overflow the operating system's queue of connections.
+const JOINING: usize = 256;
+
 pub(crate) async fn measure(coordinator: &Coordinator, count: usize) -> anyhow::Result<()> {
     let before = coordinator.memory_mib();
     let start = Instant::now();
     let mut tasks = JoinSet::new();
+    let mut sessions = Vec::with_capacity(count);
     for number in 0..count {
         let mut api = coordinator.worker_api()?;
         tasks.spawn(async move {
@@ -35,11 +39,12 @@ pub(crate) async fn measure(coordinator: &Coordinator, count: usize) -> anyhow::
             down.message().await?.context("the session ended at once")?;
             Ok::<_, anyhow::Error>((sender, down))
         });
-        if tasks.len() >= 64 {
-            tokio::task::yield_now().await;
+        if tasks.len() >= JOINING
+            && let Some(done) = tasks.join_next().await
+        {
+            sessions.push(done??);
         }
     }
-    let mut sessions = Vec::with_capacity(count);
     while let Some(done) = tasks.join_next().await {
         sessions.push(done??);
     }

@@ -101,10 +101,20 @@ pub(crate) fn spec() -> pb::StudySpec {
             seed: Some(7),
             ..Default::default()
         }),
-        early_stopping: vec![pb::StopperRule {
-            rule: "median".to_owned(),
-            ..Default::default()
-        }],
+        early_stopping: vec![
+            pb::StopperRule {
+                rule: "median".to_owned(),
+                ..Default::default()
+            },
+            pb::StopperRule {
+                rule: "percentile".to_owned(),
+                metric: "loss".to_owned(),
+                goal: pb::Goal::Minimize.into(),
+                keep: Some(25.0),
+                shadow: true,
+                ..Default::default()
+            },
+        ],
         budget: Some(pb::Budget {
             trials: Some(40),
             parallel: Some(2),

@@ -181,8 +181,21 @@ fn early_stopping(spec: Option<&pb::StudySpec>) -> String {
         .map(|spec| spec.early_stopping.as_slice())
         .unwrap_or_default();
     let words = rules.iter().map(|rule| {
-        let shadow = if rule.shadow { " (only recorded)" } else { "" };
-        format!("{}{shadow}", human::clean(&rule.rule))
+        let goal = match rule.goal() {
+            pb::Goal::Minimize => "minimize ",
+            pb::Goal::Maximize => "maximize ",
+            pb::Goal::Unspecified => "",
+        };
+        let metric = format!("{goal}{}", human::clean(&rule.metric));
+        let shadow = if rule.shadow { "only recorded" } else { "" };
+        let more: Vec<&str> = [metric.trim_end(), shadow]
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect();
+        match more.as_slice() {
+            [] => human::clean(&rule.rule),
+            more => format!("{} ({})", human::clean(&rule.rule), more.join(", ")),
+        }
     });
     words.collect::<Vec<_>>().join(", ")
 }

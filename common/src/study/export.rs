@@ -158,6 +158,7 @@ fn stopper(spec: &StopperSpec) -> RawStopper {
     let metric = match &spec.rule {
         StopperRule::Percentile {
             metric,
+            goal: _,
             keep,
             warmup_steps,
             min_trials,
@@ -187,29 +188,30 @@ fn stopper(spec: &StopperSpec) -> RawStopper {
         }
         StopperRule::Plateau {
             metric,
-            goal,
+            goal: _,
             patience,
             min_delta,
             warmup_steps,
         } => {
             raw.rule = RawRule::Plateau;
-            (raw.goal, raw.patience) = (*goal, given(*patience, PLATEAU_PATIENCE));
+            raw.patience = given(*patience, PLATEAU_PATIENCE);
             (raw.min_delta, raw.warmup_steps) = (given(*min_delta, 0.0), given(*warmup_steps, 0));
             metric
         }
         StopperRule::Diverging {
             metric,
-            goal,
+            goal: _,
             factor,
             patience,
         } => {
             raw.rule = RawRule::Diverging;
-            (raw.goal, raw.factor) = (*goal, given(*factor, 1.0));
+            raw.factor = given(*factor, 1.0);
             raw.patience = given(*patience, DIVERGING_PATIENCE).map(i64::from);
             metric
         }
         StopperRule::BelowBaseline {
             metric,
+            goal: _,
             baseline,
             tolerance,
             warmup_steps,
@@ -226,6 +228,7 @@ fn stopper(spec: &StopperSpec) -> RawStopper {
         }
     };
     raw.metric = metric.as_ref().map(ToString::to_string);
+    raw.goal = spec.rule.goal();
     raw
 }
 

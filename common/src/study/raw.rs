@@ -200,7 +200,8 @@ pub struct RawStopper {
     /// Metric judged; the objective's if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
-    /// plateau, diverging: which direction of the metric is better; the objective's if left out.
+    /// All but threshold: which direction of the metric is better. Required for a metric that is not the objective's; for that one it
+    /// is the objective's goal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
     /// Record what it would have stopped, and do not stop.

@@ -92,6 +92,8 @@ pub enum StopperRule {
     Percentile {
         /// Metric judged; the objective's if none.
         metric: Option<MetricName>,
+        /// Which direction of the metric is better; the objective's if none.
+        goal: Option<Goal>,
         /// Share of trials that are kept: 50 is the median rule, 25 keeps the best quarter. Between 0 and 100, exclusive.
         keep: f64,
         /// Steps of a trial that are never judged.
@@ -140,6 +142,8 @@ pub enum StopperRule {
     BelowBaseline {
         /// Metric judged; the objective's if none.
         metric: Option<MetricName>,
+        /// Which direction of the metric is better; the objective's if none.
+        goal: Option<Goal>,
         /// What it is compared with.
         baseline: Baseline,
         /// How much worse is tolerated, at least 0, in units of the metric.
@@ -159,6 +163,19 @@ impl StopperRule {
             | Self::Plateau { metric, .. }
             | Self::Diverging { metric, .. }
             | Self::BelowBaseline { metric, .. } => metric.as_ref(),
+        }
+    }
+
+    /// Which direction of the metric is better, if the rule says so; else it is the objective's. In a checked study it says so of each
+    /// metric that is not the objective's, and all rules on a metric say the same.
+    #[must_use]
+    pub fn goal(&self) -> Option<Goal> {
+        match self {
+            Self::Percentile { goal, .. }
+            | Self::Plateau { goal, .. }
+            | Self::Diverging { goal, .. }
+            | Self::BelowBaseline { goal, .. } => *goal,
+            Self::Threshold { .. } => None,
         }
     }
 }

@@ -165,12 +165,12 @@ fn rules_have_their_defaults() {
         .into_iter()
         .map(|stopper| stopper.rule)
         .collect();
-    let metric = None;
     assert_eq!(
         rules,
         [
             StopperRule::Percentile {
                 metric: None,
+                goal: None,
                 keep: 50.0,
                 warmup_steps: 0,
                 min_trials: 5,
@@ -196,7 +196,8 @@ fn rules_have_their_defaults() {
                 patience: 3
             },
             StopperRule::BelowBaseline {
-                metric,
+                metric: None,
+                goal: None,
                 baseline: Baseline::Best,
                 tolerance: 0.0,
                 warmup_steps: 0
@@ -322,11 +323,10 @@ fn what_is_allowed_but_hardly_meant_is_a_warning() {
     );
     assert_eq!(
         warnings(
-            "trial: {command: [./a b], steps: {max: 5}}\nearly_stopping: [{rule: median, warmup_steps: 5}, {rule: plateau, metric: acc}]"
+            "trial: {command: [./a b], steps: {max: 5}}\nearly_stopping: [{rule: median, warmup_steps: 5}, {rule: plateau, metric: acc, goal: maximize}]"
         ),
         [
             "early_stopping[0] never judges: it waits for step 5, and trial.steps.max is 5",
-            "early_stopping[1] takes acc to have the same goal as the objective; give it a goal",
             "trial.command[0] is \"./a b\", a program whose name contains a space: no shell splits it into arguments",
         ]
     );

@@ -57,40 +57,18 @@ impl StudySpec {
     fn warn_of_stoppers(&self, warnings: &mut Vec<String>) {
         let last_step = self.trial.as_ref().and_then(|trial| trial.steps.max);
         for (index, stopper) in self.early_stopping.iter().enumerate() {
-            let path = format!("early_stopping[{index}]");
-            let (warmup, metric, goal) = match &stopper.rule {
-                // These two judge in the objective's direction, whatever the metric.
-                StopperRule::Percentile {
-                    warmup_steps, metric, ..
-                }
-                | StopperRule::BelowBaseline {
-                    warmup_steps, metric, ..
-                } => (*warmup_steps, metric.as_ref(), None),
-                StopperRule::Plateau {
-                    warmup_steps,
-                    metric,
-                    goal,
-                    ..
-                } => (*warmup_steps, metric.as_ref(), *goal),
-                StopperRule::Diverging { metric, goal, .. } => (0, metric.as_ref(), *goal),
-                StopperRule::Threshold { after_step, .. } => (*after_step, None, None),
+            let warmup = match &stopper.rule {
+                StopperRule::Percentile { warmup_steps, .. }
+                | StopperRule::BelowBaseline { warmup_steps, .. }
+                | StopperRule::Plateau { warmup_steps, .. } => *warmup_steps,
+                StopperRule::Diverging { .. } => 0,
+                StopperRule::Threshold { after_step, .. } => *after_step,
             };
             if let Some(last_step) = last_step
                 && warmup >= last_step
             {
                 warnings.push(format!(
-                    "{path} never judges: it waits for step {warmup}, and trial.steps.max is {last_step}"
-                ));
-            }
-            if let Some(metric) = metric.filter(|metric| **metric != self.objective.metric)
-                && goal.is_none()
-            {
-                let remedy = match stopper.rule {
-                    StopperRule::Plateau { .. } | StopperRule::Diverging { .. } => "give it a goal",
-                    _ => "do not use it for a metric of the other direction",
-                };
-                warnings.push(format!(
-                    "{path} takes {metric} to have the same goal as the objective; {remedy}"
+                    "early_stopping[{index}] never judges: it waits for step {warmup}, and trial.steps.max is {last_step}"
                 ));
             }
         }

@@ -1,9 +1,10 @@
 //! Programs that ask and tell: a study from its first trial to its end, with early stopping, as watchers see it.
 
+use tonic::Code;
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::watch_study_response::Event;
 
-use crate::support::{World, points, soon, spec};
+use crate::support::{World, points, refused, soon, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_study_runs_to_its_end_and_stops_the_hopeless() {
@@ -231,4 +232,55 @@ async fn curves_notes_retries_and_imports_are_kept() {
         listed.iter().map(|trial| trial.number).collect::<Vec<_>>(),
         [added.number, 1, 2]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_on_another_metric_stops_what_is_worse_by_its_own_goal() {
+    let world = World::start().await;
+    let mut study = spec("s");
+    study.early_stopping = vec![v1::StopperRule {
+        rule: "median".to_owned(),
+        metric: "accuracy".to_owned(),
+        min_trials: Some(1),
+        ..Default::default()
+    }];
+    let create = |study: &v1::StudySpec| v1::CreateStudyRequest {
+        spec: Some(study.clone()),
+        ..Default::default()
+    };
+    let without = world.studies().create_study(create(&study)).await;
+    refused(
+        without,
+        Code::InvalidArgument,
+        "INVALID_ARGUMENT",
+        "early_stopping[0]: the key \"goal\" is missing: \"accuracy\"",
+    );
+    study.early_stopping[0].goal = v1::Goal::Maximize.into();
+    world.studies().create_study(create(&study)).await.unwrap();
+    let mut reported = Vec::new();
+    for accuracy in [0.5, 0.9, 0.1] {
+        let asked = world.ask("s").await;
+        let report = v1::ReportPointsRequest {
+            name: asked.trial.as_ref().unwrap().name.clone(),
+            points: points("accuracy", &[(1, accuracy)]),
+            lease: asked.lease,
+            ..Default::default()
+        };
+        let answer = world.trials().report_points(report).await.unwrap().into_inner();
+        reported.push((answer.should_stop, answer.stop_reason));
+    }
+    assert_eq!(
+        (reported[0].0, reported[1].0, reported[2].0),
+        (false, false, true)
+    );
+    assert_eq!(
+        reported[2].1,
+        "median: best accuracy so far 0.1 at step 1 is below 0.7, the median of the running averages of 2 other trials at that step"
+    );
+    let study = world.study("s").await;
+    assert_eq!(
+        study.stopper_notes,
+        ["rule 1, median of accuracy, maximized: judged 2 reports, stopped 1 trial"]
+    );
+    assert_eq!(study.spec.unwrap().early_stopping[0].goal(), v1::Goal::Maximize);
 }

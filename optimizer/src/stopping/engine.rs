@@ -8,7 +8,6 @@ use tunesmith_common::measurement::{Goal, MetricName};
 use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
 use super::cohort::Cohort;
-use super::fold::Folded;
 use super::judge::{Case, Idle, Reference, Stop, Verdict};
 use super::text;
 use super::track::{Place, Track};
@@ -37,6 +36,8 @@ struct Rule {
     /// Which metric, and which of the rules on it.
     metric: usize,
     place: usize,
+    /// The direction that it gives the metric, if it does.
+    goal: Option<Goal>,
     judged: u64,
     stopped: u64,
     idle: Option<Idle>,
@@ -46,8 +47,10 @@ struct Rule {
 #[derive(Debug)]
 struct Watched {
     name: MetricName,
+    /// Which of its values are better.
+    goal: Goal,
     /// The rules on it.
-    folded: Vec<Folded>,
+    rules: Vec<StopperRule>,
     /// Whether anything was reported.
     reported: bool,
     /// For percentile rules.
@@ -73,7 +76,7 @@ struct Trial {
 }
 
 impl Stoppers {
-    /// The rules of a study, before any point was reported.
+    /// The rules of a study, before any point was reported. Rules on one metric have the same goal, which the check of a study sees to.
     #[must_use]
     pub fn new(rules: &[StopperSpec], objective: &Objective) -> Self {
         let mut stoppers = Self {
@@ -85,8 +88,7 @@ impl Stoppers {
             best: None,
         };
         for spec in rules {
-            let (name, metric, goal) = describe(&spec.rule);
-            let metric = stoppers.watch(metric.unwrap_or(&objective.metric));
+            let metric = stoppers.watch(spec.rule.metric().unwrap_or(&objective.metric));
             let watched = &mut stoppers.metrics[metric];
             match &spec.rule {
                 StopperRule::Percentile { .. } => {
@@ -104,17 +106,18 @@ impl Stoppers {
                 } => watched.wants_best = true,
                 _ => {}
             }
-            let place = watched.folded.len();
-            watched.folded.push(Folded {
-                rule: spec.rule.clone(),
-                goal: goal.unwrap_or(objective.goal),
-            });
+            let place = watched.rules.len();
+            if let Some(goal) = spec.rule.goal() {
+                watched.goal = goal;
+            }
+            watched.rules.push(spec.rule.clone());
             let shadow = spec.shadow;
             stoppers.rules.push(Rule {
-                name,
+                name: name_of(&spec.rule),
                 shadow,
                 metric,
                 place,
+                goal: spec.rule.goal(),
                 judged: 0,
                 stopped: 0,
                 idle: None,
@@ -129,7 +132,8 @@ impl Stoppers {
         }
         self.metrics.push(Watched {
             name: name.clone(),
-            folded: Vec::new(),
+            goal: self.objective,
+            rules: Vec::new(),
             reported: false,
             cohort: None,
             baselines: HashMap::new(),
@@ -206,12 +210,7 @@ impl Stoppers {
         let tracks = self.trials.get_mut(&trial).map(|trial| &mut trial.tracks);
         if let Some(Some(track)) = tracks.and_then(|tracks| tracks.get_mut(index)) {
             let watched = &mut self.metrics[index];
-            track.truncate(
-                &watched.folded,
-                self.objective,
-                watched.cohort.as_mut(),
-                from_step,
-            );
+            track.truncate(&watched.rules, watched.goal, watched.cohort.as_mut(), from_step);
         }
     }
 
@@ -262,6 +261,11 @@ impl Stoppers {
     fn status_of(&self, number: usize, rule: &Rule) -> String {
         let watched = &self.metrics[rule.metric];
         let metric = &watched.name;
+        let goal = match rule.goal {
+            None => "",
+            Some(Goal::Minimize) => ", minimized",
+            Some(Goal::Maximize) => ", maximized",
+        };
         let shadow = if rule.shadow { ", shadow" } else { "" };
         let stopped = match rule.stopped {
             0 => String::new(),
@@ -289,7 +293,10 @@ impl Stoppers {
             (_, 1) => "judged 1 report".to_owned(),
             (_, judged) => format!("judged {judged} reports"),
         };
-        format!("rule {number}, {} of {metric}{shadow}: {now}{stopped}", rule.name)
+        format!(
+            "rule {number}, {} of {metric}{goal}{shadow}: {now}{stopped}",
+            rule.name
+        )
     }
 
     /// Puts a point in its place; none if no rule looks at the metric, or the trial has ended.
@@ -312,14 +319,8 @@ impl Stoppers {
             tracks.resize_with(count, || None);
         }
         let track = tracks[index]
-            .get_or_insert_with(|| Box::new(Track::new(&watched.folded, watched.cohort.as_mut())));
-        let place = track.take(
-            &watched.folded,
-            self.objective,
-            watched.cohort.as_mut(),
-            step,
-            value,
-        );
+            .get_or_insert_with(|| Box::new(Track::new(&watched.rules, watched.cohort.as_mut())));
+        let place = track.take(&watched.rules, watched.goal, watched.cohort.as_mut(), step, value);
         Some((index, place))
     }
 
@@ -338,6 +339,7 @@ impl Stoppers {
         let case = Case {
             trial,
             metric: &watched.name,
+            goal: watched.goal,
             step,
             value,
             place,
@@ -346,7 +348,7 @@ impl Stoppers {
         };
         case.judge(
             rule.place,
-            &watched.folded[rule.place],
+            &watched.rules[rule.place],
             |baseline| match baseline {
                 Baseline::Trial(other) => match watched.baselines.get(other) {
                     Some(Some(curve)) => Reference::Of(*other, curve, true),
@@ -370,22 +372,14 @@ impl Stoppers {
     }
 }
 
-/// Name of a rule, its metric and its direction, if it names them.
-fn describe(rule: &StopperRule) -> (&'static str, Option<&MetricName>, Option<Goal>) {
+fn name_of(rule: &StopperRule) -> &'static str {
     match rule {
-        StopperRule::Percentile { metric, keep, .. } => (
-            if text::is_median(*keep) {
-                "median"
-            } else {
-                "percentile"
-            },
-            metric.as_ref(),
-            None,
-        ),
-        StopperRule::Threshold { metric, .. } => ("threshold", metric.as_ref(), None),
-        StopperRule::Plateau { metric, goal, .. } => ("plateau", metric.as_ref(), *goal),
-        StopperRule::Diverging { metric, goal, .. } => ("diverging", metric.as_ref(), *goal),
-        StopperRule::BelowBaseline { metric, .. } => ("below_baseline", metric.as_ref(), None),
+        StopperRule::Percentile { keep, .. } if text::is_median(*keep) => "median",
+        StopperRule::Percentile { .. } => "percentile",
+        StopperRule::Threshold { .. } => "threshold",
+        StopperRule::Plateau { .. } => "plateau",
+        StopperRule::Diverging { .. } => "diverging",
+        StopperRule::BelowBaseline { .. } => "below_baseline",
     }
 }
 

@@ -10,22 +10,13 @@ const LEAST_RANGE: u32 = 5;
 /// Weight of a new value in the smoothed one: half of it is the value itself, nine tenths are the last four.
 const SMOOTHING: f64 = 0.5;
 
-/// What is folded for one rule.
-#[derive(Clone, Debug)]
-pub(super) struct Folded {
-    /// The rule.
-    pub(super) rule: StopperRule,
-    /// Which direction of the metric is better.
-    pub(super) goal: Goal,
-}
-
 /// State after some reports of one trial. Values are turned so that smaller is better.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fold {
-    /// Sum and number of the finite values, in the direction of the objective.
+    /// Sum and number of the finite values.
     sum: f64,
     count: u32,
-    /// The least finite value, in the direction of the objective.
+    /// The least finite value.
     pub(super) best: Option<f64>,
     /// The last step.
     pub(super) step: Option<i64>,
@@ -103,10 +94,10 @@ impl Climb {
 
 impl Fold {
     /// Before the first report.
-    pub(super) fn new(rules: &[Folded]) -> Self {
+    pub(super) fn new(rules: &[StopperRule]) -> Self {
         let states = rules
             .iter()
-            .map(|folded| match folded.rule {
+            .map(|rule| match rule {
                 StopperRule::Plateau { .. } => State::Plateau(None),
                 StopperRule::Diverging { .. } => State::Climb(Climb::NEW),
                 StopperRule::Percentile { .. }
@@ -129,25 +120,24 @@ impl Fold {
         self.states.clone_from(&other.states);
     }
 
-    /// The mean of the finite values, in the direction of the objective.
+    /// The mean of the finite values.
     pub(super) fn average(&self) -> Option<f64> {
         // Sums of values near the largest number are infinite, and averages must be finite to have an order.
         (self.count > 0).then(|| (self.sum / f64::from(self.count)).clamp(-f64::MAX, f64::MAX) + 0.0)
     }
 
-    /// Takes in the value at the next step.
-    pub(super) fn take(&mut self, rules: &[Folded], objective: Goal, step: i64, value: f64) {
+    /// Takes in the value at the next step; `goal` is the metric's.
+    pub(super) fn take(&mut self, rules: &[StopperRule], goal: Goal, step: i64, value: f64) {
         self.step = Some(step);
         if !value.is_finite() {
             return;
         }
-        let turned = objective.to_minimize(value);
+        let turned = goal.to_minimize(value);
         self.sum += turned;
         self.count = self.count.saturating_add(1);
         self.best = Some(self.best.map_or(turned, |best| best.min(turned)));
-        for (folded, state) in rules.iter().zip(&mut self.states) {
-            let turned = folded.goal.to_minimize(value);
-            match (&folded.rule, state) {
+        for (rule, state) in rules.iter().zip(&mut self.states) {
+            match (rule, state) {
                 (StopperRule::Plateau { min_delta, .. }, State::Plateau(last))
                     if last.is_none_or(|(best, _)| turned < best - min_delta) =>
                 {

@@ -1,12 +1,12 @@
 //! The rules: from a trial's curve and what it is compared with to a verdict.
 
 use tunesmith_common::TrialNumber;
-use tunesmith_common::measurement::MetricName;
+use tunesmith_common::measurement::{Goal, MetricName};
 use tunesmith_common::study::{Baseline, StopperRule};
 
 use super::cells::cell;
 use super::cohort::Cohort;
-use super::fold::{Folded, State};
+use super::fold::State;
 use super::text;
 use super::track::{Place, Track};
 
@@ -74,6 +74,8 @@ pub(super) struct Stop {
 pub(super) struct Case<'a> {
     pub(super) trial: TrialNumber,
     pub(super) metric: &'a MetricName,
+    /// Which of the metric's values are better.
+    pub(super) goal: Goal,
     pub(super) step: i64,
     pub(super) value: f64,
     pub(super) place: Place,
@@ -95,10 +97,10 @@ impl Case<'_> {
     pub(super) fn judge<'r>(
         &self,
         index: usize,
-        folded: &Folded,
+        rule: &StopperRule,
         reference: impl FnOnce(&Baseline) -> Reference<'r>,
     ) -> Verdict {
-        match &folded.rule {
+        match rule {
             StopperRule::Threshold {
                 above,
                 below,
@@ -107,7 +109,7 @@ impl Case<'_> {
             } => self.threshold(*above, *below, *after_step),
             StopperRule::Diverging { factor, patience, .. } => {
                 if self.value.is_finite() {
-                    return self.if_last(|| self.climbing(index, folded, *factor, *patience));
+                    return self.if_last(|| self.climbing(index, *factor, *patience));
                 }
                 Verdict::Stop(Stop {
                     value: self.value,
@@ -115,7 +117,7 @@ impl Case<'_> {
                         .track
                         .now
                         .best
-                        .map_or(f64::NAN, |best| folded.goal.to_minimize(best)),
+                        .map_or(f64::NAN, |best| self.goal.to_minimize(best)),
                     compared: 0,
                     text: text::not_finite(self.metric, self.value, self.step),
                 })
@@ -130,18 +132,14 @@ impl Case<'_> {
                 if !self.is_due(*interval) {
                     return Verdict::Skipped;
                 }
-                self.after(*warmup_steps, || self.percentile(folded, *keep, *min_trials))
+                self.after(*warmup_steps, || self.percentile(*keep, *min_trials))
             }),
             StopperRule::Plateau {
                 patience,
                 min_delta,
                 warmup_steps,
                 ..
-            } => self.if_last(|| {
-                self.after(*warmup_steps, || {
-                    self.plateau(index, folded, *patience, *min_delta)
-                })
-            }),
+            } => self.if_last(|| self.after(*warmup_steps, || self.plateau(index, *patience, *min_delta))),
             StopperRule::BelowBaseline {
                 baseline,
                 tolerance,
@@ -153,7 +151,7 @@ impl Case<'_> {
                         return Verdict::Idle(Idle::NoFiniteValue);
                     }
                     match self.baseline(baseline, reference) {
-                        Ok((value, name)) => self.against(folded, value, &name, *tolerance),
+                        Ok((value, name)) => self.against(value, &name, *tolerance),
                         Err(verdict) => verdict,
                     }
                 })
@@ -187,7 +185,7 @@ impl Case<'_> {
         interval == 1 || self.step.div_euclid(interval) > previous.div_euclid(interval)
     }
 
-    fn percentile(&self, folded: &Folded, keep: f64, min_trials: u32) -> Verdict {
+    fn percentile(&self, keep: f64, min_trials: u32) -> Verdict {
         let (Some(best), Some(cohort)) = (self.track.now.best, self.cohort) else {
             return Verdict::Idle(Idle::NoFiniteValue);
         };
@@ -203,7 +201,7 @@ impl Case<'_> {
         if best <= quantile.value {
             return Verdict::Continue;
         }
-        let goal = folded.goal;
+        let goal = self.goal;
         let numbers = (goal.to_minimize(best), goal.to_minimize(quantile.value));
         Verdict::Stop(Stop {
             value: numbers.0,
@@ -233,14 +231,14 @@ impl Case<'_> {
         })
     }
 
-    fn plateau(&self, index: usize, folded: &Folded, patience: i64, min_delta: f64) -> Verdict {
+    fn plateau(&self, index: usize, patience: i64, min_delta: f64) -> Verdict {
         let Some(State::Plateau(Some((best, since)))) = self.track.now.states.get(index) else {
             return Verdict::Idle(Idle::NoFiniteValue);
         };
         if self.step.saturating_sub(*since) < patience {
             return Verdict::Continue;
         }
-        let best = folded.goal.to_minimize(*best);
+        let best = self.goal.to_minimize(*best);
         Verdict::Stop(Stop {
             value: self.value,
             reference: best,
@@ -249,14 +247,14 @@ impl Case<'_> {
         })
     }
 
-    fn climbing(&self, index: usize, folded: &Folded, factor: f64, patience: u32) -> Verdict {
+    fn climbing(&self, index: usize, factor: f64, patience: u32) -> Verdict {
         let Some(State::Climb(climb)) = self.track.now.states.get(index) else {
             return Verdict::Continue;
         };
         if climb.run < patience.max(1) {
             return Verdict::Continue;
         }
-        let goal = folded.goal;
+        let goal = self.goal;
         let numbers = (
             goal.to_minimize(climb.smoothed),
             goal.to_minimize(climb.limit(factor)),
@@ -298,8 +296,8 @@ impl Case<'_> {
         }
     }
 
-    fn against(&self, folded: &Folded, reference: f64, name: &str, tolerance: f64) -> Verdict {
-        let goal = folded.goal;
+    fn against(&self, reference: f64, name: &str, tolerance: f64) -> Verdict {
+        let goal = self.goal;
         if goal.to_minimize(self.value) <= goal.to_minimize(reference) + tolerance {
             return Verdict::Continue;
         }

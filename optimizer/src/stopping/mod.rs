@@ -9,8 +9,8 @@
 //!
 //! # The rules
 //!
-//! A metric has the direction of the objective, unless the rule gives its own. With values turned so that smaller is better, `x(s)` a trial's value at step s, all steps being those at or before the step
-//! judged:
+//! A metric has the direction of the objective, unless the rules on it give its own. With values turned so that smaller is better,
+//! `x(s)` a trial's value at step s, all steps being those at or before the step judged:
 //!
 //! * `median` and `percentile` (Golovin et al. 2017, "Google Vizier", section 3.2.2): stop if `min x` is greater than the
 //!   quantile `keep / 100` of the running averages, `mean x` up to the same step, of the other trials that have reached it, running

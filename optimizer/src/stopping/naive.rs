@@ -101,6 +101,15 @@ impl Naive {
         all
     }
 
+    /// Which values of a metric are better: as a rule on it says, else as for the objective.
+    fn goal_of(&self, metric: &MetricName) -> Goal {
+        self.rules
+            .iter()
+            .filter(|spec| spec.rule.metric() == Some(metric))
+            .find_map(|spec| spec.rule.goal())
+            .unwrap_or(self.objective.goal)
+    }
+
     /// Value, reference and number of trials compared, if the rule says stop.
     fn judge(
         &self,
@@ -110,7 +119,7 @@ impl Naive {
         step: i64,
         value: f64,
     ) -> Option<(f64, f64, usize)> {
-        let objective = self.objective.goal;
+        let goal = self.goal_of(reported);
         let on = |metric: &Option<MetricName>| metric.as_ref().unwrap_or(&self.objective.metric) == reported;
         let curve = &self.curves[&(trial, reported.clone())];
         let is_last = curve.range(step + 1..).next().is_none();
@@ -118,6 +127,7 @@ impl Naive {
         match rule {
             StopperRule::Percentile {
                 metric,
+                goal: _,
                 keep,
                 warmup_steps,
                 min_trials,
@@ -128,7 +138,7 @@ impl Naive {
                 if !on(metric) || !is_last || !due || !warm(*warmup_steps) {
                     return None;
                 }
-                let best = least(finite(curve).into_iter().map(|(_, x)| objective.to_minimize(x)))?;
+                let best = least(finite(curve).into_iter().map(|(_, x)| goal.to_minimize(x)))?;
                 let mut averages = Vec::new();
                 for ((other, of), curve) in &self.curves {
                     let seen: Vec<f64> = finite(curve)
@@ -140,7 +150,7 @@ impl Naive {
                     if other != &trial && of == reported && reached && !seen.is_empty() {
                         let average =
                             seen.iter().sum::<f64>() / f64::from(u32::try_from(seen.len()).unwrap());
-                        averages.push(objective.to_minimize(average));
+                        averages.push(goal.to_minimize(average));
                     }
                 }
                 if averages.len() < *min_trials as usize {
@@ -160,13 +170,8 @@ impl Naive {
                 } else {
                     *low.1
                 };
-                (best > quantile).then(|| {
-                    (
-                        objective.to_minimize(best),
-                        objective.to_minimize(quantile),
-                        averages.len(),
-                    )
-                })
+                (best > quantile)
+                    .then(|| (goal.to_minimize(best), goal.to_minimize(quantile), averages.len()))
             }
             StopperRule::Threshold {
                 metric,
@@ -183,7 +188,7 @@ impl Naive {
             }
             StopperRule::Plateau {
                 metric,
-                goal,
+                goal: _,
                 patience,
                 min_delta,
                 warmup_steps,
@@ -191,7 +196,6 @@ impl Naive {
                 if !on(metric) || !is_last || !warm(*warmup_steps) {
                     return None;
                 }
-                let goal = goal.unwrap_or(objective);
                 let mut improved: Option<(i64, f64)> = None;
                 for (at, x) in finite(curve) {
                     if improved
@@ -205,21 +209,19 @@ impl Naive {
             }
             StopperRule::Diverging {
                 metric,
-                goal,
+                goal: _,
                 factor,
                 patience,
             } => {
                 if !on(metric) {
                     return None;
                 }
-                let goal = goal.unwrap_or(objective);
                 let xs: Vec<f64> = finite(curve)
                     .into_iter()
                     .map(|(_, x)| goal.to_minimize(x))
                     .collect();
                 if !value.is_finite() {
-                    let turned = finite(curve).into_iter().map(|(_, x)| objective.to_minimize(x));
-                    let best = least(turned).map_or(f64::NAN, |best| goal.to_minimize(best));
+                    let best = least(xs.into_iter()).map_or(f64::NAN, |best| goal.to_minimize(best));
                     return Some((value, best, 0));
                 }
                 if !is_last {
@@ -230,6 +232,7 @@ impl Naive {
             }
             StopperRule::BelowBaseline {
                 metric,
+                goal: _,
                 baseline,
                 tolerance,
                 warmup_steps,
@@ -238,7 +241,7 @@ impl Naive {
                     return None;
                 }
                 let (reference, compared) = self.baseline(baseline, trial, reported, step)?;
-                (objective.to_minimize(value) > objective.to_minimize(reference) + tolerance)
+                (goal.to_minimize(value) > goal.to_minimize(reference) + tolerance)
                     .then_some((value, reference, compared))
             }
         }

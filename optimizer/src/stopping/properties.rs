@@ -84,9 +84,12 @@ fn orderly_events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-fn any_rule() -> impl Strategy<Value = StopperRule> {
-    let metric = || prop::sample::select(vec![None, Some("loss")]).prop_map(|name| name.map(metric));
-    let goal = || prop::option::of(prop::sample::select(vec![Goal::Minimize, Goal::Maximize]));
+/// A rule on the objective's metric, or on another one whose direction is `loss`.
+fn any_rule(loss: Goal) -> impl Strategy<Value = StopperRule> {
+    let on = move || {
+        prop::sample::select(vec![(None, None), (Some("loss"), Some(loss))])
+            .prop_map(|(name, goal)| (name.map(metric), goal))
+    };
     let warmup = || prop::sample::select(vec![0_i64, 0, 3]);
     let baseline = prop_oneof![
         (1_u64..8).prop_map(|trial| Baseline::Trial(TrialNumber(trial))),
@@ -95,31 +98,34 @@ fn any_rule() -> impl Strategy<Value = StopperRule> {
         Just(Baseline::Curve(vec![(2, 0.1), (9, 0.8)])),
     ];
     prop_oneof![
-        4 => (metric(), prop::sample::select(vec![50.0, 25.0, 80.0]), warmup(), 1_u32..4, prop::sample::select(vec![1_i64, 1, 3]))
-            .prop_map(|(metric, keep, warmup_steps, min_trials, interval)| {
-                StopperRule::Percentile { metric, keep, warmup_steps, min_trials, interval }
+        4 => (on(), prop::sample::select(vec![50.0, 25.0, 80.0]), warmup(), 1_u32..4, prop::sample::select(vec![1_i64, 1, 3]))
+            .prop_map(|((metric, goal), keep, warmup_steps, min_trials, interval)| {
+                StopperRule::Percentile { metric, goal, keep, warmup_steps, min_trials, interval }
             }),
-        1 => (metric(), -1_i64..4).prop_map(|(metric, after_step)| {
+        1 => (on(), -1_i64..4).prop_map(|((metric, _), after_step)| {
             StopperRule::Threshold { metric, above: Some(1.4), below: Some(-1.9), after_step }
         }),
-        1 => (metric(), goal(), 1_i64..9, prop::sample::select(vec![0.0, 0.3]), warmup())
-            .prop_map(|(metric, goal, patience, min_delta, warmup_steps)| {
+        1 => (on(), 1_i64..9, prop::sample::select(vec![0.0, 0.3]), warmup())
+            .prop_map(|((metric, goal), patience, min_delta, warmup_steps)| {
                 StopperRule::Plateau { metric, goal, patience, min_delta, warmup_steps }
             }),
-        1 => (metric(), goal(), prop::sample::select(vec![0.3, 1.0]), 1_u32..3)
-            .prop_map(|(metric, goal, factor, patience)| StopperRule::Diverging { metric, goal, factor, patience }),
-        2 => (metric(), baseline, prop::sample::select(vec![0.0, 0.4]), warmup())
-            .prop_map(|(metric, baseline, tolerance, warmup_steps)| {
-                StopperRule::BelowBaseline { metric, baseline, tolerance, warmup_steps }
+        1 => (on(), prop::sample::select(vec![0.3, 1.0]), 1_u32..3)
+            .prop_map(|((metric, goal), factor, patience)| StopperRule::Diverging { metric, goal, factor, patience }),
+        2 => (on(), baseline, prop::sample::select(vec![0.0, 0.4]), warmup())
+            .prop_map(|((metric, goal), baseline, tolerance, warmup_steps)| {
+                StopperRule::BelowBaseline { metric, goal, baseline, tolerance, warmup_steps }
             }),
     ]
 }
 
 fn any_rules() -> impl Strategy<Value = Vec<StopperSpec>> {
     // Mostly shadows: a trial that was stopped is not judged any more.
-    let rule =
-        (any_rule(), prop::bool::weighted(0.8)).prop_map(|(rule, shadow)| StopperSpec { rule, shadow });
-    prop::collection::vec(rule, 1..5)
+    let goal = prop::sample::select(vec![Goal::Minimize, Goal::Maximize]);
+    goal.prop_flat_map(|loss| {
+        let rule = (any_rule(loss), prop::bool::weighted(0.8))
+            .prop_map(|(rule, shadow)| StopperSpec { rule, shadow });
+        prop::collection::vec(rule, 1..5)
+    })
 }
 
 fn apply(stoppers: &mut Stoppers, event: &Event) -> Vec<StopDecision> {

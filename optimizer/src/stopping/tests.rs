@@ -7,6 +7,8 @@ use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
 use super::Stoppers;
 
+mod goals;
+
 pub(super) fn metric(name: &str) -> MetricName {
     name.parse().unwrap()
 }
@@ -30,6 +32,7 @@ fn shadow(rule: StopperRule) -> StopperSpec {
 fn percentile(keep: f64, min_trials: u32) -> StopperRule {
     StopperRule::Percentile {
         metric: None,
+        goal: None,
         keep,
         warmup_steps: 0,
         min_trials,
@@ -59,6 +62,7 @@ fn diverging(factor: f64, patience: u32) -> StopperRule {
 fn below(baseline: Baseline, tolerance: f64) -> StopperRule {
     StopperRule::BelowBaseline {
         metric: None,
+        goal: None,
         baseline,
         tolerance,
         warmup_steps: 0,
@@ -215,6 +219,7 @@ fn trials_that_report_at_other_steps_are_compared_all_the_same() {
 fn warm_up_interval_and_too_few_trials_leave_a_trial_alone() {
     let rule = |warmup_steps, interval| StopperRule::Percentile {
         metric: None,
+        goal: None,
         keep: 50.0,
         warmup_steps,
         min_trials: 2,
@@ -351,25 +356,6 @@ fn diverging_says_so_at_once_of_nan_and_after_some_reports_of_a_climb() {
     // Noise around a level is not a climb.
     let noise: Vec<f64> = (0..200_u32).map(|i| f64::from(i * 7_919 % 101) / 101.0).collect();
     assert!(study.curve(6, &noise).is_empty());
-}
-
-#[test]
-fn diverging_takes_its_own_direction() {
-    let rule = StopperRule::Diverging {
-        metric: Some(metric("loss")),
-        goal: Some(Goal::Minimize),
-        factor: 1.0,
-        patience: 1,
-    };
-    let mut stoppers = Stoppers::new(&[spec(rule)], &objective(Goal::Maximize));
-    let mut said = Vec::new();
-    for (step, value) in (1..).zip([2.0, 1.8, 1.5, 1.2, 1.0, 5.0, 5.0]) {
-        said.extend(stoppers.report(TrialNumber(1), &metric("loss"), step, value));
-    }
-    assert_eq!(
-        texts(&said),
-        ["loss, smoothed, is 3.1125 at step 6: for 1 report above 2, 1 times its range of 1 from its best 1"]
-    );
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! One trial's curve of one metric while the trial has not ended.
 
 use tunesmith_common::measurement::Goal;
+use tunesmith_common::study::StopperRule;
 
 use super::cells::{Cell, cell};
 use super::cohort::Cohort;
-use super::fold::{Fold, Folded};
+use super::fold::Fold;
 use super::multiset::Owner;
 
 /// A curve and what follows from it.
@@ -32,7 +33,7 @@ pub(super) enum Place {
 
 impl Track {
     /// A curve without points.
-    pub(super) fn new(rules: &[Folded], cohort: Option<&mut Cohort>) -> Self {
+    pub(super) fn new(rules: &[StopperRule], cohort: Option<&mut Cohort>) -> Self {
         let owner = cohort.map_or(0, Cohort::new_owner);
         Self {
             points: Vec::new(),
@@ -61,8 +62,8 @@ impl Track {
     /// Takes in a point; one at the same step gives way.
     pub(super) fn take(
         &mut self,
-        rules: &[Folded],
-        objective: Goal,
+        rules: &[StopperRule],
+        goal: Goal,
         cohort: Option<&mut Cohort>,
         step: i64,
         value: f64,
@@ -73,7 +74,7 @@ impl Track {
                     Ok(index) => self.points[index].1 = value,
                     Err(index) => self.points.insert(index, (step, value)),
                 }
-                self.fold_again(rules, objective, cohort, step);
+                self.fold_again(rules, goal, cohort, step);
                 return Place::Behind;
             }
             Some((last, known)) if *last == step => {
@@ -85,7 +86,7 @@ impl Track {
                 self.before.copy_from(&self.now);
             }
         }
-        self.now.take(rules, objective, step, value);
+        self.now.take(rules, goal, step, value);
         if let Some(cohort) = cohort {
             self.enter(cohort, step);
         }
@@ -95,15 +96,15 @@ impl Track {
     /// Forgets everything from a step on.
     pub(super) fn truncate(
         &mut self,
-        rules: &[Folded],
-        objective: Goal,
+        rules: &[StopperRule],
+        goal: Goal,
         cohort: Option<&mut Cohort>,
         from: i64,
     ) {
         let kept = self.points.partition_point(|(step, _)| *step < from);
         if kept < self.points.len() {
             self.points.truncate(kept);
-            self.fold_again(rules, objective, cohort, from);
+            self.fold_again(rules, goal, cohort, from);
         }
     }
 
@@ -145,7 +146,7 @@ impl Track {
     }
 
     /// Folds the whole curve again after a change at `from`, and tells the cohort.
-    fn fold_again(&mut self, rules: &[Folded], objective: Goal, cohort: Option<&mut Cohort>, from: i64) {
+    fn fold_again(&mut self, rules: &[StopperRule], goal: Goal, cohort: Option<&mut Cohort>, from: i64) {
         self.before = Fold::new(rules);
         self.now = Fold::new(rules);
         let mut averages: Vec<(Cell, f64)> = Vec::new();
@@ -153,7 +154,7 @@ impl Track {
             if index + 1 == self.points.len() {
                 self.before.copy_from(&self.now);
             }
-            self.now.take(rules, objective, *step, *value);
+            self.now.take(rules, goal, *step, *value);
             if cohort.is_none() {
                 continue;
             }

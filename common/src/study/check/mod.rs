@@ -150,9 +150,11 @@ impl StudySpec {
         let rules = raw.early_stopping.iter().enumerate();
         let early_stopping: Vec<_> = rules
             .filter_map(|(index, rule)| {
-                stopping::check(rule, &format!("early_stopping[{index}]"), &mut problems)
+                let path = format!("early_stopping[{index}]");
+                stopping::check(rule, &raw.objective, &path, &mut problems)
             })
             .collect();
+        stopping::refuse_two_goals(&raw.early_stopping, &raw.objective, &mut problems);
         let priority = priority(raw.priority, &mut problems);
         let trial = raw
             .trial

@@ -1,8 +1,10 @@
 //! Early-stopping rules: each takes some of the keys, with defaults of its own.
 
 use super::Problems;
+use crate::document::shorten;
 use crate::id::{MetricName, TrialNumber};
-use crate::study::raw::{RawRule, RawStopper};
+use crate::measurement::Goal;
+use crate::study::raw::{RawObjective, RawRule, RawStopper};
 use crate::study::spec::{Baseline, StopperRule, StopperSpec};
 
 /// Points that a given curve may have.
@@ -14,10 +16,16 @@ pub(in crate::study) const DIVERGING_PATIENCE: u32 = 3;
 /// Trials that a percentile is drawn from.
 pub(in crate::study) const MIN_TRIALS: u32 = 5;
 
-pub(super) fn check(raw: &RawStopper, path: &str, problems: &mut Problems) -> Option<StopperSpec> {
+pub(super) fn check(
+    raw: &RawStopper,
+    objective: &RawObjective,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<StopperSpec> {
     let before = problems.0.len();
     refuse_other_keys(raw, path, problems);
     check_numbers(raw, path, problems);
+    check_goal(raw, objective, path, problems);
     let metric: Option<MetricName> = match &raw.metric {
         Some(name) => problems.take(&format!("{path}.metric"), name.parse()),
         None => None,
@@ -26,6 +34,7 @@ pub(super) fn check(raw: &RawStopper, path: &str, problems: &mut Problems) -> Op
     let rule = match raw.rule {
         RawRule::Median | RawRule::Percentile => StopperRule::Percentile {
             metric,
+            goal: raw.goal,
             keep: keep(raw, path, problems)?,
             warmup_steps,
             min_trials: raw.min_trials.unwrap_or(MIN_TRIALS),
@@ -80,6 +89,7 @@ pub(super) fn check(raw: &RawStopper, path: &str, problems: &mut Problems) -> Op
         },
         RawRule::BelowBaseline => StopperRule::BelowBaseline {
             metric,
+            goal: raw.goal,
             baseline: baseline(raw, path, problems),
             tolerance: raw.tolerance.unwrap_or(0.0),
             warmup_steps,
@@ -89,6 +99,62 @@ pub(super) fn check(raw: &RawStopper, path: &str, problems: &mut Problems) -> Op
         rule,
         shadow: raw.shadow.unwrap_or(false),
     })
+}
+
+/// A rule on a metric that is not the objective's must say which direction of it is better: one that guessed wrong would stop the
+/// good trials and keep the bad ones.
+fn check_goal(raw: &RawStopper, objective: &RawObjective, path: &str, problems: &mut Problems) {
+    let metric = raw.metric.as_ref().filter(|metric| **metric != objective.metric);
+    match (metric, raw.goal) {
+        (Some(metric), None) if raw.rule != RawRule::Threshold => problems.add(
+            path,
+            format!(
+                "the key \"goal\" is missing: {:?} is not the objective's metric, so say which of its values are better, goal: \
+                 minimize or goal: maximize",
+                shorten(metric)
+            ),
+        ),
+        (None, Some(goal)) if goal != objective.goal => problems.add(
+            format!("{path}.goal"),
+            format!(
+                "is {}, but {:?} is the objective's metric, and objective.goal is {}; leave it out here",
+                word(goal),
+                shorten(&objective.metric),
+                word(objective.goal)
+            ),
+        ),
+        _ => {}
+    }
+}
+
+/// Refuses rules that take the same metric to have two directions; that of the objective's is compared with the objective.
+pub(super) fn refuse_two_goals(rules: &[RawStopper], objective: &RawObjective, problems: &mut Problems) {
+    for (index, rule) in rules.iter().enumerate() {
+        let metric = rule.metric.as_ref().filter(|metric| **metric != objective.metric);
+        let (Some(metric), Some(goal)) = (metric, rule.goal) else {
+            continue;
+        };
+        let other = |known: &RawStopper| {
+            known.metric.as_ref() == Some(metric) && known.goal.is_some_and(|known| known != goal)
+        };
+        if let Some(known) = rules[..index].iter().position(other) {
+            problems.add(
+                format!("early_stopping[{index}].goal"),
+                format!(
+                    "is {}, but early_stopping[{known}] says the opposite of {:?}; a metric has one goal",
+                    word(goal),
+                    shorten(metric)
+                ),
+            );
+        }
+    }
+}
+
+fn word(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Minimize => "minimize",
+        Goal::Maximize => "maximize",
+    }
 }
 
 fn keep(raw: &RawStopper, path: &str, problems: &mut Problems) -> Option<f64> {
@@ -186,7 +252,11 @@ fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
 fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
     use RawRule::{BelowBaseline, Diverging, Median, Percentile, Plateau, Threshold};
     let keys: [(&str, bool, &[RawRule]); 15] = [
-        ("goal", raw.goal.is_some(), &[Plateau, Diverging]),
+        (
+            "goal",
+            raw.goal.is_some(),
+            &[Median, Percentile, Plateau, Diverging, BelowBaseline],
+        ),
         (
             "warmup_steps",
             raw.warmup_steps.is_some(),

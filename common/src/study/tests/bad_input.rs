@@ -250,8 +250,51 @@ fn keys_that_belong_to_other_types_are_refused() {
             "early_stopping: [{rule: percentile}]",
             "study.yaml:4: early_stopping[0]: the key \"keep\" is missing: the share of trials that is kept, such as 25",
         ),
+        (
+            "early_stopping: [{rule: threshold, above: 1, goal: minimize}]",
+            "study.yaml:4: early_stopping[0].goal: threshold does not take \"goal\", only median or percentile or plateau or diverging \
+             or below_baseline does",
+        ),
     ];
     assert_all(with, &cases);
+}
+
+#[test]
+fn a_rule_on_another_metric_must_say_which_direction_is_better() {
+    for rule in [
+        "median",
+        "percentile, keep: 25",
+        "plateau",
+        "diverging",
+        "below_baseline",
+    ] {
+        let text = |more: &str| {
+            format!(
+                "early_stopping:\n  - {{rule: threshold, metric: acc, above: 1}}\n  - {{rule: {rule}{more}}}\n"
+            )
+        };
+        assert_eq!(
+            with(&text(", metric: acc")),
+            "study.yaml:6: early_stopping[1]: the key \"goal\" is missing: \"acc\" is not the objective's metric, so say which of its \
+             values are better, goal: minimize or goal: maximize"
+        );
+        // Of the objective's metric it is known, and said again at most.
+        for metric in ["", ", metric: loss"] {
+            assert_eq!(
+                with(&text(&format!("{metric}, goal: maximize"))),
+                "study.yaml:6: early_stopping[1].goal: is maximize, but \"loss\" is the objective's metric, and objective.goal is \
+                 minimize; leave it out here"
+            );
+            for goal in ["", ", goal: minimize"] {
+                parse(&format!("{LEAST}{}", text(&format!("{metric}{goal}"))));
+            }
+        }
+    }
+    let two = "early_stopping: [{rule: median, metric: acc, goal: maximize}, {rule: plateau, metric: acc, goal: minimize}]";
+    assert_eq!(
+        with(two),
+        "study.yaml:4: early_stopping[1].goal: is minimize, but early_stopping[0] says the opposite of \"acc\"; a metric has one goal"
+    );
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn any_study() -> impl Strategy<Value = String> {
     let rule = prop_oneof![
         (0..9_i64, 1..9_u32)
             .prop_map(|(warmup, min)| format!("{{rule: median, warmup_steps: {warmup}, min_trials: {min}}}")),
+        Just("{rule: median, metric: loss, goal: minimize}".to_owned()),
+        Just("{rule: below_baseline, metric: m, goal: maximize}".to_owned()),
         (0.1..99.9_f64, any::<bool>())
             .prop_map(|(keep, shadow)| format!("{{rule: percentile, keep: {keep:?}, shadow: {shadow}}}")),
         any::<f32>()

@@ -81,6 +81,17 @@ fn check_contract(spec: &StudySpec, view: &StudyView<'_>, count: usize) {
             "batch = singles"
         );
     }
+    if count > 0 {
+        let end = strategy.at_end(view);
+        assert!(
+            end.is_none() || batch.as_ref().err() == end.as_ref(),
+            "{end:?} is said before it is so"
+        );
+        assert!(
+            end.is_some() || !matches!(batch, Err(StrategyError::Exhausted)),
+            "that it is exhausted is said too late"
+        );
+    }
     let Ok(batch) = batch else { return };
     assert!(batch.points.len() <= count);
     for point in &batch.points {
@@ -273,6 +284,13 @@ fn a_grid_proposes_each_admissible_cell_once_and_then_no_more() {
                 ..view(&spec, 9)
             };
             assert_eq!(strategy.propose(&end, 1), Err(StrategyError::Exhausted));
+            assert_eq!(strategy.at_end(&end), Some(StrategyError::Exhausted));
+            let mut before = view(&spec, 1);
+            for point in &all.points {
+                assert_eq!(strategy.at_end(&before), None);
+                before = before.after(point);
+            }
+            check_contract(&spec, &before, 2);
             assert_eq!(
                 strategy.propose(&view(&spec, 1), 1_000).unwrap().points.len(),
                 cells,
@@ -341,6 +359,12 @@ fn initial_points_come_first_and_are_completed() {
         let spec = study(conditional.clone(), name, 11, initial.clone());
         let (strategy, _) = build(&spec);
         check_contract(&spec, &view(&spec, 1), 7);
+        // What the strategy enumerates does not count before the initial points are through.
+        let first = StudyView {
+            cursor: Some(u64::MAX),
+            ..view(&spec, 1)
+        };
+        assert_eq!(strategy.at_end(&first), None);
         let batch = strategy.propose(&view(&spec, 1), 7).unwrap();
         assert_eq!(
             batch.points.len(),

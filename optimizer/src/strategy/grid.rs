@@ -63,4 +63,8 @@ impl SearchStrategy for Grid {
         let grid = view.space.grid(self.points).ok_or(StrategyError::Exhausted)?;
         one_by_one(view, count, |view| self.next_cell(view, &grid))
     }
+
+    fn at_end(&self, view: &StudyView<'_>) -> Option<StrategyError> {
+        self.propose(view, 1).err()
+    }
 }

@@ -79,4 +79,12 @@ impl SearchStrategy for Initial {
         }
         Ok(proposal)
     }
+
+    fn at_end(&self, view: &StudyView<'_>) -> Option<StrategyError> {
+        let done = usize::try_from(view.proposed).unwrap_or(usize::MAX);
+        if done < self.points.len() {
+            return None;
+        }
+        self.then.at_end(view)
+    }
 }

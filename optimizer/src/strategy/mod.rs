@@ -36,4 +36,12 @@ pub trait SearchStrategy: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// If there is not even one point: [`StrategyError::Exhausted`] ends the study; the others say what is needed.
     fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError>;
+
+    /// Why [`Self::propose`] has nothing for this view, as far as that is known without making a proposal. None is no promise, but that
+    /// it is not [`StrategyError::Exhausted`]: a study ends with its last trial, whether or not anybody asks for another one.
+    ///
+    /// Depends on [`StudyView::proposed`] and [`StudyView::cursor`] alone.
+    fn at_end(&self, _view: &StudyView<'_>) -> Option<StrategyError> {
+        None
+    }
 }

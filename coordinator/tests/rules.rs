@@ -11,11 +11,14 @@ use tunesmith_common::trial::{FailureCause, TransitionError};
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, HeldAttempt};
 use tunesmith_common::{LeaseKey, Params, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 use tunesmith_coordinator::decide::{
-    AddRequest, Asked, CoreError, Ctx, Loader, NoTrial, Offer, Order, Outbox, StudyCore, StudyEdit,
+    AddRequest, Asked, CoreError, Ctx, Given, Loader, NoTrial, Offer, Order, Outbox, StudyCore, StudyEdit,
     TellRequest, Verdict,
 };
 use tunesmith_coordinator::store::{Changes, DoneReason, StudyRow, StudyState};
 use uuid::Uuid;
+
+#[path = "rules/asking.rs"]
+mod asking;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -29,9 +32,13 @@ struct Desk {
 }
 
 fn file(more: &str) -> String {
+    let strategy = if more.contains("strategy:") {
+        ""
+    } else {
+        "strategy: {name: random, seed: 1}\n"
+    };
     format!(
-        "name: desk\nobjective: {{metric: acc, goal: maximize}}\nspace: {{x: {{type: float, low: 0, high: 1}}}}\nstrategy: {{name: \
-         random, seed: 1}}\n{more}"
+        "name: desk\nobjective: {{metric: acc, goal: maximize}}\nspace: {{x: {{type: float, low: 0, high: 1}}}}\n{strategy}{more}"
     )
 }
 
@@ -87,12 +94,12 @@ impl Desk {
         answer
     }
 
-    fn ask(&mut self, request: Option<(RequestId, [u8; 32])>) -> Result<Vec<Asked>, CoreError> {
+    fn ask(&mut self, request: Option<(RequestId, [u8; 32])>) -> Result<Vec<Given>, CoreError> {
         self.step(|core, out, ctx| core.ask(out, ctx, 1, "me", None, request))
     }
 
     fn asked(&mut self) -> Asked {
-        self.ask(None).unwrap().remove(0)
+        self.ask(None).unwrap().remove(0).held.unwrap()
     }
 
     fn tell(
@@ -171,21 +178,6 @@ fn end(lease: LeaseKey, last_seq: u64, outcome: AttemptOutcome) -> AttemptEnd {
         log_tail: String::new(),
         warnings: Vec::new(),
     }
-}
-
-#[test]
-fn asking_again_with_the_same_request_id_returns_the_same_trial() {
-    let mut desk = Desk::new("");
-    let first = desk.ask(request(7, 1)).unwrap();
-    assert_eq!(desk.ask(request(7, 1)).unwrap()[0].lease, first[0].lease);
-    assert_eq!(
-        desk.ask(request(7, 2)),
-        Err(CoreError::RequestReused(RequestId(Uuid::from_u128(7))))
-    );
-    assert_ne!(
-        desk.ask(request(8, 1)).unwrap()[0].row.number,
-        first[0].row.number
-    );
 }
 
 #[test]

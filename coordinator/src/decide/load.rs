@@ -9,7 +9,7 @@ use std::time::Duration;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{SpecErrors, StudySpec};
 use tunesmith_common::trial::{Trial, TrialState};
-use tunesmith_common::{Attempt, TrialNumber};
+use tunesmith_common::{Attempt, Timestamp, TrialNumber};
 use tunesmith_optimizer::Stoppers;
 
 use super::curve::Curve;
@@ -55,8 +55,8 @@ impl Loader {
             counts: Counts::default(),
             best: None,
             steps_saved: 0,
-            requests: HashMap::new(),
-            request_order: VecDeque::new(),
+            answers: HashMap::new(),
+            answer_order: VecDeque::new(),
             counted_to: ctx.mono,
             lease_floor: ctx.mono,
         };
@@ -194,10 +194,19 @@ impl Loader {
         }
     }
 
-    /// Answers to calls that may be repeated, oldest first.
-    pub fn requests(&mut self, rows: Vec<RequestRow>) {
+    /// When the oldest of the trials that have not ended was made.
+    #[must_use]
+    pub fn alive_since(&self) -> Option<Timestamp> {
+        self.core.active.values().map(|trial| trial.created_at).min()
+    }
+
+    /// Answers to calls that may be repeated, oldest first. Those from before `since` count while one of their trials has not ended.
+    pub fn requests(&mut self, rows: Vec<RequestRow>, since: Timestamp) {
         for row in rows {
-            self.core.remember_request(row.id, row.content, row.trials);
+            let is_alive = |trial: &TrialNumber| self.core.active.contains_key(trial);
+            if row.at >= since || row.trials.iter().any(is_alive) {
+                self.core.remember(row);
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 //! * Whatever is answered or ordered is part of, or follows from, the changes returned by the same step.
 //! * A study's memory can be rebuilt from the store at any time, with the same later decisions.
 
+mod ask;
 mod budget;
 mod curve;
 mod dispatch;
@@ -23,13 +24,14 @@ mod steer;
 mod study;
 mod trial;
 
+pub use ask::{Asked, Given};
 pub(crate) use dispatch::could_fit;
 pub use dispatch::{Demand, Dispatch, Grant, Unmet, WorkerView, dispatch};
 pub use leases::{Attached, Verdict};
 pub use load::Loader;
 pub use order::Order;
 pub use outbox::Outbox;
-pub use propose::{AddRequest, Asked, ImportedEnd, NoTrial, Offer, TrialResult};
+pub use propose::{AddRequest, ImportedEnd, NoTrial, Offer, TrialResult};
 pub use report::{Reported, TellRequest};
 pub use steer::StudyEdit;
 pub use study::{CoreError, Counts, Ctx, StudyCore, Summary};

@@ -17,7 +17,7 @@ use super::order::Order;
 use super::outbox::Outbox;
 use super::study::{CoreError, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
-use crate::store::{AttemptRow, RequestRow, TrialRow};
+use crate::store::AttemptRow;
 
 /// Why there is no trial to hand out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,15 +57,6 @@ pub struct Offer {
     pub worker_name: String,
     /// UUIDs of the GPUs set aside for the trial.
     pub gpus: Vec<String>,
-}
-
-/// A trial handed out to a caller that runs it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
-    /// The trial.
-    pub row: TrialRow,
-    /// Its lease.
-    pub lease: LeaseKey,
 }
 
 /// A trial added by a person or a program.
@@ -152,53 +143,6 @@ impl StudyCore {
         })
     }
 
-    /// Hands out up to `count` trials to a caller that runs them itself.
-    ///
-    /// # Errors
-    /// If there is none, or the request id was used for another call.
-    pub fn ask(
-        &mut self,
-        out: &mut Outbox,
-        ctx: &mut Ctx<'_>,
-        count: u32,
-        client: &str,
-        ttl: Option<Duration>,
-        request: Option<(RequestId, [u8; 32])>,
-    ) -> Result<Vec<Asked>, CoreError> {
-        if let Some(numbers) = self.answered(request)? {
-            return Ok(numbers
-                .into_iter()
-                .filter_map(|number| self.asked(number))
-                .collect());
-        }
-        let mut numbers = Vec::new();
-        for _ in 0..count.max(1) {
-            let number = match self.next_trial(out, ctx) {
-                Ok(number) => number,
-                Err(reason) if numbers.is_empty() => return Err(reason.into()),
-                Err(_) => break,
-            };
-            let holder = Holder::Client(client.to_owned());
-            if let Some(lease) = self.hand_out(out, ctx, number, holder, client.to_owned(), Vec::new(), ttl) {
-                self.start(out, ctx, lease)?;
-                numbers.push(number);
-            }
-        }
-        if let Some((id, content)) = request {
-            out.request(RequestRow {
-                id,
-                content,
-                trials: numbers.clone(),
-                at: ctx.now,
-            });
-            self.remember_request(id, content, numbers.clone());
-        }
-        Ok(numbers
-            .into_iter()
-            .filter_map(|number| self.asked(number))
-            .collect())
-    }
-
     /// Adds a trial with given parameters, and with its result if it was run elsewhere.
     ///
     /// # Errors
@@ -209,8 +153,8 @@ impl StudyCore {
         ctx: &mut Ctx<'_>,
         add: AddRequest,
     ) -> Result<TrialNumber, CoreError> {
-        if let Some(numbers) = self.answered(add.request)?
-            && let Some(&number) = numbers.first()
+        if let Some(answer) = self.answered(add.request)?
+            && let Some(&number) = answer.trials.first()
         {
             return Ok(number);
         }
@@ -239,15 +183,7 @@ impl StudyCore {
             None => self.insert(out, number, trial),
             Some(result) => self.insert_ended(out, ctx, number, trial, result),
         }
-        if let Some((id, content)) = add.request {
-            out.request(RequestRow {
-                id,
-                content,
-                trials: vec![number],
-                at: ctx.now,
-            });
-            self.remember_request(id, content, vec![number]);
-        }
+        self.remember_answer(out, ctx, add.request, vec![number]);
         Ok(number)
     }
 
@@ -308,7 +244,7 @@ impl StudyCore {
     }
 
     /// The trial to hand out next: one that waits, else a new one from the strategy.
-    fn next_trial(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
+    pub(super) fn next_trial(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
         self.may_start(ctx)?;
         while let Some(&(at, number)) = self.delayed.first()
             && at <= ctx.mono
@@ -491,7 +427,7 @@ impl StudyCore {
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that an attempt begins with")]
-    fn hand_out(
+    pub(super) fn hand_out(
         &mut self,
         out: &mut Outbox,
         ctx: &mut Ctx<'_>,
@@ -543,28 +479,6 @@ impl StudyCore {
             end: None,
         });
         Some(lease)
-    }
-
-    fn asked(&self, number: TrialNumber) -> Option<Asked> {
-        Some(Asked {
-            row: self.active_row(number)?,
-            lease: self.lease_key(number)?,
-        })
-    }
-
-    /// The trials that an earlier call with the same request id made, if there was one.
-    fn answered(
-        &self,
-        request: Option<(RequestId, [u8; 32])>,
-    ) -> Result<Option<Vec<TrialNumber>>, CoreError> {
-        let Some((id, content)) = request else {
-            return Ok(None);
-        };
-        match self.requests.get(&id) {
-            None => Ok(None),
-            Some((known, trials)) if *known == content => Ok(Some(trials.clone())),
-            Some(_) => Err(CoreError::RequestReused(id)),
-        }
     }
 }
 

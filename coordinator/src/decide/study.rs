@@ -1,6 +1,6 @@
 //! A study in memory, and the one way in which its trials change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,12 @@ use tunesmith_common::trial::{Effect, Event, Holder, TransitionError, TrialState
 use tunesmith_common::{LeaseKey, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 use tunesmith_optimizer::{FinishedTrial, SearchStrategy, Stoppers};
 
+use super::ask::Answer;
 use super::order::Order;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
 use super::trial::ActiveTrial;
 use crate::store::{AuditRow, Changes, StudyRow, StudyState, TrialRow};
-
-/// Answers that a study remembers at most, for calls that are repeated.
-pub(super) const REMEMBERED_REQUESTS: usize = 1_000_000;
 
 /// What a step needs from outside: the time, and random numbers for lease ids.
 pub struct Ctx<'a> {
@@ -215,8 +213,10 @@ pub struct StudyCore {
     pub(super) counts: Counts,
     pub(super) best: Option<(TrialNumber, f64)>,
     pub(super) steps_saved: u64,
-    pub(super) requests: HashMap<RequestId, ([u8; 32], Vec<TrialNumber>)>,
-    pub(super) request_order: std::collections::VecDeque<RequestId>,
+    /// Answers to calls that may be repeated.
+    pub(super) answers: HashMap<RequestId, Answer>,
+    /// The same, oldest first.
+    pub(super) answer_order: VecDeque<RequestId>,
     /// Up to when `row.active_time` is counted.
     pub(super) counted_to: Monotonic,
     /// Leases that existed when this process loaded the study, or when it noticed a pause of its own, run from here.
@@ -501,16 +501,5 @@ impl StudyCore {
 
     fn max_step(&self) -> Option<i64> {
         self.spec.trial.as_ref().and_then(|trial| trial.steps.max)
-    }
-
-    pub(super) fn remember_request(&mut self, id: RequestId, content: [u8; 32], trials: Vec<TrialNumber>) {
-        if self.requests.insert(id, (content, trials)).is_none() {
-            self.request_order.push_back(id);
-        }
-        while self.request_order.len() > REMEMBERED_REQUESTS {
-            if let Some(oldest) = self.request_order.pop_front() {
-                self.requests.remove(&oldest);
-            }
-        }
     }
 }

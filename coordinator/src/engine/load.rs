@@ -10,7 +10,7 @@ use crate::store::{Ownership, Store, StoreError};
 const TRIAL_PAGE: u32 = 20_000;
 /// Chunks of points read at a time.
 const POINT_PAGE: u32 = 20_000;
-/// How long answers to calls that may be repeated are remembered.
+/// How long answers to calls that may be repeated are remembered at least; longer while a trial of theirs has not ended.
 const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 /// Takes the study, so that no other owner can commit any more, and loads it.
@@ -75,6 +75,10 @@ pub async fn load(
             .as_micros()
             .saturating_sub(i64::try_from(REMEMBER.as_micros()).unwrap_or(i64::MAX)),
     );
-    loader.requests(store.request_list(study, since).await?);
+    let oldest = loader.alive_since().map_or(since, |at| at.min(since));
+    loader.requests(store.request_list(study, oldest).await?, since);
     Ok((loader.finish(), owner))
 }
+
+#[cfg(test)]
+mod tests;

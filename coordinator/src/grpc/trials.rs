@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 use tunesmith_common::measurement::PointBatch;
 use tunesmith_common::trial::{FailureCause, TrialState};
-use tunesmith_common::{LeaseKey, RequestId, StudyName, TrialNumber};
+use tunesmith_common::{LeaseKey, RequestId, StudyName, Timestamp, TrialNumber};
 use tunesmith_proto::convert::{
     duration_from_wire, lease_from_wire, points as points_convert, request_id_from_wire, study_from_resource,
     trial_from_resource, value,
@@ -17,9 +17,9 @@ use super::page::Page;
 use super::status::ApiError;
 use super::studies::{order_of, stored_study};
 use super::{Api, Messages, actor, view};
-use crate::decide::{AddRequest, CoreError, ImportedEnd, Reported, TellRequest, TrialResult};
+use crate::decide::{AddRequest, Asked, CoreError, ImportedEnd, Reported, TellRequest, TrialResult};
 use crate::engine::{EngineError, EngineHandle};
-use crate::store::{StudyRow, TrialOrder, TrialQuery, TrialRow};
+use crate::store::{StoreError, StudyRow, TrialOrder, TrialQuery, TrialRow};
 
 /// Trials that one call may ask for.
 const MAX_ASKED: u32 = 1_000;
@@ -363,12 +363,45 @@ impl Api {
             request.client
         };
         let count = request.count;
-        let asked = engine
+        let given = engine
             .call(move |core, out, ctx| Ok(core.ask(out, ctx, count, &client, ttl, request_key)?))
             .await?;
-        Ok(v1::AskTrialsResponse {
-            trials: asked.iter().map(|asked| view::asked(&study, asked)).collect(),
-        })
+        let mut trials = Vec::with_capacity(given.len());
+        for given in given {
+            let asked = match given.held {
+                Some(asked) => asked,
+                None => self.given_before(&engine, given.trial, given.at).await?,
+            };
+            trials.push(view::asked(&study, &asked));
+        }
+        Ok(v1::AskTrialsResponse { trials })
+    }
+
+    /// A trial that an earlier call was given at `at`, as it is now, with the lease of then: it may be stale, so that a caller that
+    /// lost the trial cannot report about the attempt of another.
+    async fn given_before(
+        &self,
+        engine: &EngineHandle,
+        trial: TrialNumber,
+        at: Timestamp,
+    ) -> Result<Asked, ApiError> {
+        let study = engine.id();
+        let row = self.store().trial_fetch(study, trial).await?;
+        let row = row.ok_or(CoreError::TrialNotFound(trial))?;
+        let attempts = self.store().attempt_list(study, trial).await?;
+        let attempt = attempts.into_iter().find(|attempt| attempt.leased_at == at);
+        let attempt = attempt.ok_or_else(|| {
+            StoreError::Corrupt(format!(
+                "study {study}: trial {trial} has no attempt that began at {at}"
+            ))
+        })?;
+        let lease = LeaseKey {
+            study,
+            trial,
+            attempt: attempt.attempt,
+            id: attempt.lease,
+        };
+        Ok(Asked { row, lease })
     }
 
     async fn report(&self, request: &v1::ReportPointsRequest) -> Result<Reported, ApiError> {

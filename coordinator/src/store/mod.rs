@@ -244,9 +244,9 @@ pub struct RequestRow {
     pub id: RequestId,
     /// SHA-256 of the call's content.
     pub content: [u8; 32],
-    /// Trials that the call made.
+    /// Trials that the call made or handed out.
     pub trials: Vec<TrialNumber>,
-    /// When it was answered.
+    /// When it was answered: [`AttemptRow::leased_at`] of the attempts that it handed out.
     pub at: Timestamp,
 }
 

@@ -1,10 +1,13 @@
 //! Programs that ask and tell: a study from its first trial to its end, with early stopping, as watchers see it.
 
+use std::sync::Arc;
+
 use tonic::Code;
+use tunesmith_coordinator::store::MemoryStore;
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::watch_study_response::Event;
 
-use crate::support::{World, points, refused, soon, spec};
+use crate::support::{World, points, refused, request_id, soon, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_study_runs_to_its_end_and_stops_the_hopeless() {
@@ -232,6 +235,122 @@ async fn curves_notes_retries_and_imports_are_kept() {
         listed.iter().map(|trial| trial.number).collect::<Vec<_>>(),
         [added.number, 1, 2]
     );
+}
+
+async fn told(world: &World, asked: &v1::AskedTrial, value: f64) -> v1::Trial {
+    let request = v1::TellTrialRequest {
+        name: asked.trial.as_ref().unwrap().name.clone(),
+        lease: asked.lease.clone(),
+        value: Some(value),
+        ..Default::default()
+    };
+    let told = world.trials().tell_trial(request).await.unwrap();
+    told.into_inner().trial.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_again_returns_the_trials_that_were_told_too_also_after_a_restart() {
+    let store = Arc::new(MemoryStore::default());
+    let world = World::on(store.clone()).await;
+    world.create(spec("s")).await;
+    let ask = v1::AskTrialsRequest {
+        parent: "studies/s".to_owned(),
+        count: 3,
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let asked = async |world: &World| {
+        let asked = world.trials().ask_trials(ask.clone()).await.unwrap();
+        asked.into_inner().trials
+    };
+    let first = asked(&world).await;
+    assert_eq!(first.len(), 3);
+    assert_eq!(asked(&world).await, first);
+    told(&world, &first[1], 0.25).await;
+    let stop = v1::StopTrialRequest {
+        name: "studies/s/trials/3".to_owned(),
+    };
+    world.trials().stop_trial(stop).await.unwrap();
+
+    let mut world = world;
+    for _ in 0..2 {
+        let again = asked(&world).await;
+        let identity = |asked: &v1::AskedTrial| {
+            let trial = asked.trial.clone().unwrap();
+            (trial.name, trial.parameters, trial.seed, asked.lease.clone())
+        };
+        assert_eq!(
+            again.iter().map(identity).collect::<Vec<_>>(),
+            first.iter().map(identity).collect::<Vec<_>>()
+        );
+        let states: Vec<_> = again
+            .iter()
+            .map(|asked| asked.trial.as_ref().unwrap().state())
+            .collect();
+        use v1::TrialState::{Completed, Running, Stopping};
+        assert_eq!(states, [Running, Completed, Stopping]);
+        assert_eq!(again[1].trial.as_ref().unwrap().value, Some(0.25));
+        // Telling the same end once more is accepted, another one is not.
+        told(&world, &again[1], 0.25).await;
+        soon(world.running.stop()).await;
+        world = World::again(store.clone(), world.folder).await;
+    }
+    let other = v1::AskTrialsRequest {
+        count: 2,
+        ..ask.clone()
+    };
+    let other = world.trials().ask_trials(other).await;
+    refused(other, Code::AlreadyExists, "REQUEST_REUSED", "request id");
+    assert_eq!(world.ask("s").await.trial.unwrap().number, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_that_another_caller_has_by_now_is_named_with_the_stale_lease() {
+    let world = World::start().await;
+    let mut study = spec("s");
+    study.budget = Some(v1::Budget {
+        trials: Some(1),
+        ..Default::default()
+    });
+    world.create(study).await;
+    let ask = |seconds| v1::AskTrialsRequest {
+        parent: "studies/s".to_owned(),
+        lease_ttl: Some(pbjson_types::Duration {
+            seconds,
+            nanos: 1_000_000,
+        }),
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let asked = async |ask: &v1::AskTrialsRequest| {
+        let asked = world.trials().ask_trials(ask.clone()).await;
+        asked.map(|asked| asked.into_inner().trials.remove(0))
+    };
+    let (first, second) = (ask(0), ask(3_600));
+    let mine = asked(&first).await.unwrap();
+    // The lease is lost; the trial waits a little, and is then somebody else's.
+    let others = soon(async {
+        let mut poll = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            poll.tick().await;
+            if let Ok(others) = asked(&second).await {
+                return others;
+            }
+        }
+    })
+    .await;
+    assert_eq!(others.trial.as_ref().unwrap().number, 1);
+    let again = asked(&first).await.unwrap();
+    assert_eq!(again.lease, mine.lease);
+    assert_ne!(again.lease, others.lease);
+    let report = v1::ReportPointsRequest {
+        name: "studies/s/trials/1".to_owned(),
+        points: points("loss", &[(1, 0.5)]),
+        lease: again.lease.clone(),
+        ..Default::default()
+    };
+    let report = world.trials().report_points(report).await;
+    refused(report, Code::Aborted, "STALE_LEASE", "stale lease");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 #[path = "rules/asking.rs"]
 mod asking;
+#[path = "rules/ends.rs"]
+mod ends;
 
 const LEASE: Duration = Duration::from_secs(30);
 

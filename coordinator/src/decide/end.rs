@@ -52,12 +52,23 @@ impl StudyCore {
         }
     }
 
-    /// What would end the study at once if it were active, if anything.
-    pub(super) fn would_end(&self, ctx: &Ctx<'_>) -> Option<String> {
-        self.reason_to_end(ctx).map(|(_, text, _)| text)
+    /// What would end the study at once if it were active, if anything, and what can be done about it.
+    pub(super) fn would_end(&mut self, ctx: &Ctx<'_>) -> Option<String> {
+        self.reason_to_end(ctx).map(|(reason, text, _)| match reason {
+            DoneReason::Exhausted => {
+                format!("{text}; there is nothing to go on with, clone it with another space")
+            }
+            DoneReason::Budget | DoneReason::Target | DoneReason::Failures | DoneReason::Cancelled => {
+                format!("{text}; raise it with an edit, then resume")
+            }
+        })
     }
 
-    fn reason_to_end(&self, ctx: &Ctx<'_>) -> Option<(DoneReason, String, StopReason)> {
+    fn reason_to_end(&mut self, ctx: &Ctx<'_>) -> Option<(DoneReason, String, StopReason)> {
+        if self.active.is_empty() {
+            // Nobody may ever ask again: the end of the last trial is the end of the study.
+            self.look_ahead();
+        }
         let budget = &self.spec.budget;
         let cancelled = |by: &str| StopReason::Cancelled { by: by.to_owned() };
         if let (Some(target), Some((number, best))) = (budget.target, self.best) {

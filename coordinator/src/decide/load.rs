@@ -51,6 +51,7 @@ impl Loader {
             delayed: BTreeSet::new(),
             next_number: 1,
             proposed: 0,
+            looked_ahead: None,
             cursor: None,
             counts: Counts::default(),
             best: None,

@@ -283,11 +283,8 @@ impl StudyCore {
         let proposal = self.strategy.propose(&self.view(number, &running), 1);
         let point = match proposal.map(|proposal| proposal.points.into_iter().next()) {
             Ok(Some(point)) => point,
-            Ok(None) | Err(StrategyError::Exhausted) => return Err(self.run_dry(NoTrial::Exhausted)),
-            Err(StrategyError::WaitsForPeople) => return Err(self.run_dry(NoTrial::Manual)),
-            Err(error @ StrategyError::NoFeasiblePoint { .. }) => {
-                return Err(self.run_dry(NoTrial::Infeasible(error.to_string())));
-            }
+            Ok(None) => return Err(self.run_dry(StrategyError::Exhausted)),
+            Err(error) => return Err(self.run_dry(error)),
         };
         let provenance = Provenance {
             origin: Origin::Strategy,
@@ -312,7 +309,26 @@ impl StudyCore {
         Ok(number)
     }
 
-    fn run_dry(&mut self, reason: NoTrial) -> NoTrial {
+    /// Notes that the strategy is at its end, before anybody asks it for another point. Once for each point that it has proposed.
+    pub(super) fn look_ahead(&mut self) {
+        if self.dry.is_some() || self.looked_ahead == Some(self.proposed) {
+            return;
+        }
+        self.looked_ahead = Some(self.proposed);
+        if let Some(error) = self
+            .strategy
+            .at_end(&self.view(TrialNumber(self.next_number), &[]))
+        {
+            self.run_dry(error);
+        }
+    }
+
+    fn run_dry(&mut self, error: StrategyError) -> NoTrial {
+        let reason = match error {
+            StrategyError::Exhausted => NoTrial::Exhausted,
+            StrategyError::WaitsForPeople => NoTrial::Manual,
+            StrategyError::NoFeasiblePoint { .. } => NoTrial::Infeasible(error.to_string()),
+        };
         self.dry = Some(reason.clone());
         if self.delayed.is_empty() {
             reason

@@ -57,7 +57,7 @@ impl StudyCore {
         self.row.done_at = None;
         if let Some(text) = self.would_end(ctx) {
             self.row = before;
-            return Err(self.state_error(&format!("{text}; raise it with an edit, then resume")));
+            return Err(self.state_error(&text));
         }
         out.study = true;
         self.audit(out, ctx, actor, "resume_study", None, "");

@@ -208,6 +208,8 @@ pub struct StudyCore {
     pub(super) next_number: u64,
     /// Trials that the strategy has proposed.
     pub(super) proposed: u64,
+    /// How many it had proposed when it was last asked whether it is at its end.
+    pub(super) looked_ahead: Option<u64>,
     /// Where the strategy's enumeration stands, for strategies that enumerate.
     pub(super) cursor: Option<u64>,
     pub(super) counts: Counts,

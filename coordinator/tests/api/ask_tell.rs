@@ -354,6 +354,50 @@ async fn a_trial_that_another_caller_has_by_now_is_named_with_the_stale_lease() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grid_is_done_with_the_last_tell_and_watchers_learn_it_with_that() {
+    let world = World::start().await;
+    let mut study = spec("grid");
+    study.strategy = Some(v1::Strategy {
+        name: "grid".to_owned(),
+        points: Some(2),
+        seed: Some(1),
+        ..Default::default()
+    });
+    world.create(study).await;
+    let watch = v1::WatchStudyRequest {
+        name: "studies/grid".to_owned(),
+        include_points: false,
+    };
+    let mut watch = world.studies().watch_study(watch).await.unwrap().into_inner();
+    for (value, expected) in [(0.5, v1::StudyState::Active), (0.25, v1::StudyState::Done)] {
+        let asked = world.ask("grid").await;
+        told(&world, &asked, value).await;
+        assert_eq!(world.study("grid").await.state(), expected);
+    }
+    let study = world.study("grid").await;
+    assert_eq!(study.done_reason(), v1::DoneReason::Exhausted);
+    assert_eq!(study.state_reason, "every point of the search space was tried");
+    let mut last = None;
+    while let Some(message) = soon(watch.message()).await.unwrap() {
+        if let Event::Study(study) = message.event.unwrap() {
+            last = Some(study);
+        }
+    }
+    assert_eq!(last.unwrap().state(), v1::StudyState::Done);
+    let ask = v1::AskTrialsRequest {
+        parent: "studies/grid".to_owned(),
+        ..Default::default()
+    };
+    let late = world.trials().ask_trials(ask).await;
+    refused(
+        late,
+        Code::FailedPrecondition,
+        "STUDY_ENDED",
+        "every point of the search space",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_on_another_metric_stops_what_is_worse_by_its_own_goal() {
     let world = World::start().await;
     let mut study = spec("s");

@@ -183,10 +183,35 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
     write(path, &serde_json::to_vec(value)?)
 }
 
-/// Replaces a file by a value as JSON, whole or not at all, but possibly not at all after a power failure: fast.
-pub(crate) fn write_json_unsynced<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+/// Replaces a file so that whoever reads it finds the old content or the new one; after a power failure possibly neither. Fast: for what a
+/// power failure makes worthless.
+pub(crate) fn write_unsynced(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
-    write_file(&temporary, &serde_json::to_vec(value)?).and_then(|_| std::fs::rename(&temporary, path))
+    let result = write_file(&temporary, content).and_then(|_| std::fs::rename(&temporary, path));
+    if result.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    result
+}
+
+/// Replaces a file by a value as JSON, as [`write_unsynced`] does.
+pub(crate) fn write_json_unsynced<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_unsynced(path, &serde_json::to_vec(value)?)
+}
+
+/// Waits until a file that was written without waiting is on the disk, with its name.
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    path.parent()
+        .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+/// Whether an error of [`read_json`] says that the file is not whole, as after a power failure; not merely of another version.
+pub(crate) fn is_torn(error: &io::Error) -> bool {
+    let json = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<serde_json::Error>());
+    json.is_some_and(|error| error.is_eof() || error.is_syntax())
 }
 
 /// Reads a value from JSON; None if there is no file.

@@ -240,7 +240,9 @@ impl Attempt {
     /// [`AttemptError::Io`] if that could not be written down.
     pub async fn forget(&self) -> Result<(), AttemptError> {
         let folder = self.0.folder.clone();
-        let written = blocking(move || folder.with_reserve(|| folder::write(&folder.forgotten(), b""))).await;
+        // Not synced: if a power failure undoes it, the coordinator says it again.
+        let written =
+            blocking(move || folder.with_reserve(|| folder::write_unsynced(&folder.forgotten(), b""))).await;
         written.map_err(|source| self.0.error("write", &self.0.folder.forgotten(), source))?;
         if let Some(shared) = self.0.shared.upgrade() {
             shared.remove(&self.lease());

@@ -14,7 +14,7 @@
 //! # Invariants
 //!
 //! * An [`AttemptEventKind::Ended`] is sent only when nothing of the attempt lives, and its points are complete: the end names
-//!   the last one. The end is on disk before it is sent, so that a later daemon says the same.
+//!   the last one. The end is written down before it is sent, so that a later daemon says the same; it reaches the disk soon after.
 //! * A line that a training printed is turned into points once, whatever happens to the daemon.
 //! * Dropping a handle or closing the store never stops a training.
 

@@ -22,6 +22,7 @@ use super::pump::{Pump, Step};
 use super::records::{Exit, How, Source, State, StopNotice, StopOrder, StopWhy};
 use super::socket::{self, Answer, Operation, Request};
 use super::store::{AttemptEvent, AttemptEventKind, Shared};
+use super::watch::Watch;
 use crate::supervisor::process;
 
 /// How often to look although nobody said that something happened.
@@ -201,11 +202,9 @@ impl Runner {
         }
     }
 
-    fn watch(&self) -> Option<i32> {
+    fn watch(&self) -> Option<Watch> {
         let watcher = self.shared.watcher.as_ref()?;
-        watcher
-            .add(self.inner.folder.path(), Arc::clone(&self.inner.wake))
-            .ok()
+        watcher.add(self.inner.folder.path(), &self.inner.wake).ok()
     }
 
     /// Serves the program's socket until the returned token is cancelled.
@@ -299,6 +298,8 @@ impl Runner {
         };
         self.inner.set_end(end.clone());
         self.tell(AttemptEventKind::Ended(Box::new(end))).await;
+        // Nobody need wait for this: until the end is on the disk, the supervisor's own record of it is.
+        self.with_eyes(Eyes::clear_away).await;
     }
 }
 
@@ -450,8 +451,19 @@ impl Eyes {
         }
         let _ = std::fs::remove_file(folder.reserve());
         socket::remove(&launch.socket, folder);
-        self.reap();
         end
+    }
+
+    /// What is left to do once the end is told.
+    fn clear_away(&mut self) {
+        if let Err(error) = self.inner.spool.sync() {
+            // A later daemon will put it together again.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the end of an attempt may not survive a power failure"
+            );
+        }
+        self.reap();
     }
 
     /// Waits for the supervisor, which has nothing left to do, so that no zombie stays.

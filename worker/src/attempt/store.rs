@@ -33,6 +33,8 @@ const EVENTS: usize = 256;
 /// Supervisors take the daemon's lock for a moment when they look whether there is a daemon: one such moment is not a daemon.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// How often it is looked whether a supervisor has gone, with that pause.
+const LAST_WORDS_ROUNDS: u32 = 500;
 /// How long an attempt that is in the way may take to be killed.
 const SET_ASIDE: Duration = Duration::from_secs(30);
 
@@ -295,7 +297,15 @@ impl AttemptStore {
         };
         let earlier = blocking({
             let folder = folder.clone();
-            move || folder::read_json::<Launch>(&folder.launch())
+            move || {
+                let earlier = launch_record(&folder)?;
+                if earlier.is_none() && folder.path().exists() {
+                    // Nothing of what is left there may be taken for the new one's.
+                    folder::write_unsynced(&folder.forgotten(), b"")?;
+                    sweep::set_aside(&folder)?;
+                }
+                Ok(earlier)
+            }
         });
         if let Some(earlier) = earlier.await.map_err(|error| io_error("read", error))? {
             if earlier.lease == lease {
@@ -333,7 +343,7 @@ impl AttemptStore {
         }
         let from = folder.clone();
         let moved = blocking(move || {
-            if folder::create(&from.supervisor_lock())?.try_lock().is_err() {
+            if !gone(&from)? {
                 return Err(io::Error::other(
                     "an attempt under another lease still runs in it",
                 ));
@@ -401,6 +411,18 @@ impl AttemptStore {
     }
 }
 
+/// Waits for the supervisor of an attempt that has ended: it goes once its last words are on the disk. False if it stays.
+fn gone(folder: &Folder) -> io::Result<bool> {
+    let lock = folder::create(&folder.supervisor_lock())?;
+    for _ in 1..LAST_WORDS_ROUNDS {
+        if lock.try_lock().is_ok() {
+            return Ok(true);
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(lock.try_lock().is_ok())
+}
+
 async fn take(lock: &File) -> Result<(), std::fs::TryLockError> {
     for _ in 1..LOCK_TRIES {
         match lock.try_lock() {
@@ -419,13 +441,12 @@ fn start(
     now: Timestamp,
 ) -> io::Result<(Launch, Spool, Supervisor)> {
     folder.make()?;
-    // Of a launch that did not come far.
-    let _ = std::fs::remove_file(folder.forgotten());
     folder.make_reserve();
     let (launch, mut failure) = prepare(assignment, folder, socket::place(folder)?, options, now);
-    folder::write(&folder.params(), params_json(&assignment.params).as_bytes())?;
+    // Not synced: they are about a program that a power failure ends, or keeps from being started.
+    folder::write_unsynced(&folder.params(), params_json(&assignment.params).as_bytes())?;
     let (spool, _) = Spool::open(&folder.spool())?;
-    folder::write_json(&folder.launch(), &launch)?;
+    folder::write_json_unsynced(&folder.launch(), &launch)?;
     if failure.is_none() {
         match Supervisor::start(options, folder) {
             Ok(supervisor) => return Ok((launch, spool, supervisor)),
@@ -440,6 +461,18 @@ fn start(
     let how = How::LaunchFailed(failure.unwrap_or_default());
     folder::write_json(&folder.exit(), &Exit::without_program(how, now))?;
     Ok((launch, spool, Supervisor::Never))
+}
+
+/// What an attempt was launched with. None if there is no such record, or one that a power failure left torn, in which case nothing runs.
+fn launch_record(folder: &Folder) -> io::Result<Option<Launch>> {
+    match folder::read_json(&folder.launch()) {
+        Err(error)
+            if folder::is_torn(&error) && folder::create(&folder.supervisor_lock())?.try_lock().is_ok() =>
+        {
+            Ok(None)
+        }
+        read => read,
+    }
 }
 
 /// An attempt that an earlier daemon left.
@@ -477,8 +510,8 @@ fn one(state_dir: &Path, folder: &Folder) -> io::Result<Option<Found>> {
     if forgotten && folder::create(&folder.supervisor_lock())?.try_lock().is_ok() {
         return Ok(None);
     }
-    let Some(launch) = folder::read_json::<Launch>(&folder.launch())? else {
-        // Killed while it was being set up: nothing was started, nobody was told.
+    let Some(launch) = launch_record(folder)? else {
+        // Ended by a kill or a power failure while it was being set up: nothing of it runs.
         folder::write(&folder.forgotten(), b"")?;
         return Ok(None);
     };

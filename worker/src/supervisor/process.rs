@@ -58,6 +58,13 @@ fn parse(pid: i32, stat: &str) -> Option<Process> {
     })
 }
 
+/// Whether `ended` is the only child of this process, of which there is one thread. If it is a zombie and this process a subreaper, nothing
+/// that it started lives then: whoever lost its parent would be a child of this process. False if that cannot be told.
+pub(crate) fn has_no_child_but(ended: i32) -> bool {
+    std::fs::read_to_string("/proc/thread-self/children")
+        .is_ok_and(|children| children.trim() == ended.to_string())
+}
+
 /// Of `processes`, those that descend from the process `root`.
 pub(crate) fn descendants(processes: &[Process], root: i32) -> Vec<Process> {
     closure(processes, HashSet::from([root]))
@@ -217,6 +224,22 @@ mod tests {
             .collect();
         found.sort_unstable();
         assert_eq!(found, [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_second_child_is_seen_until_it_is_reaped() {
+        // Children belong to the thread that made them: those of other tests do not count.
+        let sleep = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (mut leader, mut other) = (sleep(), sleep());
+        let leader_pid = i32::try_from(leader.id()).unwrap();
+        assert!(!has_no_child_but(leader_pid));
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let listed = std::path::Path::new("/proc/thread-self/children").exists();
+        assert_eq!(has_no_child_but(leader_pid), listed);
+        leader.kill().unwrap();
+        leader.wait().unwrap();
+        assert!(!has_no_child_but(leader_pid));
     }
 
     #[test]

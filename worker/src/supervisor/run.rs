@@ -50,7 +50,8 @@ pub(super) fn supervise(folder: &Folder) -> io::Result<()> {
         program: None,
         started_at: None,
     };
-    let written = folder.with_reserve(|| folder::write_json(&folder.state(), &state));
+    // Not synced: it is about processes, which a power failure ends.
+    let written = folder.with_reserve(|| folder::write_json_unsynced(&folder.state(), &state));
     if let Err(error) = written {
         let text = format!("cannot write {}: {error}", folder.state().display());
         return end(
@@ -82,10 +83,11 @@ fn order(folder: &Folder) -> Option<StopOrder> {
     folder::read_json(&folder.stop_order()).ok().flatten()
 }
 
-/// Writes the end. A full disk only delays it.
+/// Writes the end, and then waits until it is on the disk: the daemon goes on meanwhile. A full disk only delays it.
 fn end(folder: &Folder, exit: &Exit) -> io::Result<()> {
     loop {
-        match folder.with_reserve(|| folder::write_json(&folder.exit(), exit)) {
+        let written = folder.with_reserve(|| folder::write_json_unsynced(&folder.exit(), exit));
+        match written.and_then(|()| folder::sync(&folder.exit())) {
             Err(error) if is_full(&error) => std::thread::sleep(FULL_DISK_RETRY),
             result => return result,
         }
@@ -188,7 +190,7 @@ impl<'a> Supervisor<'a> {
         state.program = Some(leader);
         state.started_at = Some(SystemClock.now());
         // Without it the daemon cannot say that the program runs; it will be told how it ended.
-        let _ = folder.with_reserve(|| folder::write_json(&folder.state(), &state));
+        let _ = folder.with_reserve(|| folder::write_json_unsynced(&folder.state(), &state));
         Self {
             folder,
             launch,
@@ -278,6 +280,9 @@ impl<'a> Supervisor<'a> {
         let stopping = self.plan.next().is_some_and(|at| at <= now);
         let sample = now >= self.next_sample;
         if self.how.is_none() && !stopping && !sample && self.plan.why().is_none() {
+            return Vec::new();
+        }
+        if self.how.is_some() && process::has_no_child_but(self.leader.pid) {
             return Vec::new();
         }
         let this = rustix::process::getpid().as_raw_pid();

@@ -8,7 +8,7 @@ use tunesmith_common::clock::SystemClock;
 use tunesmith_common::worker::AttemptOutcome;
 use tunesmith_worker::attempt::{AttemptError, AttemptStore};
 
-use crate::world::{World, alive, content, eventually, points};
+use crate::world::{World, alive, content, eventually, points, shell};
 
 /// Prints a line for each file `go-N` that appears, and ends after the last.
 const STEPS: &str = r#"i=1; while [ $i -le 6 ]; do
@@ -136,6 +136,36 @@ async fn a_second_daemon_is_refused() {
     let world = World::new().await;
     let second = AttemptStore::open(world.options.clone(), Arc::new(SystemClock)).await;
     assert!(matches!(second, Err(AttemptError::InUse(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_a_power_failure_left_torn_is_launched_anew() {
+    for torn in ["", "{\"lease\": {\"st", "\0\0\0\0"] {
+        let mut world = World::new().await;
+        let attempt = world.script("echo '{\"loss\":1}'").await;
+        world.end_of(&attempt).await;
+        let folder = world.folder(&attempt);
+        let gone = world.without_daemon().await;
+        std::fs::write(folder.join("launch.json"), torn).unwrap();
+        let mut world = World::again(gone).await;
+        assert!(world.store.attempts().is_empty(), "nothing is known of it");
+        let attempt = world.script("echo '{\"loss\":2}'").await;
+        world.end_of(&attempt).await;
+        assert_eq!(points(&attempt).await, ["loss 1 2"], "none of the earlier ones");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_another_version_is_left_alone() {
+    let mut world = World::new().await;
+    let attempt = world.script("true").await;
+    world.end_of(&attempt).await;
+    let launch = world.folder(&attempt).join("launch.json");
+    let gone = world.without_daemon().await;
+    std::fs::write(&launch, "{\"lease\": 3}").unwrap();
+    let world = World::again(gone).await;
+    assert!(world.store.launch(shell("true")).await.is_err());
+    assert_eq!(std::fs::read_to_string(&launch).unwrap(), "{\"lease\": 3}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The spool of one attempt: the one truth about its points, on disk, numbered from 1 without gaps.
 //!
-//! Append-only. One writer (the attempt's reader), any number of readers at the same time. Nothing is synced but the end: a
+//! Append-only. One writer (the attempt's reader), any number of readers at the same time. It is synced once, at the end: a
 //! killed process loses nothing of what was written, and a power failure ends the training too.
 //!
 //! # Invariants
@@ -174,11 +174,15 @@ impl Spool {
         self.write(&mut self.inner(), &bytes)
     }
 
-    /// Writes the end, and waits until it is on the disk.
+    /// Writes the end; [`Self::sync`] waits until it is on the disk.
     pub(crate) fn append_end(&self, content: Vec<u8>) -> io::Result<()> {
         let mut bytes = Vec::new();
         Record::End(content).encode(&mut bytes);
-        self.write(&mut self.inner(), &bytes)?;
+        self.write(&mut self.inner(), &bytes)
+    }
+
+    /// Waits until everything written is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 

@@ -170,13 +170,10 @@ impl Api {
         let (study, row) = self.stored_trial(resource).await?;
         let attempts = self.store().attempt_list(study.id, row.number).await?;
         let decisions = self.store().decision_list(study.id, row.number).await?;
-        let chunks = self.store().point_list(study.id, row.number).await?;
+        let counts = self.store().point_count(study.id, row.number).await?;
         let points = |attempt| {
-            let last = chunks
-                .iter()
-                .filter(|chunk| chunk.attempt == attempt)
-                .map(|chunk| chunk.last_seq);
-            last.max().unwrap_or(0)
+            let count = counts.iter().find(|(counted, _)| *counted == attempt);
+            count.map_or(0, |(_, points)| *points)
         };
         Ok(v1::Trial {
             attempts: attempts

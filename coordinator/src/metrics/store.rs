@@ -8,8 +8,8 @@ use tunesmith_common::{Attempt, Clock, StudyId, StudyName, Timestamp, TrialNumbe
 
 use super::Metrics;
 use crate::store::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store,
-    StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts,
+    Store, StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store whose commits are counted.
@@ -146,13 +146,22 @@ impl Store for MeteredStore {
         self.inner.point_committed(study).await
     }
 
-    async fn point_compact(
+    async fn point_count(
         &self,
         study: StudyId,
         trial: TrialNumber,
+    ) -> Result<Vec<(Attempt, u64)>, StoreError> {
+        self.inner.point_count(study, trial).await
+    }
+
+    async fn point_compact(
+        &self,
+        owner: &Ownership,
+        trial: TrialNumber,
         attempt: Attempt,
-    ) -> Result<(), StoreError> {
-        self.inner.point_compact(study, trial, attempt).await
+        from: Option<&ChunkPlace>,
+    ) -> Result<Option<ChunkPlace>, StoreError> {
+        self.inner.point_compact(owner, trial, attempt, from).await
     }
 
     async fn audit_list(&self, subject: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {

@@ -11,11 +11,12 @@ use tunesmith_common::measurement::MetricName;
 use tunesmith_common::{Attempt, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId};
 
 use super::check::{check_changes, check_study, fits};
-use super::compact::join_chunks;
+use super::compact::{CHUNKS_PER_ROUND, Joined, join_chunks};
 use super::whole_trials::{self, Page};
 use super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store,
-    StoreError, StudyRow, StudyState, TokenRow, TrialOrder, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PRUNED_AT_A_TIME, PointChunk,
+    RequestRow, StateCounts, Store, StoreError, StudyRow, StudyState, TokenRow, TrialOrder, TrialQuery,
+    TrialRow, WorkerRow,
 };
 
 /// A store in memory. Cheap to clone; clones are the same store.
@@ -88,6 +89,14 @@ impl Study {
         }
         self.requests
             .extend(changes.requests.iter().map(|row| (row.id, row.clone())));
+    }
+}
+
+impl Study {
+    /// Whether a trial that a request made has not ended.
+    fn has_unfinished_trials(&self, request: &RequestRow) -> bool {
+        let mut made = request.trials.iter().filter_map(|number| self.trials.get(number));
+        made.any(|trial| trial.ended_at.is_none())
     }
 }
 
@@ -357,9 +366,17 @@ impl Store for MemoryStore {
         let Some(study) = data.studies.get_mut(&study) else {
             return Ok(0);
         };
-        let count = study.requests.len();
-        study.requests.retain(|_, row| row.at >= before);
-        Ok(u64::try_from(count - study.requests.len()).unwrap_or(u64::MAX))
+        let old = study.requests.values().filter(|row| row.at < before);
+        let mut old: Vec<_> = old
+            .filter(|row| !study.has_unfinished_trials(row))
+            .map(|row| (row.at, row.id))
+            .collect();
+        old.sort_unstable();
+        old.truncate(usize::try_from(PRUNED_AT_A_TIME).unwrap_or(usize::MAX));
+        for (_, id) in &old {
+            study.requests.remove(id);
+        }
+        Ok(u64::try_from(old.len()).unwrap_or(u64::MAX))
     }
 
     async fn point_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<PointChunk>, StoreError> {
@@ -418,29 +435,57 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn point_compact(
+    async fn point_count(
         &self,
         study: StudyId,
         trial: TrialNumber,
+    ) -> Result<Vec<(Attempt, u64)>, StoreError> {
+        Ok(self.in_study(study, |study| {
+            let attempts = study.attempts.keys().filter(|(number, _)| *number == trial);
+            let count = |attempt| {
+                let chunks = study.points.values();
+                let of_it = chunks.filter(|chunk| (chunk.trial, chunk.attempt) == (trial, attempt));
+                Some((attempt, of_it.map(|chunk| chunk.last_seq).max()?))
+            };
+            attempts.filter_map(|(_, attempt)| count(*attempt)).collect()
+        }))
+    }
+
+    async fn point_compact(
+        &self,
+        owner: &Ownership,
+        trial: TrialNumber,
         attempt: Attempt,
-    ) -> Result<(), StoreError> {
+        from: Option<&ChunkPlace>,
+    ) -> Result<Option<ChunkPlace>, StoreError> {
         let mut data = self.data();
-        let Some(study) = data.studies.get_mut(&study) else {
-            return Ok(());
+        let study = data.studies.get_mut(&owner.study);
+        let Some(study) = study.filter(|study| study.owner_epoch == owner.epoch) else {
+            return Err(StoreError::NotOwner(owner.study));
         };
-        let of_attempt = |key: &ChunkKey| (key.0, key.1) == (trial, attempt);
+        let start = from.map(|from| (from.metric.clone(), from.first_seq));
         let chunks = study
             .points
-            .extract_if(.., |key, _| of_attempt(key))
-            .map(|(_, chunk)| chunk)
+            .values()
+            .filter(|chunk| (chunk.trial, chunk.attempt) == (trial, attempt))
+            .filter(|chunk| Some((chunk.metric.clone(), chunk.first_seq)) >= start)
+            .take(usize::try_from(CHUNKS_PER_ROUND).unwrap_or(usize::MAX))
+            .cloned()
             .collect();
-        let groups = join_chunks(chunks);
-        study.points.extend(
-            groups
-                .into_iter()
-                .map(|group| (chunk_key(&group.chunk), group.chunk)),
-        );
-        Ok(())
+        let round = join_chunks(chunks);
+        for group in round.joined {
+            let Joined {
+                chunk,
+                absorbed_up_to,
+                ..
+            } = group;
+            study.points.retain(|key, _| {
+                let same = (key.0, key.1, &key.2) == (trial, attempt, &chunk.metric);
+                !(same && key.3 > chunk.first_seq && Some(key.3) <= absorbed_up_to)
+            });
+            study.points.insert(chunk_key(&chunk), chunk);
+        }
+        Ok(round.next)
     }
 
     async fn audit_list(&self, subject: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {

@@ -292,6 +292,18 @@ impl Changes {
     }
 }
 
+/// Where the joining of an attempt's chunks goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkPlace {
+    /// The metric.
+    pub metric: MetricName,
+    /// Sequence number of the first point of a chunk.
+    pub first_seq: u64,
+}
+
+/// Answers that [`Store::request_prune`] forgets at a time.
+pub const PRUNED_AT_A_TIME: u32 = 1_000;
+
 /// Proof of owning a study, advanced by each commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ownership {
@@ -459,11 +471,19 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Answers given at `since` or later, by time, then identity.
     async fn request_list(&self, study: StudyId, since: Timestamp) -> Result<Vec<RequestRow>, StoreError>;
 
-    /// Forgets answers given before `before`. Returns how many.
+    /// Forgets answers given before `before`, but none about a trial that has not ended, the oldest first and at most
+    /// [`PRUNED_AT_A_TIME`] of them. Returns how many.
     async fn request_prune(&self, study: StudyId, before: Timestamp) -> Result<u64, StoreError>;
 
     /// All points of a trial: by attempt, then metric, then sequence number.
     async fn point_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<PointChunk>, StoreError>;
+
+    /// How many points are stored of each attempt at a trial, in no particular order; attempts without points are left out.
+    async fn point_count(
+        &self,
+        study: StudyId,
+        trial: TrialNumber,
+    ) -> Result<Vec<(Attempt, u64)>, StoreError>;
 
     /// Points of the given metrics (all if empty) of trials with a number above `after`, whole trials at a time: at least one
     /// trial's if there is one, at most about `limit` chunks; ordered by trial, attempt, metric, sequence number.
@@ -479,14 +499,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// left out.
     async fn point_committed(&self, study: StudyId) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError>;
 
-    /// Joins the chunks of each metric of a trial's attempt, as far as the result has at most 4,096 points. Readers see the same
-    /// points in the same order. For attempts that have ended; idempotent.
+    /// Joins the chunks of each metric of a trial's attempt, as far as the result has at most 4,096 points: a few of them at a time, from
+    /// `from` on, or from the first. Returns where to go on, if there may be more. Readers see the same points in the same order.
+    ///
+    /// For attempts that have ended. Atomic and idempotent: wherever it is cut off, no point is lost or there twice. Is no commit: the
+    /// study's revision stays what it is, and commits do not wait for it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`] if the study has a newer owner, who may know another past: nothing is changed.
     async fn point_compact(
         &self,
-        study: StudyId,
+        owner: &Ownership,
         trial: TrialNumber,
         attempt: Attempt,
-    ) -> Result<(), StoreError>;
+        from: Option<&ChunkPlace>,
+    ) -> Result<Option<ChunkPlace>, StoreError>;
 
     /// Audit rows about `subject` and what lies below it, newest first; all rows if `subject` is empty. They outlive the studies
     /// they are about.

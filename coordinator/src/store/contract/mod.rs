@@ -7,10 +7,11 @@ mod lists;
 mod random;
 mod rows;
 mod studies;
+mod upkeep;
 
 use std::sync::Arc;
 
-use tunesmith_common::StudyId;
+use tunesmith_common::{Attempt, StudyId, TrialNumber};
 
 use super::testing::Backend;
 use super::{Changes, Ownership, Store, StoreError, TrialQuery};
@@ -74,6 +75,21 @@ impl Owner {
         }
     }
 
+    /// Joins all chunks of an attempt.
+    async fn compact(&self, trial: u64, attempt: u32) {
+        let (trial, attempt) = (TrialNumber(trial), Attempt(attempt));
+        let mut from = None;
+        loop {
+            let round = self
+                .store
+                .point_compact(&self.ownership, trial, attempt, from.as_ref());
+            match round.await.expect("the owner may do this") {
+                Some(next) => from = Some(next),
+                None => return,
+            }
+        }
+    }
+
     async fn refused(&self, changes: Changes) -> StoreError {
         self.store
             .commit(&self.ownership, &changes)
@@ -133,6 +149,8 @@ contract![
     commits::attempts_read_back,
     commits::text_with_nul_is_kept_but_for_the_nul,
     commits::requests_are_listed_and_pruned_by_time,
+    upkeep::an_answer_is_kept_until_its_trials_have_ended,
+    upkeep::answers_are_pruned_a_few_at_a_time,
     commits::decisions_keep_their_order,
     commits::a_large_commit_is_stored_whole,
     commits::what_was_committed_is_there_after_a_restart,
@@ -143,7 +161,10 @@ contract![
     lists::points_of_any_value_and_time_read_back,
     lists::points_are_paged_by_whole_trials,
     lists::the_last_sequence_number_of_open_attempts_is_known,
-    lists::readers_do_not_see_compaction,
+    upkeep::readers_do_not_see_compaction,
+    upkeep::compaction_cut_off_anywhere_loses_nothing,
+    upkeep::compaction_by_an_earlier_owner_changes_nothing,
+    lists::points_are_counted_by_attempt,
     lists::a_study_that_is_not_there_has_nothing,
     lists::audit_rows_are_found_by_subject,
     lists::workers_are_saved_listed_and_forgotten,

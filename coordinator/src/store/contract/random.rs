@@ -278,8 +278,14 @@ async fn answer(store: &dyn Store, owners: &mut Owners, command: &Command) -> St
             trial,
             attempt,
         } => {
+            let newest = owners.get(study).and_then(|known| known.last()).copied();
+            let by = newest.unwrap_or(Ownership {
+                study: study_id(*study),
+                epoch: 0,
+                commit_seq: 0,
+            });
             let done = store
-                .point_compact(study_id(*study), TrialNumber(*trial), Attempt(*attempt))
+                .point_compact(&by, TrialNumber(*trial), Attempt(*attempt), None)
                 .await;
             format!("{done:?}")
         }

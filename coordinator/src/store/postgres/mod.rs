@@ -24,8 +24,8 @@ use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store,
-    StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts,
+    Store, StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in a Postgres database.
@@ -169,13 +169,22 @@ impl Store for PostgresStore {
         points::committed(&self.pool, study).await
     }
 
-    async fn point_compact(
+    async fn point_count(
         &self,
         study: StudyId,
         trial: TrialNumber,
+    ) -> Result<Vec<(Attempt, u64)>, StoreError> {
+        points::count(&self.pool, study, trial).await
+    }
+
+    async fn point_compact(
+        &self,
+        owner: &Ownership,
+        trial: TrialNumber,
         attempt: Attempt,
-    ) -> Result<(), StoreError> {
-        points::compact(&self.pool, study, trial, attempt).await
+        from: Option<&ChunkPlace>,
+    ) -> Result<Option<ChunkPlace>, StoreError> {
+        points::compact(&self.pool, owner, trial, attempt, from).await
     }
 
     async fn audit_list(&self, subject: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {

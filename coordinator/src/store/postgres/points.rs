@@ -3,12 +3,13 @@
 use sqlx::{FromRow, PgPool};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
+use uuid::Uuid;
 
-use super::super::compact::join_chunks;
+use super::super::compact::{CHUNKS_PER_ROUND, Round, join_chunks};
 use super::super::sql::records::{metric, signed, unsigned};
 use super::super::sql::{corrupt, rows};
 use super::super::whole_trials::{self, Page};
-use super::super::{PointChunk, StoreError};
+use super::super::{ChunkPlace, Ownership, PointChunk, StoreError};
 use super::commit::FlatPoints;
 use super::error::store_error;
 
@@ -110,36 +111,60 @@ pub(super) async fn page(
     }
 }
 
-/// The last chunk of each metric is found through the key, metric by metric: an attempt that reports for days has many chunks.
+/// Number of the last point of each attempt. The last chunk of each metric is found through the key, metric by metric: an attempt that
+/// reports for days has many chunks.
+macro_rules! last_points {
+    ($attempts:literal) => {
+        concat!(
+            "SELECT a.trial, a.attempt, newest.last_seq
+             FROM attempt AS a CROSS JOIN LATERAL (
+                 WITH RECURSIVE name AS (
+                     (SELECT c.metric FROM point_chunk AS c
+                      WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                      ORDER BY c.metric LIMIT 1)
+                     UNION ALL
+                     SELECT (SELECT c.metric FROM point_chunk AS c
+                             WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                                 AND c.metric > name.metric
+                             ORDER BY c.metric LIMIT 1)
+                     FROM name WHERE name.metric IS NOT NULL)
+                 SELECT max((SELECT c.last_seq FROM point_chunk AS c
+                             WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                                 AND c.metric = name.metric
+                             ORDER BY c.first_seq DESC LIMIT 1)) AS last_seq
+                 FROM name WHERE name.metric IS NOT NULL) AS newest
+             WHERE a.study_id = $1 AND ",
+            $attempts,
+            " AND newest.last_seq IS NOT NULL ORDER BY a.trial, a.attempt"
+        )
+    };
+}
+
+/// Points are numbered from 1 without gaps: the last number is how many there are.
+pub(super) async fn count(
+    pool: &PgPool,
+    study: StudyId,
+    trial: TrialNumber,
+) -> Result<Vec<(Attempt, u64)>, StoreError> {
+    let records: Vec<(i64, i64, i64)> = sqlx::query_as(last_points!("a.trial = $2"))
+        .bind(study.0)
+        .bind(signed(trial.0))
+        .fetch_all(pool)
+        .await
+        .map_err(|error| store_error("count points", error))?;
+    let read = |(_, attempt, seq)| Ok((Attempt(unsigned("attempt", attempt)?), unsigned("last_seq", seq)?));
+    records.into_iter().map(read).collect()
+}
+
 pub(super) async fn committed(
     pool: &PgPool,
     study: StudyId,
 ) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {
-    let records: Vec<(i64, i64, i64)> = sqlx::query_as(
-        "SELECT a.trial, a.attempt, newest.last_seq
-         FROM attempt AS a CROSS JOIN LATERAL (
-             WITH RECURSIVE name AS (
-                 (SELECT c.metric FROM point_chunk AS c
-                  WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
-                  ORDER BY c.metric LIMIT 1)
-                 UNION ALL
-                 SELECT (SELECT c.metric FROM point_chunk AS c
-                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
-                             AND c.metric > name.metric
-                         ORDER BY c.metric LIMIT 1)
-                 FROM name WHERE name.metric IS NOT NULL)
-             SELECT max((SELECT c.last_seq FROM point_chunk AS c
-                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
-                             AND c.metric = name.metric
-                         ORDER BY c.first_seq DESC LIMIT 1)) AS last_seq
-             FROM name WHERE name.metric IS NOT NULL) AS newest
-         WHERE a.study_id = $1 AND a.ended_at IS NULL AND newest.last_seq IS NOT NULL
-         ORDER BY a.trial, a.attempt",
-    )
-    .bind(study.0)
-    .fetch_all(pool)
-    .await
-    .map_err(|error| store_error("list committed points", error))?;
+    let records: Vec<(i64, i64, i64)> = sqlx::query_as(last_points!("a.ended_at IS NULL"))
+        .bind(study.0)
+        .fetch_all(pool)
+        .await
+        .map_err(|error| store_error("list committed points", error))?;
     let read = |(trial, attempt, seq)| {
         Ok((
             TrialNumber(unsigned("trial", trial)?),
@@ -150,58 +175,75 @@ pub(super) async fn committed(
     records.into_iter().map(read).collect()
 }
 
-/// Rows that stay grow and the others go, in one statement, under a lock that lets commits pass but not the study's deletion.
+/// Rows that stay grow and the others go, in one statement, if the study still has this owner; under a lock that lets commits pass but not
+/// the study's deletion. A row that is not as it was read stays as it is, and so do those that were to become a part of it.
 ///
-/// Rows are found through the key whatever the planner believes: those that stay by conflict, the others by a subquery for each
-/// chunk, which `OFFSET 0` keeps from becoming a join over all rows of the attempt.
+/// Rows are found through the key whatever the planner believes: by a subquery for each chunk, which `OFFSET 0` keeps from becoming a join
+/// over all rows of the attempt.
 pub(super) async fn compact(
     pool: &PgPool,
-    study: StudyId,
+    owner: &Ownership,
     trial: TrialNumber,
     attempt: Attempt,
-) -> Result<(), StoreError> {
-    let mut chunks = list(pool, study, trial).await?;
-    chunks.retain(|chunk| chunk.attempt == attempt);
-    let mut groups = join_chunks(chunks);
-    groups.retain(|group| group.absorbed_up_to.is_some());
-    if groups.is_empty() {
-        return Ok(());
-    }
-    let flat = FlatPoints::new(groups.iter().map(|group| &group.chunk))?;
-    sqlx::query(
-        "WITH study_is_there AS (SELECT study_id FROM study_owner WHERE study_id = $1 FOR KEY SHARE),
-         joined AS (
-             INSERT INTO point_chunk (study_id, trial, attempt, metric, first_seq, last_seq, steps, vals, times)
-             SELECT s.study_id, $2, $3, new.metric, new.first_seq, new.last_seq, ($10::bigint[])[new.a:new.b],
-                 ($11::float8[])[new.a:new.b], ($12::bigint[])[new.a:new.b]
-             FROM study_is_there AS s, unnest($4::text[], $5::bigint[], $6::bigint[], $8::int[], $9::int[])
-                 AS new (metric, first_seq, last_seq, a, b)
-             ON CONFLICT (study_id, trial, attempt, metric, first_seq) DO UPDATE SET last_seq = excluded.last_seq,
-                 steps = excluded.steps, vals = excluded.vals, times = excluded.times)
-         DELETE FROM point_chunk WHERE ctid = ANY(ARRAY(
-             SELECT old.ctid
-             FROM study_is_there AS s
-             CROSS JOIN unnest($4::text[], $5::bigint[], $7::bigint[]) AS new (metric, first_seq, absorbed_up_to)
-             CROSS JOIN LATERAL (
-                 SELECT c.ctid FROM point_chunk AS c
-                 WHERE c.study_id = s.study_id AND c.trial = $2 AND c.attempt = $3 AND c.metric = new.metric
-                     AND c.first_seq > new.first_seq AND c.first_seq <= new.absorbed_up_to
-                 OFFSET 0) AS old))",
-    )
-    .bind(study.0)
+    from: Option<&ChunkPlace>,
+) -> Result<Option<ChunkPlace>, StoreError> {
+    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
+        "AND trial = $2 AND attempt = $3 AND (metric, first_seq) >= ($4, $5) ORDER BY metric, first_seq LIMIT $6"
+    ))
+    .bind(owner.study.0)
     .bind(signed(trial.0))
     .bind(i64::from(attempt.0))
-    .bind(groups.iter().map(|group| group.chunk.metric.as_str()).collect::<Vec<_>>())
-    .bind(groups.iter().map(|group| signed(group.chunk.first_seq)).collect::<Vec<_>>())
-    .bind(groups.iter().map(|group| signed(group.chunk.last_seq)).collect::<Vec<_>>())
-    .bind(groups.iter().map(|group| group.absorbed_up_to.map(signed)).collect::<Vec<_>>())
+    .bind(from.map_or("", |from| from.metric.as_str()))
+    .bind(from.map_or(0, |from| signed(from.first_seq)))
+    .bind(i64::from(CHUNKS_PER_ROUND))
+    .fetch_all(pool)
+    .await
+    .map_err(|error| store_error("compact points", error))?;
+    let Round { joined, next } = join_chunks(rows(records)?);
+    let flat = FlatPoints::new(joined.iter().map(|group| &group.chunk))?;
+    let owned: Option<Uuid> = sqlx::query_scalar(
+        "WITH owner AS (
+             SELECT study_id FROM study_owner WHERE study_id = $1 AND owner_epoch = $2 FOR KEY SHARE),
+         kept AS (
+             UPDATE point_chunk AS c SET last_seq = found.last_seq, steps = ($12::bigint[])[found.a:found.b],
+                 vals = ($13::float8[])[found.a:found.b], times = ($14::bigint[])[found.a:found.b]
+             FROM (
+                 SELECT new.*, old.place
+                 FROM owner
+                 CROSS JOIN unnest($5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::int[], $11::int[])
+                     AS new (metric, first_seq, was_last, last_seq, absorbed_up_to, a, b)
+                 CROSS JOIN LATERAL (
+                     SELECT p.ctid AS place FROM point_chunk AS p
+                     WHERE p.study_id = $1 AND p.trial = $3 AND p.attempt = $4 AND p.metric = new.metric
+                         AND p.first_seq = new.first_seq AND p.last_seq = new.was_last
+                     OFFSET 0) AS old) AS found
+             WHERE c.ctid = found.place
+             RETURNING c.metric, c.first_seq, found.absorbed_up_to),
+         gone AS (
+             DELETE FROM point_chunk WHERE ctid = ANY(ARRAY(
+                 SELECT old.place FROM kept CROSS JOIN LATERAL (
+                     SELECT p.ctid AS place FROM point_chunk AS p
+                     WHERE p.study_id = $1 AND p.trial = $3 AND p.attempt = $4 AND p.metric = kept.metric
+                         AND p.first_seq > kept.first_seq AND p.first_seq <= kept.absorbed_up_to
+                     OFFSET 0) AS old)))
+         SELECT study_id FROM owner",
+    )
+    .bind(owner.study.0)
+    .bind(signed(owner.epoch))
+    .bind(signed(trial.0))
+    .bind(i64::from(attempt.0))
+    .bind(joined.iter().map(|group| group.chunk.metric.as_str()).collect::<Vec<_>>())
+    .bind(joined.iter().map(|group| signed(group.chunk.first_seq)).collect::<Vec<_>>())
+    .bind(joined.iter().map(|group| signed(group.was_last)).collect::<Vec<_>>())
+    .bind(joined.iter().map(|group| signed(group.chunk.last_seq)).collect::<Vec<_>>())
+    .bind(joined.iter().map(|group| group.absorbed_up_to.map(signed)).collect::<Vec<_>>())
     .bind(flat.begins)
     .bind(flat.ends)
     .bind(flat.steps)
     .bind(flat.values)
     .bind(flat.times)
-    .execute(pool)
+    .fetch_optional(pool)
     .await
     .map_err(|error| store_error("compact points", error))?;
-    Ok(())
+    owned.map(|_| next).ok_or(StoreError::NotOwner(owner.study))
 }

@@ -4,4 +4,4 @@ use sqlx::PgPool;
 
 use super::super::sql::statements::statements;
 
-statements!(reader: &PgPool, writer: &PgPool);
+statements!(reader: &PgPool, writer: &PgPool, elements: "json_array_elements_text");

@@ -44,21 +44,35 @@ macro_rules! select_decisions {
     };
 }
 
+/// Whether a trial that a request made has not ended. The parameter is the database's function from a JSON array to its elements.
+macro_rules! has_unfinished_trials {
+    ($elements:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM ",
+            $elements,
+            "(request.trials) AS made CROSS JOIN trial WHERE trial.study_id = $1 AND trial.number = CAST(made.value AS bigint) ",
+            "AND trial.ended_at IS NULL)"
+        )
+    };
+}
+
 /// The statements, as functions of the module in which it is expanded.
 macro_rules! statements {
-    (reader: $reader:ty, writer: $writer:ty) => {
+    (reader: $reader:ty, writer: $writer:ty, elements: $elements:literal) => {
         use tunesmith_common::{RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 
         use super::super::sql::records::{
             AttemptRecord, AuditRecord, DecisionRecord, RequestRecord, StudyRecord, TokenRecord, TrialRecord, WorkerRecord,
             signed, unsigned,
         };
-        use super::super::sql::statements::{select_attempts, select_decisions, select_studies, select_trials};
+        use super::super::sql::statements::{
+            has_unfinished_trials, select_attempts, select_decisions, select_studies, select_trials,
+        };
         use super::super::sql::types::Time;
         use super::super::sql::{row, rows};
         use super::super::{
-            AttemptRow, AuditRow, DecisionRow, Ownership, RequestRow, StateCounts, StoreError, StudyRow, TokenRow, TrialRow,
-            WorkerRow, no_study, no_token, request_taken, token_taken,
+            AttemptRow, AuditRow, DecisionRow, Ownership, PRUNED_AT_A_TIME, RequestRow, StateCounts, StoreError, StudyRow,
+            TokenRow, TrialRow, WorkerRow, no_study, no_token, request_taken, token_taken,
         };
         use super::error::store_error;
 
@@ -240,9 +254,15 @@ macro_rules! statements {
         }
 
         pub(super) async fn request_prune(database: $writer, study: StudyId, before: Timestamp) -> Result<u64, StoreError> {
-            let done = sqlx::query("DELETE FROM request WHERE study_id = $1 AND at < $2")
+            let sql = concat!(
+                "DELETE FROM request WHERE study_id = $1 AND id IN (SELECT id FROM request WHERE study_id = $1 AND at < $2 AND NOT ",
+                has_unfinished_trials!($elements),
+                " ORDER BY at, id LIMIT $3)"
+            );
+            let done = sqlx::query(sql)
                 .bind(study.0)
                 .bind(Time(before))
+                .bind(i64::from(PRUNED_AT_A_TIME))
                 .execute(database)
                 .await
                 .map_err(|error| store_error("prune requests", error))?;
@@ -364,4 +384,6 @@ macro_rules! statements {
     };
 }
 
-pub(in crate::store) use {select_attempts, select_decisions, select_studies, select_trials, statements};
+pub(in crate::store) use {
+    has_unfinished_trials, select_attempts, select_decisions, select_studies, select_trials, statements,
+};

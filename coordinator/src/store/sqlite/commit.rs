@@ -266,7 +266,7 @@ async fn write_attempts(
 }
 
 /// Inserts chunks of points, or replaces those that have the same key.
-pub(super) async fn write_points(
+async fn write_points(
     connection: &mut SqliteConnection,
     study: StudyId,
     chunks: &[PointChunk],

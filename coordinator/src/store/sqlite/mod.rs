@@ -24,8 +24,8 @@ use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store,
-    StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts,
+    Store, StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in a SQLite file.
@@ -184,15 +184,26 @@ impl Store for SqliteStore {
         points::committed(&self.readers, study).await
     }
 
-    async fn point_compact(
+    async fn point_count(
         &self,
         study: StudyId,
         trial: TrialNumber,
+    ) -> Result<Vec<(Attempt, u64)>, StoreError> {
+        points::count(&self.readers, study, trial).await
+    }
+
+    async fn point_compact(
+        &self,
+        owner: &Ownership,
+        trial: TrialNumber,
         attempt: Attempt,
-    ) -> Result<(), StoreError> {
+        from: Option<&ChunkPlace>,
+    ) -> Result<Option<ChunkPlace>, StoreError> {
+        let round = points::to_join(&self.readers, owner.study, trial, attempt, from).await?;
         let mut transaction = self.writer.begin().await?;
-        let result = points::compact(transaction.connection(), study, trial, attempt).await;
-        transaction.end(result).await
+        let result = points::join(transaction.connection(), owner, trial, attempt, &round.joined).await;
+        transaction.end(result).await?;
+        Ok(round.next)
     }
 
     async fn audit_list(&self, subject: &str, limit: u32) -> Result<Vec<AuditRow>, StoreError> {

@@ -4,13 +4,12 @@ use sqlx::{FromRow, SqliteConnection, SqlitePool};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::{Attempt, StudyId, TrialNumber};
 
-use super::super::compact::join_chunks;
-use super::super::sql::json::{points_from_json, to_json};
+use super::super::compact::{CHUNKS_PER_ROUND, Joined, Round, join_chunks};
+use super::super::sql::json::{points_from_json, points_to_json, to_json};
 use super::super::sql::records::{metric, signed, unsigned};
 use super::super::sql::rows;
 use super::super::whole_trials::{self, Page};
-use super::super::{PointChunk, StoreError};
-use super::commit::write_points;
+use super::super::{ChunkPlace, Ownership, PointChunk, StoreError};
 use super::error::store_error;
 
 #[derive(Debug, FromRow)]
@@ -91,34 +90,62 @@ pub(super) async fn page(
     }
 }
 
-/// The last chunk of each metric is found through the key, metric by metric: an attempt that reports for days has many chunks.
+/// Number of the last point of each attempt. The last chunk of each metric is found through the key, metric by metric: an attempt that
+/// reports for days has many chunks.
+macro_rules! last_points {
+    ($attempts:literal) => {
+        concat!(
+            "SELECT a.trial, a.attempt, (
+                 WITH RECURSIVE name (metric) AS (
+                     SELECT (SELECT c.metric FROM point_chunk AS c
+                             WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                             ORDER BY c.metric LIMIT 1)
+                     UNION ALL
+                     SELECT (SELECT c.metric FROM point_chunk AS c
+                             WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                                 AND c.metric > name.metric
+                             ORDER BY c.metric LIMIT 1)
+                     FROM name WHERE name.metric IS NOT NULL)
+                 SELECT max((SELECT c.last_seq FROM point_chunk AS c
+                             WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
+                                 AND c.metric = name.metric
+                             ORDER BY c.first_seq DESC LIMIT 1))
+                 FROM name)
+             FROM attempt AS a WHERE a.study_id = $1 AND ",
+            $attempts,
+            " ORDER BY a.trial, a.attempt"
+        )
+    };
+}
+
+/// Points are numbered from 1 without gaps: the last number is how many there are.
+pub(super) async fn count(
+    readers: &SqlitePool,
+    study: StudyId,
+    trial: TrialNumber,
+) -> Result<Vec<(Attempt, u64)>, StoreError> {
+    let records: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(last_points!("a.trial = $2"))
+        .bind(study.0)
+        .bind(signed(trial.0))
+        .fetch_all(readers)
+        .await
+        .map_err(|error| store_error("count points", error))?;
+    let reported = records
+        .into_iter()
+        .filter_map(|(_, attempt, seq)| seq.map(|seq| (attempt, seq)));
+    let read = |(attempt, seq)| Ok((Attempt(unsigned("attempt", attempt)?), unsigned("last_seq", seq)?));
+    reported.map(read).collect()
+}
+
 pub(super) async fn committed(
     readers: &SqlitePool,
     study: StudyId,
 ) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {
-    let records: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
-        "SELECT a.trial, a.attempt, (
-             WITH RECURSIVE name (metric) AS (
-                 SELECT (SELECT c.metric FROM point_chunk AS c
-                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
-                         ORDER BY c.metric LIMIT 1)
-                 UNION ALL
-                 SELECT (SELECT c.metric FROM point_chunk AS c
-                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
-                             AND c.metric > name.metric
-                         ORDER BY c.metric LIMIT 1)
-                 FROM name WHERE name.metric IS NOT NULL)
-             SELECT max((SELECT c.last_seq FROM point_chunk AS c
-                         WHERE c.study_id = a.study_id AND c.trial = a.trial AND c.attempt = a.attempt
-                             AND c.metric = name.metric
-                         ORDER BY c.first_seq DESC LIMIT 1))
-             FROM name)
-         FROM attempt AS a WHERE a.study_id = $1 AND a.ended_at IS NULL ORDER BY a.trial, a.attempt",
-    )
-    .bind(study.0)
-    .fetch_all(readers)
-    .await
-    .map_err(|error| store_error("list committed points", error))?;
+    let records: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(last_points!("a.ended_at IS NULL"))
+        .bind(study.0)
+        .fetch_all(readers)
+        .await
+        .map_err(|error| store_error("list committed points", error))?;
     let reported = records
         .into_iter()
         .filter_map(|(trial, attempt, seq)| seq.map(|seq| (trial, attempt, seq)));
@@ -132,30 +159,73 @@ pub(super) async fn committed(
     reported.map(read).collect()
 }
 
-/// Within the transaction of `connection`, in which nobody else can delete the study.
-pub(super) async fn compact(
-    connection: &mut SqliteConnection,
+/// What a round of joining would do. Read and worked out before the one connection that writes is taken.
+pub(super) async fn to_join(
+    readers: &SqlitePool,
     study: StudyId,
     trial: TrialNumber,
     attempt: Attempt,
-) -> Result<(), StoreError> {
+    from: Option<&ChunkPlace>,
+) -> Result<Round, StoreError> {
     let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
-        "AND trial = $2 AND attempt = $3 ORDER BY metric, first_seq"
+        "AND trial = $2 AND attempt = $3 AND (metric, first_seq) >= ($4, $5) ORDER BY metric, first_seq LIMIT $6"
     ))
     .bind(study.0)
     .bind(signed(trial.0))
     .bind(i64::from(attempt.0))
-    .fetch_all(&mut *connection)
+    .bind(from.map_or("", |from| from.metric.as_str()))
+    .bind(from.map_or(0, |from| signed(from.first_seq)))
+    .bind(i64::from(CHUNKS_PER_ROUND))
+    .fetch_all(readers)
     .await
     .map_err(|error| store_error("compact points", error))?;
-    let mut groups = join_chunks(rows(records)?);
-    groups.retain(|group| group.absorbed_up_to.is_some());
-    for group in &groups {
+    Ok(join_chunks(rows(records)?))
+}
+
+/// Within the transaction of `connection`. A row that is not as it was read stays as it is, and so do those that were to become a part of it.
+pub(super) async fn join(
+    connection: &mut SqliteConnection,
+    owner: &Ownership,
+    trial: TrialNumber,
+    attempt: Attempt,
+    joined: &[Joined],
+) -> Result<(), StoreError> {
+    let failed = |error| store_error("compact points", error);
+    let owned: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM study_owner WHERE study_id = $1 AND owner_epoch = $2)",
+    )
+    .bind(owner.study.0)
+    .bind(signed(owner.epoch))
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+    if !owned {
+        return Err(StoreError::NotOwner(owner.study));
+    }
+    for group in joined {
+        let kept = sqlx::query(
+            "UPDATE point_chunk SET last_seq = $7, points = $8 WHERE study_id = $1 AND trial = $2 AND attempt = $3
+                AND metric = $4 AND first_seq = $5 AND last_seq = $6",
+        )
+        .bind(owner.study.0)
+        .bind(signed(trial.0))
+        .bind(i64::from(attempt.0))
+        .bind(group.chunk.metric.as_str())
+        .bind(signed(group.chunk.first_seq))
+        .bind(signed(group.was_last))
+        .bind(signed(group.chunk.last_seq))
+        .bind(points_to_json(&group.chunk)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        if kept.rows_affected() == 0 {
+            continue;
+        }
         sqlx::query(
             "DELETE FROM point_chunk WHERE study_id = $1 AND trial = $2 AND attempt = $3 AND metric = $4
                 AND first_seq > $5 AND first_seq <= $6",
         )
-        .bind(study.0)
+        .bind(owner.study.0)
         .bind(signed(trial.0))
         .bind(i64::from(attempt.0))
         .bind(group.chunk.metric.as_str())
@@ -163,8 +233,7 @@ pub(super) async fn compact(
         .bind(group.absorbed_up_to.map(signed))
         .execute(&mut *connection)
         .await
-        .map_err(|error| store_error("compact points", error))?;
+        .map_err(failed)?;
     }
-    let kept: Vec<PointChunk> = groups.into_iter().map(|group| group.chunk).collect();
-    write_points(connection, study, &kept).await
+    Ok(())
 }

@@ -4,4 +4,4 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::sql::statements::statements;
 
-statements!(reader: &SqlitePool, writer: &mut SqliteConnection);
+statements!(reader: &SqlitePool, writer: &mut SqliteConnection, elements: "json_each");

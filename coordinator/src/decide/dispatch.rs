@@ -1,7 +1,7 @@
 //! Which study gets which free place: matching of trials to workers.
 //!
 //! Weighted fair sharing: the next place goes to the study that has the fewest running trials for its priority, among those
-//! that want one and fit somewhere. Among workers that fit, the one that the trial fits most tightly, so that large places stay
+//! that want one and fit somewhere; of those that are equal, to the one that has waited longest. Among workers that fit, the one that the trial fits most tightly, so that large places stay
 //! whole for large trials.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +21,8 @@ pub struct Demand {
     pub running: u32,
     /// Its share of the pool in relation to other studies, at least 1.
     pub priority: u32,
+    /// Grows with each place that any study is offered: when this one was last. The pool fills it in.
+    pub served: u64,
     /// What each trial needs.
     pub resources: Resources,
 }
@@ -74,13 +76,29 @@ pub enum Unmet {
 /// Gives free places to studies. Takes what it gives from `workers`.
 pub fn dispatch(demands: &mut [Demand], workers: &mut [WorkerView]) -> Dispatch {
     let mut result = Dispatch::default();
+    let mut served = demands.iter().map(|demand| demand.served).max().unwrap_or(0);
     loop {
+        if workers.iter().all(|worker| worker.slots == 0) {
+            // As everybody would find out one by one.
+            let why = if workers.is_empty() {
+                Unmet::NoFit
+            } else {
+                Unmet::Busy
+            };
+            let waiting = demands.iter().filter(|demand| demand.wants > 0);
+            let waiting: Vec<StudyId> = waiting.map(|demand| demand.study).collect();
+            for study in waiting {
+                result.unmet.entry(study).or_insert(why);
+            }
+            break;
+        }
         let mut order: Vec<usize> = (0..demands.len())
             .filter(|&index| demands[index].wants > 0 && !result.unmet.contains_key(&demands[index].study))
             .collect();
         order.sort_by(|&a, &b| {
             share(&demands[a])
                 .total_cmp(&share(&demands[b]))
+                .then_with(|| demands[a].served.cmp(&demands[b].served))
                 .then_with(|| demands[a].study.cmp(&demands[b].study))
         });
         let Some(&neediest) = order.first() else { break };
@@ -89,6 +107,8 @@ pub fn dispatch(demands: &mut [Demand], workers: &mut [WorkerView]) -> Dispatch 
             Some((worker, gpus)) => {
                 demand.wants -= 1;
                 demand.running = demand.running.saturating_add(1);
+                served += 1;
+                demand.served = served;
                 result.grants.push(Grant {
                     study: demand.study,
                     worker,
@@ -200,6 +220,7 @@ mod tests {
             wants,
             running: 0,
             priority,
+            served: 0,
             resources,
         }
     }
@@ -238,6 +259,15 @@ mod tests {
         };
         assert_eq!((of(1), of(2)), (2, 6));
         assert_eq!(result.unmet.get(&study(1)), Some(&Unmet::Busy));
+    }
+
+    #[test]
+    fn of_equal_studies_the_one_that_has_waited_longest_gets_the_place() {
+        let mut served = demand(1, 5, 1, Resources::default());
+        served.served = 7;
+        let mut demands = [served, demand(2, 5, 1, Resources::default())];
+        let result = dispatch(&mut demands, &mut [worker(1, 1, 0)]);
+        assert_eq!(result.grants[0].study, study(2));
     }
 
     #[test]

@@ -163,8 +163,10 @@ impl Loader {
             let run_before = row
                 .started_at
                 .map_or(Duration::ZERO, |at| ctx.now.saturating_since(at));
+            let committed = committed.get(&(row.trial, row.attempt)).copied().unwrap_or(0);
             trial.attempt = Some(ActiveAttempt {
-                committed: committed.get(&(row.trial, row.attempt)).copied().unwrap_or(0),
+                committed,
+                batches: committed,
                 reported: Vec::new(),
                 renewed: ctx.mono,
                 running_since: row.started_at.map(|_| ctx.mono),

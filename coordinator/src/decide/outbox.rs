@@ -25,6 +25,8 @@ pub struct Outbox {
     audit: Vec<AuditRow>,
     acks: BTreeMap<(TrialNumber, Attempt), (WorkerId, LeaseKey, u64)>,
     orders: Vec<(WorkerId, Order)>,
+    released: Vec<(WorkerId, LeaseKey)>,
+    scattered: Vec<(TrialNumber, Attempt)>,
 }
 
 impl Outbox {
@@ -93,6 +95,26 @@ impl Outbox {
 
     pub(super) fn order(&mut self, worker: WorkerId, order: Order) {
         self.orders.push((worker, order));
+    }
+
+    /// Nothing of an attempt lives on its worker any more: its place is free.
+    pub(super) fn released(&mut self, worker: WorkerId, lease: LeaseKey) {
+        self.released.push((worker, lease));
+    }
+
+    /// Attempts of which nothing lives any more, since this was last asked.
+    pub fn take_released(&mut self) -> Vec<(WorkerId, LeaseKey)> {
+        std::mem::take(&mut self.released)
+    }
+
+    /// An attempt has ended whose points came in several batches.
+    pub(super) fn scattered(&mut self, trial: TrialNumber, attempt: Attempt) {
+        self.scattered.push((trial, attempt));
+    }
+
+    /// Attempts that have ended and whose points may be joined once this is committed, since this was last asked.
+    pub fn take_scattered(&mut self) -> Vec<(TrialNumber, Attempt)> {
+        std::mem::take(&mut self.scattered)
     }
 
     /// Acknowledges points; of several acknowledgements of one attempt in a commit the last is sent.

@@ -196,6 +196,7 @@ impl StudyCore {
             wants: self.wants(ctx),
             running: u32::try_from(self.counts.in_flight()).unwrap_or(u32::MAX),
             priority: self.spec.priority.get(),
+            served: 0,
             resources: trial.resources.clone(),
         })
     }
@@ -488,6 +489,7 @@ impl StudyCore {
         self.active.get_mut(&number)?.attempt = Some(ActiveAttempt {
             row,
             committed: 0,
+            batches: 0,
             reported: Vec::new(),
             renewed: ctx.mono,
             running_since: None,

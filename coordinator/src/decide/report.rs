@@ -146,6 +146,7 @@ impl StudyCore {
     /// An attempt has ended on its worker. Counts once all its points are stored.
     pub fn ended(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, worker: WorkerId, end: AttemptEnd) {
         let lease = end.lease;
+        out.released(worker, lease);
         if !self.is_current(&lease) {
             // Of an attempt that ended before, or that lost its lease: nothing more is wanted of it.
             return out.order(worker, Order::Forget(lease));
@@ -371,6 +372,7 @@ impl StudyCore {
             out.point(number, attempt, seq, batch, point);
         }
         if let Some(current) = &mut trial.attempt {
+            current.batches += u64::from(last_taken > committed);
             current.committed = last_taken;
         }
         out.trials.entry(number).or_insert(None);

@@ -449,6 +449,9 @@ impl StudyCore {
         if attempt.row.outcome.is_empty() {
             outcome.clone_into(&mut attempt.row.outcome);
         }
+        if attempt.batches > 1 {
+            out.scattered(number, attempt.row.attempt);
+        }
         out.attempt(attempt.row);
     }
 

@@ -41,6 +41,8 @@ pub(super) struct ActiveAttempt {
     pub(super) row: AttemptRow,
     /// Sequence number of the last point taken.
     pub(super) committed: u64,
+    /// Batches of points taken, each of which may have become a chunk of its own.
+    pub(super) batches: u64,
     /// Metrics that reported in this attempt: the first point of each replaces the view from its step on.
     pub(super) reported: Vec<MetricName>,
     /// Last sign of life that was not its worker's session: when it was handed out, loaded, or reported by a client.

@@ -1,8 +1,9 @@
 //! Taking ownership of a study and reading it from the store.
 
 use tunesmith_common::clock::Clock;
-use tunesmith_common::{StudyId, Timestamp, TrialNumber};
+use tunesmith_common::{StudyId, TrialNumber};
 
+use super::upkeep::remembered_since;
 use crate::decide::{Ctx, Loader, StudyCore};
 use crate::store::{Ownership, Store, StoreError};
 
@@ -10,8 +11,6 @@ use crate::store::{Ownership, Store, StoreError};
 const TRIAL_PAGE: u32 = 20_000;
 /// Chunks of points read at a time.
 const POINT_PAGE: u32 = 20_000;
-/// How long answers to calls that may be repeated are remembered at least; longer while a trial of theirs has not ended.
-const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 /// Takes the study, so that no other owner can commit any more, and loads it.
 ///
@@ -70,11 +69,7 @@ pub async fn load(
             loader.points(&store.point_list(study, number).await?);
         }
     }
-    let since = Timestamp::from_micros(
-        ctx.now
-            .as_micros()
-            .saturating_sub(i64::try_from(REMEMBER.as_micros()).unwrap_or(i64::MAX)),
-    );
+    let since = remembered_since(ctx.now);
     let oldest = loader.alive_since().map_or(since, |at| at.min(since));
     loader.requests(store.request_list(study, oldest).await?, since);
     Ok((loader.finish(), owner))

@@ -7,13 +7,16 @@
 //! # Invariants
 //!
 //! * Nothing is answered, sent or shown before it is committed.
-//! * Transactions run only in the engine's own task, which nobody cancels half-way.
+//! * Transactions run only in tasks that nobody cancels half-way: the engine's own, and that of the upkeep.
 //! * Reloading is the only way out of an error of the store.
 
 mod handle;
 mod load;
 mod registry;
 mod task;
+#[cfg(test)]
+mod tests;
+mod upkeep;
 
 pub use handle::{Committed, EngineError, EngineHandle};
 pub use load::load;

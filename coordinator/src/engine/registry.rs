@@ -12,6 +12,7 @@ use tunesmith_common::{Clock, StudyId, StudyName};
 
 use super::handle::{EngineError, EngineHandle};
 use super::task::Engine;
+use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::pool::Pool;
 use crate::store::{AuditRow, RequestRow, Store, StoreError, StudyRow};
 
@@ -27,6 +28,8 @@ pub struct EngineSettings {
     pub lease_ttl: Duration,
     /// How often an engine looks at its clocks.
     pub tick: Duration,
+    /// How long after the end of an attempt its points are joined.
+    pub join_after: Duration,
 }
 
 impl EngineSettings {
@@ -36,6 +39,8 @@ impl EngineSettings {
         Self {
             lease_ttl,
             tick: (lease_ttl / 16).clamp(Duration::from_millis(10), Duration::from_millis(250)),
+            // Its worker has its next trial by then.
+            join_after: Duration::from_secs(2),
         }
     }
 }
@@ -54,6 +59,7 @@ pub struct Engines {
     clock: Arc<dyn Clock>,
     settings: EngineSettings,
     tasks: TaskTracker,
+    upkeep: UpkeepHandle,
     /// No lease ends from here on.
     leaving: CancellationToken,
     shutdown: CancellationToken,
@@ -77,13 +83,17 @@ impl Engines {
         settings: EngineSettings,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
+        let (upkeep, handle) = Upkeep::new(Arc::clone(&store), Arc::clone(&clock), settings.join_after);
+        let tasks = TaskTracker::new();
+        tasks.spawn(upkeep.run(shutdown.clone()));
         Arc::new(Self {
             engines: Mutex::default(),
             store,
             pool,
             clock,
             settings,
-            tasks: TaskTracker::new(),
+            tasks,
+            upkeep: handle,
             leaving: CancellationToken::new(),
             shutdown,
         })
@@ -273,6 +283,7 @@ impl Engines {
             pool: Arc::clone(&self.pool),
             clock: Arc::clone(&self.clock),
             settings: self.settings,
+            upkeep: self.upkeep.clone(),
             leaving: self.leaving.clone(),
             commands: receiver,
             events,

@@ -14,8 +14,9 @@ use tunesmith_common::{StudyId, StudyName, WorkerId};
 use super::handle::{Answer, Command, Committed, EngineError};
 use super::load::load;
 use super::registry::EngineSettings;
-use crate::decide::{Ctx, Demand, Order, Outbox, StudyCore};
-use crate::pool::Pool;
+use super::upkeep::UpkeepHandle;
+use crate::decide::{Ctx, Demand, Offer, Order, Outbox, StudyCore};
+use crate::pool::{Place, Pool};
 use crate::store::{Ownership, Store, StoreError};
 
 /// Commands that one commit takes at most, so that the first of them does not wait for too long.
@@ -25,6 +26,9 @@ const LOAD_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration
 /// Ticks without a command after which the engine of a study that is over ends.
 const IDLE_TICKS: u32 = 240;
 
+/// How often the upkeep is told that the study is still served.
+const SERVED_EVERY: Duration = Duration::from_secs(3600);
+
 /// Owner of one study.
 pub(super) struct Engine {
     pub(super) id: StudyId,
@@ -33,6 +37,7 @@ pub(super) struct Engine {
     pub(super) pool: Arc<Pool>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: EngineSettings,
+    pub(super) upkeep: UpkeepHandle,
     /// Cancelled when workers are sent away: their silence is this coordinator's doing then.
     pub(super) leaving: CancellationToken,
     pub(super) commands: mpsc::Receiver<Box<dyn Command>>,
@@ -96,6 +101,7 @@ impl Engine {
         let clock = Arc::clone(&self.clock);
         let (mut core, mut owner) = load(&*store, &*clock, self.id).await?;
         tracing::debug!(revision = owner.commit_seq, "study loaded");
+        self.upkeep.served(self.id);
         if reloading {
             let holders: Vec<WorkerId> = core
                 .held_by_workers()
@@ -140,6 +146,7 @@ impl Engine {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut watch = PauseWatch::new(self.clock.monotonic(), self.settings.lease_ttl);
         let mut published: Option<Demand> = None;
+        let mut served = self.clock.monotonic();
         let mut idle = 0;
         let mut batch: Vec<Box<dyn Command>> = Vec::with_capacity(BATCH);
         loop {
@@ -155,18 +162,27 @@ impl Engine {
                 () = shutdown.cancelled() => return Ended::Over,
             };
             idle = if ticked { idle + 1 } else { 0 };
-            let step = self.step(core, owner, &mut batch, &mut watch).await;
+            let step = self
+                .step(core, owner, &mut batch, &mut watch, &mut published)
+                .await;
             if let Err(ended) = step {
                 return ended;
             }
             self.publish_demand(core, &mut published, ticked);
+            if ticked && self.clock.monotonic().saturating_since(served) >= SERVED_EVERY {
+                served = self.clock.monotonic();
+                self.upkeep.served(self.id);
+            }
             if core.is_over() && idle > IDLE_TICKS && self.events.receiver_count() == 0 {
                 self.commands.close();
                 while let Ok(command) = self.commands.try_recv() {
                     batch.push(command);
                 }
                 // Those that came in the last moment are still served.
-                return match self.step(core, owner, &mut batch, &mut watch).await {
+                return match self
+                    .step(core, owner, &mut batch, &mut watch, &mut published)
+                    .await
+                {
                     Ok(()) => Ended::Over,
                     Err(ended) => ended,
                 };
@@ -181,6 +197,7 @@ impl Engine {
         owner: &mut Ownership,
         batch: &mut Vec<Box<dyn Command>>,
         watch: &mut PauseWatch,
+        published: &mut Option<Demand>,
     ) -> Result<(), Ended> {
         let mut random = || uuid::Uuid::new_v4().as_u128();
         let mut ctx = Ctx {
@@ -209,12 +226,14 @@ impl Engine {
             }
         }
         core.settle(&mut out, &ctx);
+        let places = self.refill(core, &mut out, &mut ctx, published);
 
         if out.nothing_to_store() {
             let (_, orders) = core.close(out, &ctx);
-            self.carry_out(answers, orders);
+            self.carry_out(answers, orders, places);
             return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
+        let scattered = out.take_scattered();
         let (changes, orders) = core.close(out, &ctx);
         match self.store.commit(owner, &changes).await {
             Ok(advanced) => {
@@ -233,7 +252,10 @@ impl Engine {
                 return Err(Ended::Reload);
             }
         }
-        self.carry_out(answers, orders);
+        self.carry_out(answers, orders, places);
+        for (trial, attempt) in scattered {
+            self.upkeep.ended(*owner, trial, attempt);
+        }
         if self.events.receiver_count() > 0 {
             let committed = Committed {
                 revision: owner.commit_seq,
@@ -247,10 +269,48 @@ impl Engine {
         if reload { Err(Ended::Reload) } else { Ok(()) }
     }
 
-    fn carry_out(&self, answers: Vec<Answer>, orders: Vec<(WorkerId, Order)>) {
+    /// Hands places that have just become free to the study's own next trials, where it is their turn, so that these need no commit of their
+    /// own.
+    fn refill(
+        &self,
+        core: &mut StudyCore,
+        out: &mut Outbox,
+        ctx: &mut Ctx<'_>,
+        published: &mut Option<Demand>,
+    ) -> TakenPlaces {
+        let mut taken = TakenPlaces {
+            pool: Arc::clone(&self.pool),
+            places: Vec::new(),
+        };
+        let released = out.take_released();
+        if released.is_empty() {
+            return taken;
+        }
+        let demand = core.demand(ctx);
+        let places = self.pool.refill(&released, demand.clone());
+        *published = demand;
+        taken
+            .places
+            .extend(places.into_iter().map(|place| (place, false)));
+        for (place, accepted) in &mut taken.places {
+            *accepted = core.offer(out, ctx, Offer::from(&*place)).is_ok();
+            if !*accepted {
+                // To be told again: the pool takes it that the study wants nothing.
+                *published = None;
+            }
+        }
+        if !taken.places.is_empty() {
+            core.settle(out, ctx);
+        }
+        taken
+    }
+
+    fn carry_out(&self, answers: Vec<Answer>, orders: Vec<(WorkerId, Order)>, places: TakenPlaces) {
         for (worker, order) in orders {
             self.pool.order(worker, order);
         }
+        // From here on the leases stand for them.
+        drop(places);
         for answer in answers {
             answer(Ok(()));
         }
@@ -269,6 +329,20 @@ impl Engine {
         if before != after || (ticked && after.is_some_and(|demand| demand.wants > 0)) {
             self.pool.demand(self.id, demand.clone());
             *published = demand;
+        }
+    }
+}
+
+/// Places that the pool has set aside for trials of this commit, with whether there is a trial. Handed back when dropped, whatever happened.
+struct TakenPlaces {
+    pool: Arc<Pool>,
+    places: Vec<(Place, bool)>,
+}
+
+impl Drop for TakenPlaces {
+    fn drop(&mut self) {
+        for (place, accepted) in self.places.drain(..) {
+            self.pool.offer_answered(place, accepted);
         }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::places::Place;
 use super::registry::Pool;
-use crate::decide::{Grant, Offer};
+use crate::decide::Offer;
 use crate::engine::Engines;
 
 /// Offers free places to studies.
@@ -31,16 +32,11 @@ impl Dispatcher {
                 () = shutdown.cancelled() => break,
                 () = self.pool.changed() => {}
             }
-            for (number, grant, worker_name) in self.pool.round() {
+            for place in self.pool.round() {
                 let (pool, engines) = (Arc::clone(&self.pool), Arc::clone(&self.engines));
-                let offer = Offer {
-                    worker: grant.worker,
-                    worker_name: worker_name.to_string(),
-                    gpus: grant.gpus.clone(),
-                };
                 offers.spawn(async move {
-                    let accepted = put(&engines, &grant, offer).await;
-                    pool.offer_answered(number, &grant, accepted);
+                    let accepted = put(&engines, &place).await;
+                    pool.offer_answered(place, accepted);
                 });
             }
         }
@@ -50,10 +46,11 @@ impl Dispatcher {
 }
 
 /// Puts an offer to a study's engine; true if it took it, in which case it has sent the assignment.
-async fn put(engines: &Engines, grant: &Grant, offer: Offer) -> bool {
-    let Some(engine) = engines.running(grant.study) else {
+async fn put(engines: &Engines, place: &Place) -> bool {
+    let Some(engine) = engines.running(place.grant.study) else {
         return false;
     };
+    let offer = Offer::from(place);
     engine
         .call(move |core, out, ctx| core.offer(out, ctx, offer).map_err(Into::into))
         .await

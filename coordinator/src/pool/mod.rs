@@ -10,12 +10,14 @@
 
 mod dispatcher;
 mod logs;
+mod places;
 mod presence;
 mod registry;
 mod worker;
 
 pub use dispatcher::Dispatcher;
 pub use logs::{LogChunk, LogRequest};
+pub use places::Place;
 pub use presence::Presence;
 pub use registry::{ConnectError, Hello, Pool, Session};
 pub use worker::{ToWorker, WorkerState, WorkerStatus};

@@ -1,4 +1,4 @@
-//! The table of workers and of what studies want. Every method is short and takes one lock; nothing waits under it.
+//! The table of workers: their sessions, what they hold, their logs. Every method is short and takes one lock; nothing waits under it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use tunesmith_common::{Clock, LeaseKey, StudyId, Timestamp, WorkerId, WorkerName
 use super::logs::{LogChunk, LogRequest, LogSender, READERS, WAITING_CHUNKS};
 use super::presence::Presence;
 use super::worker::{Link, PoolWorker, Taken, ToWorker, WorkerState, WorkerStatus};
-use crate::decide::{Demand, Dispatch, Grant, Order, Unmet, could_fit, dispatch};
+use crate::decide::{Demand, Order};
 use crate::store::WorkerRow;
 
 /// Messages that wait for a slow session at most. A session that is slower is ended: when it comes back, everything that it
@@ -93,21 +93,23 @@ impl Session {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    workers: HashMap<WorkerId, PoolWorker>,
-    demands: HashMap<StudyId, Demand>,
+pub(super) struct State {
+    pub(super) workers: HashMap<WorkerId, PoolWorker>,
+    pub(super) demands: HashMap<StudyId, Demand>,
     /// Places on offer by study.
-    offered: HashMap<StudyId, u32>,
-    reasons: HashMap<StudyId, String>,
+    pub(super) offered: HashMap<StudyId, u32>,
+    /// Number of the last offer to each study: of two that have the same right to a place, the one that waits longer gets it.
+    pub(super) served: HashMap<StudyId, u64>,
+    pub(super) reasons: HashMap<StudyId, String>,
     logs: HashMap<u64, (WorkerId, LogSender)>,
-    next_number: u64,
+    pub(super) next_number: u64,
 }
 
 /// The pool. Shared by sessions, engines and the dispatcher.
 #[derive(Debug)]
 pub struct Pool {
     state: Mutex<State>,
-    changed: Notify,
+    pub(super) changed: Notify,
     presence: Arc<Presence>,
     clock: Arc<dyn Clock>,
     next_log: AtomicU64,
@@ -148,7 +150,7 @@ impl Pool {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -283,14 +285,6 @@ impl Pool {
         self.changed.notify_one();
     }
 
-    /// Nothing of an attempt lives on its worker any more: its place is free.
-    pub fn released(&self, worker: WorkerId, lease: &LeaseKey) {
-        if let Some(worker) = self.lock().workers.get_mut(&worker) {
-            worker.leases.remove(lease);
-        }
-        self.changed.notify_one();
-    }
-
     /// Sends an order that a commit led to. One for a worker that is not connected is dropped: it will be worked out again
     /// when the worker comes back.
     pub fn order(&self, worker: WorkerId, order: Order) {
@@ -320,104 +314,6 @@ impl Pool {
                 link.end.cancel();
             }
         }
-    }
-
-    /// What a study could use from now on. None if it is no longer served here.
-    pub fn demand(&self, study: StudyId, demand: Option<Demand>) {
-        let mut state = self.lock();
-        match demand {
-            Some(demand) => {
-                state.demands.insert(study, demand);
-            }
-            None => {
-                state.demands.remove(&study);
-                state.reasons.remove(&study);
-            }
-        }
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    /// Why trials of a study wait for a place; empty if they do not, or have not been looked at yet.
-    #[must_use]
-    pub fn pending_reason(&self, study: StudyId) -> String {
-        self.lock().reasons.get(&study).cloned().unwrap_or_default()
-    }
-
-    /// Finds places for what studies want, and takes them. Each grant must be answered by [`Self::offer_answered`].
-    pub(super) fn round(&self) -> Vec<(u64, Grant, WorkerName)> {
-        let mut state = self.lock();
-        let offered = state.offered.clone();
-        let on_offer = |study: &StudyId| offered.get(study).copied().unwrap_or(0);
-        let mut demands: Vec<Demand> = state
-            .demands
-            .values()
-            .map(|demand| Demand {
-                wants: demand.wants.saturating_sub(on_offer(&demand.study)),
-                running: demand.running + on_offer(&demand.study),
-                ..demand.clone()
-            })
-            .collect();
-        demands.retain(|demand| demand.wants > 0);
-        let mut workers: Vec<_> = state
-            .workers
-            .iter()
-            .filter_map(|(&id, worker)| worker.view(id))
-            .collect();
-        let Dispatch { grants, unmet } = dispatch(&mut demands, &mut workers);
-
-        let wanting: HashMap<StudyId, Resources> = demands
-            .iter()
-            .map(|demand| (demand.study, demand.resources.clone()))
-            .collect();
-        let reasons = unmet
-            .into_iter()
-            .filter_map(|(study, why)| Some((study, state.explain(wanting.get(&study)?, why))))
-            .collect();
-        state.reasons = reasons;
-
-        let mut taken = Vec::with_capacity(grants.len());
-        for grant in grants {
-            state.next_number += 1;
-            let number = state.next_number;
-            *state.offered.entry(grant.study).or_default() += 1;
-            let Some(resources) = state
-                .demands
-                .get(&grant.study)
-                .map(|demand| demand.resources.clone())
-            else {
-                continue;
-            };
-            let Some(worker) = state.workers.get_mut(&grant.worker) else {
-                continue;
-            };
-            worker
-                .offers
-                .insert(number, Taken::new(&resources, grant.gpus.clone()));
-            let name = worker.name.clone();
-            taken.push((number, grant, name));
-        }
-        taken
-    }
-
-    /// A study has answered an offer. If it took the place, the place was taken again under the lease when the assignment was
-    /// sent; if it had no use for it, it wants nothing until it says so.
-    pub(super) fn offer_answered(&self, number: u64, grant: &Grant, accepted: bool) {
-        let mut state = self.lock();
-        if let Some(offered) = state.offered.get_mut(&grant.study) {
-            *offered = offered.saturating_sub(1);
-            if *offered == 0 {
-                state.offered.remove(&grant.study);
-            }
-        }
-        if let Some(worker) = state.workers.get_mut(&grant.worker) {
-            worker.offers.remove(&number);
-        }
-        if !accepted && let Some(demand) = state.demands.get_mut(&grant.study) {
-            demand.wants = 0;
-        }
-        drop(state);
-        self.changed.notify_one();
     }
 
     /// All workers, by name.
@@ -544,45 +440,6 @@ impl State {
         if let Some(link) = self.workers.get(&worker).and_then(|worker| worker.link.as_ref()) {
             // A full queue ends with the session anyway.
             let _ = link.out.try_send(ToWorker::CancelLog(request));
-        }
-    }
-
-    fn explain(&self, needs: &Resources, why: Unmet) -> String {
-        let connected: Vec<_> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.link.is_some())
-            .collect();
-        if connected.is_empty() {
-            return match self.workers.len() {
-                0 => "no worker has joined yet".to_owned(),
-                count => format!("none of {count} workers is connected"),
-            };
-        }
-        let taking: Vec<_> = connected
-            .iter()
-            .filter(|(_, worker)| worker.takes_trials())
-            .collect();
-        if taking.is_empty() {
-            return format!("all {} connected workers are being drained", connected.len());
-        }
-        let missing: Vec<String> = taking
-            .iter()
-            .filter_map(|(id, worker)| could_fit(needs, &worker.empty_view(**id)).err())
-            .collect();
-        if missing.len() == taking.len() {
-            return format!(
-                "no worker has what a trial needs: {}",
-                missing.first().map_or("", String::as_str)
-            );
-        }
-        let slots: u32 = taking.iter().map(|(_, worker)| worker.resources.slots).sum();
-        match why {
-            Unmet::Busy => format!(
-                "all {slots} slots of {} workers that would fit are busy",
-                taking.len() - missing.len()
-            ),
-            Unmet::NoFit => "the workers that would fit have too little free at the moment".to_owned(),
         }
     }
 }

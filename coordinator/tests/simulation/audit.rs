@@ -117,6 +117,13 @@ impl Audit {
         }
     }
 
+    /// The points that were committed, by attempt.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (TrialNumber, Attempt, &Vec<(i64, f64)>)> {
+        self.points
+            .iter()
+            .map(|((trial, attempt), points)| (*trial, *attempt, points))
+    }
+
     /// Everything that happened, in order.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.lines.clone()

@@ -10,11 +10,13 @@ use tokio::runtime::Runtime;
 use tunesmith_common::clock::{Clock, Monotonic, TestClock};
 use tunesmith_common::study::StudyFile;
 use tunesmith_common::worker::AttemptOutcome;
-use tunesmith_common::{StudyId, Timestamp, TrialNumber, WorkerId};
+use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber, WorkerId};
 use tunesmith_coordinator::decide::{Ctx, Offer, Order, Outbox, StudyCore};
 use tunesmith_coordinator::engine::load;
 use tunesmith_coordinator::store::MemoryStore;
-use tunesmith_coordinator::store::{AuditRow, DoneReason, Ownership, Store, StudyRow, StudyState};
+use tunesmith_coordinator::store::{
+    AuditRow, ChunkPlace, DoneReason, Ownership, Store, StoreError, StudyRow, StudyState,
+};
 use uuid::Uuid;
 
 use crate::audit::Audit;
@@ -85,7 +87,30 @@ pub(crate) struct World {
     workers: Vec<SimWorker>,
     heard: HashMap<WorkerId, Monotonic>,
     faults: Faults,
+    /// Attempts whose points are still to be joined, and those of which they were.
+    scattered: Vec<Scattered>,
+    joined: Vec<(TrialNumber, Attempt)>,
     pub(crate) audit: Audit,
+}
+
+struct Scattered {
+    owner: Ownership,
+    trial: TrialNumber,
+    attempt: Attempt,
+    from: Option<ChunkPlace>,
+}
+
+/// Offers a place of a worker that has one free.
+fn hand_out(core: &mut StudyCore, out: &mut Outbox, ctx: &mut Ctx<'_>, worker: WorkerId, slots: usize) {
+    let held = core.held_by_workers();
+    if held.iter().filter(|(holder, ..)| *holder == worker).count() < slots {
+        let offer = Offer {
+            worker,
+            worker_name: "w".to_owned(),
+            gpus: Vec::new(),
+        };
+        let _ = core.offer(out, ctx, offer);
+    }
 }
 
 impl World {
@@ -130,6 +155,8 @@ impl World {
             workers,
             heard: HashMap::new(),
             faults,
+            scattered: Vec::new(),
+            joined: Vec::new(),
             audit: Audit::default(),
         }
     }
@@ -162,6 +189,10 @@ impl World {
                 worker.held.keys()
             );
         }
+        while !self.scattered.is_empty() {
+            self.upkeep();
+        }
+        self.assert_points_are_stored_once();
         self.assert_memory_matches_the_store();
         let state = self.step(|core, _, _| core.state());
         assert_eq!(state, Some(StudyState::Done(DoneReason::Budget)), "seed {seed}");
@@ -196,6 +227,9 @@ impl World {
             }
         }
         let heard = self.heard.clone();
+        if self.rng.random_bool(0.5) {
+            self.upkeep();
+        }
         self.step(move |core, out, ctx| core.expire(out, ctx, LEASE, |worker| heard.get(&worker).copied()));
         if self.chance(self.faults.person_stops) {
             let trial = TrialNumber(self.rng.random_range(1..=TRIALS));
@@ -306,7 +340,17 @@ impl World {
                 first_seq,
                 batch,
             } => self.step(move |core, out, ctx| core.points(out, ctx, worker, lease, first_seq, &batch)),
-            Up::Ended(end) => self.step(move |core, out, ctx| core.ended(out, ctx, worker, end)),
+            Up::Ended(end) => {
+                // The place may go to the next trial in the same commit.
+                let refill = self.rng.random_bool(0.5);
+                let slots = self.workers[index].slots;
+                self.step(move |core, out, ctx| {
+                    core.ended(out, ctx, worker, end);
+                    if refill {
+                        hand_out(core, out, ctx, worker, slots);
+                    }
+                })
+            }
         };
         if heard.is_none() {
             // A coordinator that lost the message says so by ending the session, as one that crashed does.
@@ -316,24 +360,27 @@ impl World {
 
     fn offer(&mut self, index: usize) {
         let (worker, slots) = (self.workers[index].id, self.workers[index].slots);
-        self.step(move |core, out, ctx| {
-            let holds = core
-                .held_by_workers()
-                .iter()
-                .filter(|(holder, ..)| *holder == worker)
-                .count();
-            if holds < slots {
-                let _ = core.offer(
-                    out,
-                    ctx,
-                    Offer {
-                        worker,
-                        worker_name: "w".to_owned(),
-                        gpus: Vec::new(),
-                    },
-                );
-            }
-        });
+        self.step(move |core, out, ctx| hand_out(core, out, ctx, worker, slots));
+    }
+
+    /// Joins some points of an attempt that has ended, on behalf of whoever owned the study when it did.
+    fn upkeep(&mut self) {
+        let Some(work) = self.scattered.pop() else { return };
+        let Scattered {
+            owner,
+            trial,
+            attempt,
+            from,
+        } = work;
+        let round = self.store.point_compact(&owner, trial, attempt, from.as_ref());
+        match self.runtime.block_on(round) {
+            Ok(Some(next)) => self.scattered.push(Scattered {
+                from: Some(next),
+                ..work
+            }),
+            Ok(None) => self.joined.push((trial, attempt)),
+            Err(error) => assert!(matches!(error, StoreError::NotOwner(_)), "{error}"),
+        }
     }
 
     /// What the engine does with one command. None if the coordinator crashed or could not tell whether it was committed.
@@ -358,6 +405,7 @@ impl World {
         let mut out = Outbox::default();
         let answer = command(&mut core, &mut out, &mut ctx);
         core.settle(&mut out, &ctx);
+        let scattered = out.take_scattered();
         let silent = out.nothing_to_store();
         let (changes, orders) = core.close(out, &ctx);
         let mut owner = owner;
@@ -374,6 +422,15 @@ impl World {
                 return None;
             }
             core.committed(owner.commit_seq);
+            for (trial, attempt) in scattered {
+                let from = None;
+                self.scattered.push(Scattered {
+                    owner,
+                    trial,
+                    attempt,
+                    from,
+                });
+            }
         }
         self.core = Some((core, owner));
         for (worker, order) in orders {
@@ -389,6 +446,29 @@ impl World {
             .find(|worker| worker.id == id && worker.connected)
         {
             worker.down.push_back(order);
+        }
+    }
+
+    /// Whatever was joined, and whenever: the store has the points that were committed, in order, and joined ones in one chunk.
+    fn assert_points_are_stored_once(&mut self) {
+        for (trial, attempt, committed) in self.audit.points() {
+            let chunks = self
+                .runtime
+                .block_on(self.store.point_list(self.study, trial))
+                .unwrap();
+            let chunks: Vec<_> = chunks.iter().filter(|chunk| chunk.attempt == attempt).collect();
+            let points = chunks
+                .iter()
+                .flat_map(|chunk| chunk.steps.iter().copied().zip(chunk.values.iter().copied()));
+            assert_eq!(
+                points.collect::<Vec<_>>(),
+                *committed,
+                "trial {trial}, seed {}",
+                self.seed
+            );
+            if self.joined.contains(&(trial, attempt)) {
+                assert_eq!(chunks.len(), 1, "trial {trial} is not joined, seed {}", self.seed);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tunesmith_common::clock::TestClock;
 use tunesmith_common::study::StudyFile;
-use tunesmith_common::{LeaseKey, RequestId};
+use tunesmith_common::{LeaseKey, RequestId, Timestamp};
 use uuid::Uuid;
 
 use super::*;

@@ -1,6 +1,7 @@
 //! What a worker says about its attempts, on its way to the engines: in order for each study, with one commit under way for each.
 //!
-//! Messages that come while a commit is under way wait here and go into the next one together.
+//! Messages wait here until nothing more is there to be read, and while a commit is under way; those of a study then go into one commit
+//! together: the last points of a trial, its end, and what follows from it.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -90,7 +91,8 @@ pub(super) struct Inbox {
     waiting: HashMap<StudyId, VecDeque<News>>,
     /// Weight of all that waits.
     weight: usize,
-    /// Studies with a commit under way have an entry in `waiting`.
+    /// Studies with an entry in `waiting` and no commit under way.
+    idle: Vec<StudyId>,
     under_way: FuturesUnordered<Delivery>,
 }
 
@@ -101,11 +103,12 @@ impl Inbox {
             worker,
             waiting: HashMap::new(),
             weight: 0,
+            idle: Vec::new(),
             under_way: FuturesUnordered::new(),
         }
     }
 
-    /// Takes a message in.
+    /// Takes a message in. It is on its way once [`Self::next`] is called.
     ///
     /// # Errors
     /// If the worker sends faster than it is answered.
@@ -117,30 +120,41 @@ impl Inbox {
             return Err(refuse(Code::ResourceExhausted, "SESSION_OVERFLOW", message));
         }
         let study = news.lease().study;
-        if let Some(queue) = self.waiting.get_mut(&study) {
-            self.weight += news.weight();
-            queue.push_back(news);
-            return Ok(());
-        }
-        self.waiting.insert(study, VecDeque::new());
-        self.send(study, vec![news]);
+        self.weight += news.weight();
+        let queue = self.waiting.entry(study).or_insert_with(|| {
+            self.idle.push(study);
+            VecDeque::new()
+        });
+        queue.push_back(news);
         Ok(())
     }
 
-    /// Whether nothing is under way.
+    /// Whether nothing waits and nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.under_way.is_empty()
+        self.waiting.is_empty()
     }
 
-    /// Waits until a commit is done, and starts the next one of its study. Waits forever if there is none.
+    /// Sends what waits and waits until a commit is done. Waits forever if there is none. Nothing is lost if this is dropped.
     ///
     /// # Errors
     /// If it failed: what it held is lost here, and the worker has to send it again.
     pub(super) async fn next(&mut self) -> Result<Vec<LeaseKey>, Status> {
+        for study in std::mem::take(&mut self.idle) {
+            self.send_waiting(study);
+        }
         let Some((study, result)) = self.under_way.next().await else {
             return std::future::pending().await;
         };
         let delivered = result.map_err(ApiError::from)?;
+        self.send_waiting(study);
+        match delivered {
+            Delivered::Stored => Ok(vec![]),
+            Delivered::Unknown(leases) => Ok(leases),
+        }
+    }
+
+    /// Starts a commit with what waits for a study that has none under way.
+    fn send_waiting(&mut self, study: StudyId) {
         let batch: Vec<News> = match self.waiting.get_mut(&study) {
             Some(queue) => queue.drain(..queue.len().min(BATCH)).collect(),
             None => vec![],
@@ -148,16 +162,8 @@ impl Inbox {
         self.weight -= batch.iter().map(News::weight).sum::<usize>();
         if batch.is_empty() {
             self.waiting.remove(&study);
-        } else {
-            self.send(study, batch);
+            return;
         }
-        match delivered {
-            Delivered::Stored => Ok(vec![]),
-            Delivered::Unknown(leases) => Ok(leases),
-        }
-    }
-
-    fn send(&mut self, study: StudyId, batch: Vec<News>) {
         let (engines, worker) = (Arc::clone(&self.engines), self.worker);
         self.under_way.push(Box::pin(async move {
             (study, deliver(&engines, worker, study, batch).await)
@@ -242,7 +248,7 @@ mod tests {
         let taken = (0..100_000).take_while(|_| inbox.push(batch()).is_ok()).count();
         assert!((1_000..10_000).contains(&taken), "{taken} batches were taken");
         // What was delivered makes room again.
-        assert_eq!(inbox.next().await.unwrap().len(), 1);
+        assert_eq!(inbox.next().await.unwrap().len(), BATCH);
         assert!(inbox.push(batch()).is_ok());
     }
 
@@ -251,8 +257,7 @@ mod tests {
         let mut inbox = inbox();
         inbox.push(batch()).unwrap();
         inbox.push(batch()).unwrap();
-        assert_eq!(inbox.next().await.unwrap().len(), 1);
-        assert_eq!(inbox.next().await.unwrap().len(), 1);
+        assert_eq!(inbox.next().await.unwrap().len(), 2, "together");
         assert!(inbox.is_empty());
     }
 }

@@ -33,6 +33,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 /// Points of one batch; the protocol's promise, and a bound for what a session holds in memory.
 const MAX_BATCH: usize = 512;
+/// Messages that are read before what came of earlier ones is looked at.
+const READ_IN_A_ROW: usize = 64;
 
 /// Runs a session. Owns everything that it starts.
 pub(super) async fn run(
@@ -260,14 +262,21 @@ async fn read(
 ) -> Result<(), Status> {
     let mut inbox = Inbox::new(Arc::clone(&api.engines), hello.id);
     let mut reading = true;
+    let mut in_a_row = 0;
     while reading || !inbox.is_empty() {
         tokio::select! {
-            message = incoming.message(), if reading => match message? {
-                Some(message) => receive(api, message, out, hello, &mut inbox)?,
+            // What has come together is delivered together, so that it is stored together.
+            biased;
+            message = incoming.message(), if reading && in_a_row < READ_IN_A_ROW => match message? {
+                Some(message) => {
+                    in_a_row += 1;
+                    receive(api, message, out, hello, &mut inbox)?;
+                }
                 // The rest of what it said is still delivered.
                 None => reading = false,
             },
             unknown = inbox.next() => {
+                in_a_row = 0;
                 for lease in unknown? {
                     api.pool().released(hello.id, &lease);
                     let stale = v1::StaleLease { lease: Some(lease_to_wire(&lease)) };
@@ -276,6 +285,7 @@ async fn read(
                     }
                 }
             }
+            () = std::future::ready(()), if in_a_row >= READ_IN_A_ROW => in_a_row = 0,
         }
     }
     Ok(())
@@ -334,7 +344,6 @@ fn receive(
         }
         FromWorker::Ended(ended) => {
             let end = worker_convert::ended_from_wire(&ended).map_err(ApiError::from)?;
-            pool.released(hello.id, &end.lease);
             inbox.push(News::Ended(Box::new(end)))
         }
         FromWorker::Heartbeat(_) => {

@@ -3,6 +3,7 @@
 use tunesmith_common::clock::Clock;
 use tunesmith_common::{StudyId, Timestamp, TrialNumber};
 
+use crate::crash::crash_point;
 use crate::decide::{Ctx, Loader, StudyCore};
 use crate::store::{Ownership, Store, StoreError};
 
@@ -22,7 +23,9 @@ pub async fn load(
     clock: &dyn Clock,
     study: StudyId,
 ) -> Result<(StudyCore, Ownership), StoreError> {
+    crash_point!(BeforeTake);
     let owner = store.study_take(study).await?;
+    crash_point!(Taken);
     let row = store
         .study_fetch(study)
         .await?
@@ -49,6 +52,7 @@ pub async fn load(
         );
         loader.trials(rows, &ctx);
     }
+    crash_point!(TrialsLoaded);
     let attempts = store.attempt_list_open(study).await?;
     let committed = store.point_committed(study).await?;
     loader.attempts(attempts, &committed, &ctx);
@@ -77,6 +81,7 @@ pub async fn load(
     );
     let oldest = loader.alive_since().map_or(since, |at| at.min(since));
     loader.requests(store.request_list(study, oldest).await?, since);
+    crash_point!(Loaded);
     Ok((loader.finish(), owner))
 }
 

@@ -14,6 +14,7 @@ use tunesmith_common::{StudyId, StudyName, WorkerId};
 use super::handle::{Answer, Command, Committed, EngineError};
 use super::load::load;
 use super::registry::EngineSettings;
+use crate::crash::crash_point;
 use crate::decide::{Ctx, Demand, Order, Outbox, StudyCore};
 use crate::pool::Pool;
 use crate::store::{Ownership, Store, StoreError};
@@ -212,14 +213,17 @@ impl Engine {
 
         if out.nothing_to_store() {
             let (_, orders) = core.close(out, &ctx);
-            self.carry_out(answers, orders);
+            self.send(orders);
+            give(answers);
             return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
         let (changes, orders) = core.close(out, &ctx);
+        crash_point!(BeforeCommit);
         match self.store.commit(owner, &changes).await {
             Ok(advanced) => {
                 *owner = advanced;
                 core.committed(advanced.commit_seq);
+                crash_point!(Committed);
             }
             Err(error) => {
                 tracing::warn!(
@@ -233,7 +237,10 @@ impl Engine {
                 return Err(Ended::Reload);
             }
         }
-        self.carry_out(answers, orders);
+        self.send(orders);
+        crash_point!(Ordered, after a moment);
+        give(answers);
+        crash_point!(Answered, after a moment);
         if self.events.receiver_count() > 0 {
             let committed = Committed {
                 revision: owner.commit_seq,
@@ -247,12 +254,9 @@ impl Engine {
         if reload { Err(Ended::Reload) } else { Ok(()) }
     }
 
-    fn carry_out(&self, answers: Vec<Answer>, orders: Vec<(WorkerId, Order)>) {
+    fn send(&self, orders: Vec<(WorkerId, Order)>) {
         for (worker, order) in orders {
             self.pool.order(worker, order);
-        }
-        for answer in answers {
-            answer(Ok(()));
         }
     }
 
@@ -270,6 +274,13 @@ impl Engine {
             self.pool.demand(self.id, demand.clone());
             *published = demand;
         }
+    }
+}
+
+/// Answers those whose commands were carried out.
+fn give(answers: Vec<Answer>) {
+    for answer in answers {
+        answer(Ok(()));
     }
 }
 

@@ -231,7 +231,7 @@ impl Caller {
             memory.ledger.points.entry(trial.number).or_default().push(point);
             memory.reported.push((report, answer.committed_seq));
         }
-        // Some stay open, so that asking again has something to give.
+        // Some stay open: also they are there again.
         if random.random_bool(0.3) {
             return;
         }
@@ -257,12 +257,7 @@ impl Caller {
         for (request, asked) in &memory.asked {
             let again = call!(self, trials.ask_trials(request.clone())).trials;
             let trial = asked.trial.as_ref().unwrap();
-            let over = memory.ledger.told.contains_key(&trial.number);
-            let expected = if over {
-                vec![]
-            } else {
-                vec![(trial.number, trial.parameters.clone(), asked.lease.clone())]
-            };
+            let expected = vec![(trial.number, trial.parameters.clone(), asked.lease.clone())];
             let again = again.into_iter().map(|it| {
                 let trial = it.trial.unwrap();
                 (trial.number, trial.parameters, it.lease)

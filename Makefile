@@ -33,7 +33,7 @@ test: setup ## Run every test but the end-to-end ones, with a private Postgres.
 
 .PHONY: e2e
 e2e: setup ## Run the end-to-end tests: real programs, real Postgres, real signals.
-	cargo build $(PROGRAMS)
+	cargo build $(PROGRAMS) --features tunesmith-coordinator/crash-points
 	@scripts/test.sh -p tunesmith-e2e
 
 .PHONY: lint

@@ -8,6 +8,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod crash;
 pub mod decide;
 pub mod engine;
 pub mod grpc;

@@ -42,6 +42,9 @@ enum Command {
     /// Look at the configuration and end
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the names of the points at which tests have this program die
+    #[cfg(feature = "crash-points")]
+    CrashPoints,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -64,6 +67,15 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "crash-points")]
+    if let Some(Command::CrashPoints) = args.command {
+        writeln!(
+            std::io::stdout(),
+            "{}",
+            tunesmith_coordinator::crash::NAMES.join("\n")
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let file = args
         .config
         .as_deref()
@@ -81,6 +93,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
             std::io::stdout().write_all(config.show()?.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
+        #[cfg(feature = "crash-points")]
+        Some(Command::CrashPoints) => {}
     }
     start_logs(&config);
     raise_file_limit();

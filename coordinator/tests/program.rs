@@ -116,3 +116,10 @@ fn configuration_is_checked_and_shown_without_passwords() {
             .success()
     );
 }
+
+#[cfg(not(feature = "crash-points"))]
+#[test]
+fn a_build_without_the_feature_has_no_point_at_which_to_crash() {
+    let asked = program().arg("crash-points").output().unwrap();
+    assert_eq!(asked.status.code(), Some(2), "{asked:?}");
+}

@@ -68,6 +68,14 @@ impl Database {
             .collect()
     }
 
+    /// Executes statements.
+    ///
+    /// # Panics
+    /// If one of them fails.
+    pub async fn execute(&self, sql: &str) {
+        connect(&self.url()).await.batch_execute(sql).await.unwrap();
+    }
+
     /// Locks a table against everybody else.
     ///
     /// # Panics

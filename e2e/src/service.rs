@@ -13,6 +13,8 @@ use crate::command::search_path;
 use crate::database::Database;
 use crate::process::{Program, program};
 use crate::record::marked;
+use crate::tables::Tables;
+use crate::usage::Usage;
 use crate::wait::eventually;
 
 /// Where a coordinator keeps its studies.
@@ -32,6 +34,7 @@ pub struct Coordinator {
     /// The process.
     pub program: Program,
     folder: TempDir,
+    storage: Storage,
     store: String,
     address: SocketAddr,
     lease: Duration,
@@ -43,7 +46,22 @@ impl Coordinator {
     /// # Panics
     /// If it does not start.
     pub async fn start(storage: &Storage, lease: Duration) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), storage, lease).await
+    }
+
+    /// Starts another coordinator on the same database, which takes the same tokens, and waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start_beside(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        for token in [self.admin_token(), self.worker_token()] {
+            fs::copy(&token, folder.path().join(token.file_name().unwrap())).unwrap();
+        }
+        Self::start_in(folder, &self.storage, self.lease).await
+    }
+
+    async fn start_in(folder: TempDir, storage: &Storage, lease: Duration) -> Self {
         let store = match storage {
             Storage::Sqlite => format!("sqlite:{}", folder.path().join("tunesmith.db").display()),
             Storage::Postgres(database) => database.url(),
@@ -54,6 +72,7 @@ impl Coordinator {
         let mut coordinator = Self {
             program,
             folder,
+            storage: storage.clone(),
             store,
             address,
             lease,
@@ -132,18 +151,40 @@ impl Coordinator {
         )
     }
 
-    /// Main memory it occupies, in bytes.
+    /// What it takes of this machine.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage::of(&self.program)
+    }
+
+    /// The tables of its database.
     ///
     /// # Panics
-    /// If it does not run.
+    /// If it was started with nothing but an address.
     #[must_use]
-    pub fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.program.pid())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    pub fn tables(&self) -> Tables {
+        match &self.storage {
+            Storage::Sqlite => Tables::Sqlite(self.folder.path().join("tunesmith.db")),
+            Storage::Postgres(database) => Tables::Postgres(database.clone()),
+            Storage::Url(url) => panic!("whose database is {url}?"),
+        }
+    }
+
+    /// Has it die when it gets to a point, now or after its next start.
+    ///
+    /// # Panics
+    /// If its folder is gone.
+    pub fn crash_at(&self, point: &str) {
+        // At once, whole: it may be looking.
+        let unfinished = self.folder.path().join("crash-at.new");
+        fs::write(&unfinished, point).unwrap();
+        fs::rename(unfinished, crash_file(self.folder.path())).unwrap();
+    }
+
+    /// Whether it still has to get to the point where it is to die.
+    #[must_use]
+    pub fn will_crash(&self) -> bool {
+        crash_file(self.folder.path()).exists()
     }
 
     /// A client with the user's token.
@@ -165,9 +206,33 @@ fn launch(folder: &Path, store: &str, address: SocketAddr, lease: Duration) -> P
         .env_clear()
         .args(["--listen", &address.to_string(), "--store", store])
         .args(["--lease-ttl", &format!("{}ms", lease.as_millis())])
+        .env("TUNESMITH_CRASH_FILE", crash_file(folder))
         .arg("--data")
         .arg(folder);
     Program::start(command, &folder.join("coordinator.log"))
+}
+
+fn crash_file(folder: &Path) -> PathBuf {
+    folder.join("crash-at")
+}
+
+/// Names of the points at which a coordinator can be told to die.
+///
+/// # Panics
+/// If it was built without them.
+#[must_use]
+pub fn crash_points() -> Vec<String> {
+    let output = Command::new(program("tunesmith-coordinator"))
+        .env_clear()
+        .arg("crash-points")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "the coordinator was built without crash points: run the tests by `make e2e`, or build it with `--features crash-points`"
+    );
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().map(str::to_owned).collect()
 }
 
 fn free_address() -> SocketAddr {

@@ -38,6 +38,30 @@ pub async fn eventually_within<T, E: Debug>(
     }
 }
 
+/// As [`answered`], also over crashes of the coordinator: a broken connection is no answer.
+///
+/// # Panics
+/// If the coordinator refuses it, or does not answer within [`DEADLINE`].
+pub async fn still_answered<T, F>(what: &str, mut call: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let asking = || {
+        let asked = call();
+        async move {
+            asked.await.map_err(|status| {
+                // What the coordinator says has no error of this program as its source.
+                if std::error::Error::source(&status).is_some() {
+                    Status::unavailable(status.to_string())
+                } else {
+                    status
+                }
+            })
+        }
+    };
+    answered(what, asking).await
+}
+
 /// Repeats a call until it is answered. Only UNAVAILABLE says that trying again helps.
 ///
 /// # Panics

@@ -4,6 +4,7 @@ use tunesmith_common::clock::Clock;
 use tunesmith_common::{StudyId, TrialNumber};
 
 use super::upkeep::remembered_since;
+use crate::crash::crash_point;
 use crate::decide::{Ctx, Loader, StudyCore};
 use crate::store::{Ownership, Store, StoreError};
 
@@ -21,7 +22,9 @@ pub async fn load(
     clock: &dyn Clock,
     study: StudyId,
 ) -> Result<(StudyCore, Ownership), StoreError> {
+    crash_point!(BeforeTake);
     let owner = store.study_take(study).await?;
+    crash_point!(Taken);
     let row = store
         .study_fetch(study)
         .await?
@@ -48,6 +51,7 @@ pub async fn load(
         );
         loader.trials(rows, &ctx);
     }
+    crash_point!(TrialsLoaded);
     let attempts = store.attempt_list_open(study).await?;
     let committed = store.point_committed(study).await?;
     loader.attempts(attempts, &committed, &ctx);
@@ -72,6 +76,7 @@ pub async fn load(
     let since = remembered_since(ctx.now);
     let oldest = loader.alive_since().map_or(since, |at| at.min(since));
     loader.requests(store.request_list(study, oldest).await?, since);
+    crash_point!(Loaded);
     Ok((loader.finish(), owner))
 }
 

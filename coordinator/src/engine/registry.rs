@@ -13,6 +13,7 @@ use tunesmith_common::{Clock, StudyId, StudyName};
 use super::handle::{EngineError, EngineHandle};
 use super::task::Engine;
 use super::upkeep::{Upkeep, UpkeepHandle};
+use crate::crash::crash_point;
 use crate::pool::Pool;
 use crate::store::{AuditRow, RequestRow, Store, StoreError, StudyRow};
 
@@ -219,7 +220,12 @@ impl Engines {
     ) -> Result<(StudyRow, EngineHandle), StoreError> {
         let store = Arc::clone(&self.store);
         let created = self
-            .uncancelled(async move { store.study_create(&study, request.as_ref(), &audit).await })
+            .uncancelled(async move {
+                crash_point!(BeforeCreate);
+                let created = store.study_create(&study, request.as_ref(), &audit).await;
+                crash_point!(Created);
+                created
+            })
             .await?;
         let engine = self.ensure(created.id, &created.name);
         Ok((created, engine))

@@ -15,6 +15,7 @@ use super::handle::{Answer, Command, Committed, EngineError};
 use super::load::load;
 use super::registry::EngineSettings;
 use super::upkeep::UpkeepHandle;
+use crate::crash::crash_point;
 use crate::decide::{Ctx, Demand, Offer, Order, Outbox, StudyCore};
 use crate::pool::{Place, Pool};
 use crate::store::{Ownership, Store, StoreError};
@@ -230,15 +231,18 @@ impl Engine {
 
         if out.nothing_to_store() {
             let (_, orders) = core.close(out, &ctx);
-            self.carry_out(answers, orders, places);
+            self.send(orders, places);
+            give(answers);
             return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
         let scattered = out.take_scattered();
         let (changes, orders) = core.close(out, &ctx);
+        crash_point!(BeforeCommit);
         match self.store.commit(owner, &changes).await {
             Ok(advanced) => {
                 *owner = advanced;
                 core.committed(advanced.commit_seq);
+                crash_point!(Committed);
             }
             Err(error) => {
                 tracing::warn!(
@@ -252,7 +256,10 @@ impl Engine {
                 return Err(Ended::Reload);
             }
         }
-        self.carry_out(answers, orders, places);
+        self.send(orders, places);
+        crash_point!(Ordered, after a moment);
+        give(answers);
+        crash_point!(Answered, after a moment);
         for (trial, attempt) in scattered {
             self.upkeep.ended(*owner, trial, attempt);
         }
@@ -305,15 +312,12 @@ impl Engine {
         taken
     }
 
-    fn carry_out(&self, answers: Vec<Answer>, orders: Vec<(WorkerId, Order)>, places: TakenPlaces) {
+    /// Sends workers their orders. From then on leases stand for the places.
+    fn send(&self, orders: Vec<(WorkerId, Order)>, places: TakenPlaces) {
         for (worker, order) in orders {
             self.pool.order(worker, order);
         }
-        // From here on the leases stand for them.
         drop(places);
-        for answer in answers {
-            answer(Ok(()));
-        }
     }
 
     /// Tells the pool what the study could use: when that changed, and now and then in case the pool has other ideas.
@@ -344,6 +348,13 @@ impl Drop for TakenPlaces {
         for (place, accepted) in self.places.drain(..) {
             self.pool.offer_answered(place, accepted);
         }
+    }
+}
+
+/// Answers those whose commands were carried out.
+fn give(answers: Vec<Answer>) {
+    for answer in answers {
+        answer(Ok(()));
     }
 }
 

@@ -18,6 +18,7 @@ use tunesmith_proto::v1;
 use super::accept::{Ending, accept};
 use super::door::Door;
 use crate::auth::{HostPolicy, Tokens, TokensError};
+use crate::crash::crash_point;
 use crate::engine::{EngineSettings, Engines};
 use crate::grpc::{Api, Parts, SERVICES};
 use crate::http;
@@ -211,6 +212,7 @@ impl Running {
                 .await;
         }
         self.engines.keep_leases();
+        crash_point!(Stopping);
         self.draining.cancel();
         self.ending.graceful.cancel();
         self.calls.close();
@@ -221,6 +223,7 @@ impl Running {
             );
         }
         self.ending.hard.cancel();
+        crash_point!(SentAway);
         self.background_end.cancel();
         self.background.close();
         // Offers under way are answered by engines, which therefore end after them.
@@ -228,7 +231,9 @@ impl Running {
         self.engines_end.cancel();
         finish("the engines", self.engines.ended()).await;
         finish("the connections", self.calls.wait()).await;
+        crash_point!(EnginesEnded);
         finish("the store", self.store.close()).await;
+        crash_point!(StoreClosed);
         // The next start writes it anew.
         let _ = std::fs::remove_file(&self.address_file);
         tracing::info!("stopped");

@@ -1,19 +1,22 @@
 //! A coordinator that is killed, and one that is told to end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tunesmith_e2e::{
-    Api, Coordinator, ProbeStudy, Records, Session, Signal, Storage, Worker, audit, eventually,
-    eventually_within, half_sent,
+    Api, Coordinator, Database, Ledger, ProbeStudy, Records, Session, Signal, Storage, Trail, Worker,
+    answered, audit, audit_tables, eventually, eventually_within, half_sent,
 };
 use tunesmith_proto::v1;
+use uuid::Uuid;
 use v1::TrialState as State;
 use v1::open_session_response::Message as Down;
 
-use crate::world::{LEASE, STUDY, World, ready, running, seeded};
+use crate::world::{LEASE, RULES, STUDY, World, asked_study, ready, running, seeded};
 
 /// Kills of the coordinator while trainings run, and while they end.
 const KILLS: u32 = 12;
@@ -64,6 +67,70 @@ async fn killing_the_coordinator_again_and_again_restarts_no_training() {
         findings.trials
     );
     drop(workers);
+}
+
+/// F30, but for the pause: both live. Defence: each commit compares the owner's epoch and the number of the commit before; whoever
+/// is not the owner any more loads the study again. A commit that compares neither (`WHERE study_id = $1` alone, for Postgres) turns
+/// this red.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_coordinators_on_one_database_never_both_write_a_study() {
+    const TRIALS: usize = 25;
+    let database = Database::create().await;
+    let first = Coordinator::start(&Storage::Postgres(database.clone()), LEASE).await;
+    let second = first.start_beside().await;
+    let trail = Trail::lay(first.tables()).await;
+    let mut api = first.api();
+    api.create(&asked_study("torn", RULES)).await;
+    let mut callers = JoinSet::new();
+    for api in [first.api(), second.api()] {
+        callers.spawn(async move {
+            let mut ledger = Ledger::default();
+            for _ in 0..TRIALS {
+                let request = v1::AskTrialsRequest {
+                    parent: "studies/torn".to_owned(),
+                    client: "caller".to_owned(),
+                    request_id: Uuid::new_v4().to_string(),
+                    ..Default::default()
+                };
+                let asked = answered("a call for a trial", || {
+                    let (mut api, request) = (api.trials.clone(), request.clone());
+                    async move { api.ask_trials(request).await }
+                });
+                let asked = asked.await.trials.remove(0);
+                let trial = asked.trial.unwrap();
+                ledger.made(&request.request_id, &trial);
+                let request = v1::TellTrialRequest {
+                    name: trial.name,
+                    value: Some(0.5),
+                    lease: asked.lease,
+                    request_id: Uuid::new_v4().to_string(),
+                    ..Default::default()
+                };
+                let told = answered("a result", || {
+                    let (mut api, request) = (api.trials.clone(), request.clone());
+                    async move { api.tell_trial(request).await }
+                });
+                told.await;
+                ledger.told.insert(trial.number, 0.5);
+            }
+            ledger
+        });
+    }
+    let told = callers.join_all().await;
+    trail.check_owners().await;
+    let mut ledger = Ledger::default();
+    for told in told {
+        ledger.join(told);
+    }
+    let trials = api.trials("torn").await;
+    ledger.check(&trials, &BTreeMap::new());
+    assert_eq!(trials.len(), ledger.trials.len(), "a trial that nobody was given");
+    let owners = database.query("SELECT owner_epoch FROM study_owner").await;
+    let epochs: usize = owners[0][0].parse().unwrap();
+    assert!(epochs > 4, "the study hardly moved: {epochs} owners");
+    audit_tables(&database).await;
+    drop((first, second));
+    database.drop_database().await;
 }
 
 /// F15. Defence: sessions are ended by their own drain, and the server is dropped at a deadline.

@@ -10,6 +10,7 @@ mod asking;
 mod bad_programs;
 mod command_line;
 mod coordinator_faults;
+mod crash_points;
 mod database_faults;
 mod network_faults;
 mod pool;

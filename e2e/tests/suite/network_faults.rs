@@ -1,7 +1,8 @@
 //! Cuts between a worker and its coordinator.
 
 use tunesmith_e2e::{
-    Api, Coordinator, Link, ProbeStudy, Proxy, Records, Storage, Worker, alive, audit, eventually,
+    Api, Coordinator, Link, ProbeStudy, Proxy, Records, Signal, Storage, Usage, Worker, alive, audit,
+    bytes_in, eventually,
 };
 use tunesmith_proto::v1;
 use v1::TrialState as State;
@@ -21,7 +22,12 @@ async fn behind_a_proxy() -> Cut {
     let coordinator = Coordinator::start(&Storage::Sqlite, LEASE).await;
     let proxy = Proxy::start(coordinator.address()).await;
     let url = format!("http://{}", proxy.address());
-    let near = Worker::start_at(&url, &coordinator.worker_token(), "near", &["--slots", "1"]);
+    let near = Worker::start_at(
+        &url,
+        &coordinator.worker_token(),
+        "near",
+        &["--slots", "1", "--keep-attempts", "1ms"],
+    );
     let api = coordinator.api();
     Cut {
         coordinator,
@@ -37,19 +43,47 @@ fn printed(records: &Records) -> usize {
     records.read().get(&(1, 1)).map_or(0, |told| told.points.len())
 }
 
+/// Waits until a worker knows that nothing of its attempts is wanted any more, and starts it again: it keeps none of their files.
+async fn forgotten(worker: &mut Worker, attempt: &str) {
+    let trials = worker.folder().join("trials");
+    eventually("the attempt is forgotten", async || {
+        let studies = std::fs::read_dir(&trials).unwrap().flatten();
+        let marks: Vec<_> = studies
+            .map(|study| study.path().join(attempt).join("forgotten"))
+            .collect();
+        if marks.iter().all(|mark| mark.exists()) {
+            Ok(())
+        } else {
+            Err(marks)
+        }
+    })
+    .await;
+    worker.program.signal(Signal::TERM);
+    assert!(worker.program.ended().await.success());
+    worker.restart();
+    eventually("files of attempts are removed", async || {
+        match bytes_in(&trials) {
+            0 => Ok(()),
+            left => Err(left),
+        }
+    })
+    .await;
+}
+
 /// F4. Defence: a silence shorter than the lease is not a loss, and neither is a connection that breaks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_cut_costs_no_attempt_and_no_point() {
     let Cut {
         coordinator,
         proxy,
-        near,
+        mut near,
         records,
         mut api,
     } = behind_a_proxy().await;
     let study = ProbeStudy::new("short-cut", &records, 1, &["--open-end", "--pause=20"]);
     api.create(&study.yaml()).await;
     running(&records, 1, 10).await;
+    let (ours, theirs) = (coordinator.usage(), Usage::of(&near.program));
     for round in 0..6 {
         let far = printed(&records);
         proxy.set(Link::Stalled);
@@ -79,6 +113,10 @@ async fn a_short_cut_costs_no_attempt_and_no_point() {
         "{:?}",
         findings.trials
     );
+    // Connections that broke are closed on both sides, and files that are not needed any more are gone.
+    ours.returns(&coordinator.program, 0).await;
+    theirs.returns(&near.program, 0).await;
+    forgotten(&mut near, "1/1").await;
     drop((near, coordinator));
 }
 
@@ -96,7 +134,7 @@ async fn a_long_cut_gives_the_trial_away_and_the_zombie_dies_on_its_return() {
     api.create(&study.yaml()).await;
     running(&records, 1, 10).await;
     proxy.set(Link::Blackhole);
-    let far = Worker::start(&coordinator, "far", &["--slots", "1"]);
+    let mut far = Worker::start(&coordinator, "far", &["--slots", "1", "--keep-attempts", "1ms"]);
     eventually("another worker has the trial", async || {
         let told = records.read();
         if told.get(&(1, 2)).is_some_and(|told| told.points.len() > 4) {
@@ -149,5 +187,6 @@ async fn a_long_cut_gives_the_trial_away_and_the_zombie_dies_on_its_return() {
         trial.attempts[0].points < u64::try_from(late).unwrap(),
         "{trial:?}"
     );
+    forgotten(&mut far, "1/2").await;
     drop((near, far));
 }

@@ -1,6 +1,8 @@
 //! Studies of real trainings, from the file to the result.
 
-use tunesmith_e2e::{Api, Coordinator, Storage, Worker, repository};
+use tunesmith_e2e::{
+    Api, Coordinator, Storage, Trail, Worker, audit_decisions, audit_suggestions, repository,
+};
 use tunesmith_proto::v1;
 use v1::TrialState as State;
 
@@ -54,6 +56,7 @@ async fn check_curve(api: &mut Api, trial: &v1::Trial) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_finds_a_good_network_and_stops_poor_ones_early() {
     let coordinator = Coordinator::start(&Storage::Sqlite, LEASE).await;
+    let trail = Trail::lay(coordinator.tables()).await;
     let worker = Worker::start(&coordinator, "first", &["--slots", "2"]);
     let mut api = coordinator.api();
     api.create(&digits()).await;
@@ -67,7 +70,7 @@ async fn the_demo_finds_a_good_network_and_stops_poor_ones_early() {
         assert_eq!(trial.attempts.len(), 1, "{trial:?}");
         check_curve(&mut api, trial).await;
     }
-    let best = study.best.unwrap();
+    let best = study.best.clone().unwrap();
     assert!(best.value.unwrap() > 0.8, "{best:?}");
     let stopped: Vec<&v1::Trial> = trials
         .iter()
@@ -87,5 +90,8 @@ async fn the_demo_finds_a_good_network_and_stops_poor_ones_early() {
         );
     }
     assert!(study.steps_saved > 0);
+    audit_suggestions(&study, &trials);
+    assert!(audit_decisions(&trail, &study).await > 0);
+    trail.check_owners().await;
     drop(worker);
 }

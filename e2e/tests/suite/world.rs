@@ -90,6 +90,9 @@ pub(crate) fn asked_study(name: &str, more: &str) -> String {
     )
 }
 
+/// Rules for such a study that judge and stop nothing.
+pub(crate) const RULES: &str = "early_stopping:\n  - {rule: median, min_trials: 3, shadow: true}\n  - {rule: threshold, below: 0.1, shadow: true}\n";
+
 /// `studies/{study}/trials/{number}`.
 pub(crate) fn trial_name(study: &str, number: u64) -> String {
     format!("studies/{study}/trials/{number}")

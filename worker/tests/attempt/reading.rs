@@ -35,6 +35,31 @@ async fn garbage_is_log_and_metrics_are_found_amid_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_never_flushes_is_read_all_the_same() {
+    let mut world = World::new().await;
+    // The one writes all it has when it ends; the other would take it with it.
+    for (number, program) in [
+        (
+            1,
+            r#"awk 'BEGIN { for (i = 1; i <= 3; i++) printf "{\"loss\": %d, \"epoch\": %d}\n", i, i }'"#,
+        ),
+        (
+            2,
+            r#"python3 -c 'import os
+for i in (1, 2, 3): print("{\"loss\": %d, \"epoch\": %d}" % (i, i))
+os._exit(0)'"#,
+        ),
+    ] {
+        let mut assignment = shell(program);
+        assignment.lease.attempt.0 = number;
+        let attempt = world.launch(assignment).await;
+        let end = world.end_of(&attempt).await;
+        assert_eq!(end.outcome, AttemptOutcome::Exited(0), "{end:?}");
+        assert_eq!(points(&attempt).await, ["loss 1 1", "loss 2 2", "loss 3 3"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_is_read_by_patterns_and_the_metrics_file_always() {
     let mut world = World::new().await;
     let mut assignment = shell(

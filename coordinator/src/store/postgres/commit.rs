@@ -346,13 +346,17 @@ pub(super) async fn commit(pool: &PgPool, owner: &Ownership, changes: &Changes) 
         statement.audit(&changes.audit)?;
     }
     statement.sql.push_str(" SELECT commit_seq FROM owner");
-    let written: Option<i64> = sqlx::query_scalar_with(AssertSqlSafe(statement.sql), statement.arguments)
-        .fetch_optional(pool)
-        .await
-        .map_err(|error| match (broken_constraint(&error), &changes.study) {
-            (Some("study_name_is_unique"), Some(study)) => study_taken(&study.name),
-            _ => store_error("commit", error),
-        })?;
+    let writing =
+        sqlx::query_scalar_with(AssertSqlSafe(statement.sql), statement.arguments).fetch_optional(pool);
+    #[cfg(feature = "crash-points")]
+    let writing = crate::crash::while_under_way(crate::crash::Point::UnderWay, writing);
+    let written: Option<i64> =
+        writing
+            .await
+            .map_err(|error| match (broken_constraint(&error), &changes.study) {
+                (Some("study_name_is_unique"), Some(study)) => study_taken(&study.name),
+                _ => store_error("commit", error),
+            })?;
     written
         .ok_or(StoreError::NotOwner(owner.study))
         .and_then(|seq| unsigned("commit_seq", seq))

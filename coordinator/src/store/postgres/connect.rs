@@ -35,7 +35,7 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             max_connections: 16,
-            application_name: "tunesmith-coordinator".to_owned(),
+            application_name: format!("tunesmith-coordinator {}", std::process::id()),
         }
     }
 }

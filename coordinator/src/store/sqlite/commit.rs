@@ -13,6 +13,7 @@ use super::super::{
     TrialRow, study_taken,
 };
 use super::error::store_error;
+use crate::crash::crash_point;
 
 /// Rows that one statement inserts. Few sizes, so that few statements are kept prepared.
 const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
@@ -140,12 +141,14 @@ pub(super) async fn commit(
     if done.rows_affected() == 0 {
         return Err(StoreError::NotOwner(owner.study));
     }
+    crash_point!(Swapped);
     let commit_seq = owner.commit_seq + 1;
     if let Some(study) = &changes.study {
         write_study(connection, study).await?;
     }
     write_trials(connection, owner.study, &changes.trials).await?;
     write_attempts(connection, owner.study, &changes.attempts).await?;
+    crash_point!(HalfWritten);
     write_points(connection, owner.study, &changes.points).await?;
     write_decisions(connection, owner.study, commit_seq, &changes.decisions).await?;
     write_requests(connection, owner.study, &changes.requests).await?;

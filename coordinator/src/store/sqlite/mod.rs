@@ -27,6 +27,7 @@ use super::{
     AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts,
     Store, StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
+use crate::crash::crash_point;
 
 /// A store in a SQLite file.
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl Store for SqliteStore {
     async fn study_take(&self, study: StudyId) -> Result<Ownership, StoreError> {
         let mut transaction = self.writer.begin().await?;
         let result = statements::study_take(transaction.connection(), study).await;
+        crash_point!(TakeSwapped);
         transaction.end(result).await
     }
 
@@ -89,6 +91,7 @@ impl Store for SqliteStore {
         check_changes(owner.study, changes)?;
         let mut transaction = self.writer.begin().await?;
         let result = commit::commit(transaction.connection(), owner, changes).await;
+        crash_point!(Written);
         let commit_seq = transaction.end(result).await?;
         Ok(Ownership { commit_seq, ..*owner })
     }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tunesmith_common::clock::Timestamp;
 use tunesmith_common::id::{LeaseKey, MetricName};
@@ -20,6 +19,7 @@ use super::folder::{self, Folder};
 use super::records::{Launch, StopOrder, StopWhy};
 use super::spool::Spool;
 use super::store::{AttemptError, Shared};
+use super::watch::Wake;
 
 /// Why an attempt is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) struct Inner {
     /// One writer of the stop order at a time.
     stopping: tokio::sync::Mutex<()>,
     /// Wakes the attempt's task.
-    pub(super) wake: Arc<Notify>,
+    pub(super) wake: Arc<Wake>,
     /// Whether [`super::AttemptEventKind::PointsAvailable`] was sent and nothing was read since.
     pub(super) told_of_points: AtomicBool,
     /// Cancelled at the end.
@@ -91,6 +91,11 @@ impl Inner {
 
     pub(super) fn set_started(&self, pid: u32, at: Timestamp) {
         self.status().started = Some((pid, at));
+    }
+
+    /// Process id and start time of its program, once it runs.
+    pub(super) fn started(&self) -> Option<(u32, Timestamp)> {
+        self.status().started
     }
 
     pub(super) fn set_end(&self, end: AttemptEnd) {
@@ -141,7 +146,7 @@ impl Attempt {
     /// Process id and start time of its program, once it runs.
     #[must_use]
     pub fn started(&self) -> Option<(u32, Timestamp)> {
-        self.0.status().started
+        self.0.started()
     }
 
     /// How it ended, once it has; the same after a restart of the daemon.
@@ -175,6 +180,9 @@ impl Attempt {
     pub async fn read_points(&self, from_seq: u64, max: usize) -> Result<PointBatch, AttemptError> {
         // Before reading: what comes later is told of again.
         self.0.told_of_points.store(false, Ordering::SeqCst);
+        if let Some(batch) = self.0.spool.recent(from_seq, max) {
+            return Ok(batch);
+        }
         let spool = Arc::clone(&self.0.spool);
         let read = blocking(move || spool.read(from_seq, max)).await;
         read.map_err(|source| self.0.error("read", &self.0.folder.spool(), source))
@@ -229,7 +237,7 @@ impl Attempt {
         written
             .await
             .map_err(|source| self.0.error("write", &self.0.folder.stop_order(), source))?;
-        self.0.wake.notify_one();
+        self.0.wake.all();
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The task of one attempt: waits for something to happen, reads it, tells of it, and finds out how it ended.
 
 use std::io;
+use std::os::unix::net::UnixListener as StdListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tunesmith_common::clock::{Clock, Timestamp};
 use tunesmith_common::worker::AttemptEnd;
@@ -22,6 +25,7 @@ use super::pump::{Pump, Step};
 use super::records::{Exit, How, Source, State, StopNotice, StopOrder, StopWhy};
 use super::socket::{self, Answer, Operation, Request};
 use super::store::{AttemptEvent, AttemptEventKind, Shared};
+use super::watch::Watch;
 use crate::supervisor::process;
 
 /// How often to look although nobody said that something happened.
@@ -125,15 +129,9 @@ pub(super) struct Runner {
 }
 
 impl Runner {
+    /// What runs and reads the attempt. Its program may have been started by an earlier daemon, which `inner` knows then.
     pub(super) fn new(inner: Arc<Inner>, pump: Pump, supervisor: Supervisor, shared: Arc<Shared>) -> Self {
-        let started = inner.folder.state();
-        let started = folder::read_json::<State>(&started)
-            .ok()
-            .flatten()
-            .and_then(|state| program(&state));
-        if let Some((pid, at)) = started {
-            inner.set_started(pid, at);
-        }
+        let started = inner.started();
         let told_seq = inner.spool.last_seq();
         let clock = Arc::clone(&shared.clock);
         let eyes = Eyes {
@@ -153,14 +151,27 @@ impl Runner {
 
     /// Runs until the attempt has ended or the store is closed.
     pub(super) async fn run(mut self) {
-        let watch = self.watch();
+        let Some((watch, listener)) = self.set_up().await else {
+            return;
+        };
         let (sender, mut requests) = mpsc::channel(REQUESTS);
-        let listening = self.listen(sender);
+        let listening = self.listen(listener, sender);
         let shutdown = self.shared.shutdown.clone();
         let mut asked = Vec::new();
         let mut open = true;
+        let pause = if watch.is_none() || matches!(self.inner.launch.source, Source::File(_)) {
+            POLL_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        let mut next_whole = Instant::now();
+        let mut whole = true;
         let exit = loop {
-            let Some(look) = self.look(std::mem::take(&mut asked)).await else {
+            whole |= Instant::now() >= next_whole;
+            if whole {
+                next_whole = Instant::now() + pause;
+            }
+            let Some(look) = self.look(std::mem::take(&mut asked), whole).await else {
                 break None;
             };
             if let Some((pid, at)) = look.started {
@@ -180,15 +191,11 @@ impl Runner {
                 }
                 continue;
             }
-            let pause = if watch.is_none() || matches!(self.inner.launch.source, Source::File(_)) {
-                POLL_EVERY
-            } else {
-                LOOK_EVERY
-            };
+            whole = false;
             tokio::select! {
                 () = shutdown.cancelled() => break None,
-                () = self.inner.wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                all = self.inner.wake.woken() => whole = all,
+                () = tokio::time::sleep_until(next_whole) => {}
                 count = requests.recv_many(&mut asked, REQUESTS), if open => open = count > 0,
             }
         };
@@ -196,22 +203,33 @@ impl Runner {
         if let Some(exit) = exit {
             self.finish(exit).await;
         }
-        if let (Some(watcher), Some(watch)) = (&self.shared.watcher, watch) {
+        if let (Some(watcher), Some(watch)) = (&self.shared.watcher, &watch) {
             watcher.remove(watch);
         }
     }
 
-    fn watch(&self) -> Option<i32> {
-        let watcher = self.shared.watcher.as_ref()?;
-        watcher
-            .add(self.inner.folder.path(), Arc::clone(&self.inner.wake))
-            .ok()
+    /// Has the folder watched and the socket made.
+    async fn set_up(&mut self) -> Option<(Option<Watch>, io::Result<StdListener>)> {
+        let shared = Arc::clone(&self.shared);
+        self.with_eyes(move |eyes| {
+            let Inner {
+                folder, launch, wake, ..
+            } = &*eyes.inner;
+            let watcher = shared.watcher.as_ref();
+            let watch = watcher.and_then(|watcher| watcher.add(folder.path(), wake).ok());
+            (watch, socket::bind(&launch.socket))
+        })
+        .await
     }
 
     /// Serves the program's socket until the returned token is cancelled.
-    fn listen(&self, requests: mpsc::Sender<Request>) -> CancellationToken {
+    fn listen(
+        &self,
+        listener: io::Result<StdListener>,
+        requests: mpsc::Sender<Request>,
+    ) -> CancellationToken {
         let token = self.shared.shutdown.child_token();
-        match socket::bind(&self.inner.launch.socket) {
+        match listener.and_then(UnixListener::from_std) {
             Ok(listener) => {
                 let tasks = self.shared.tasks.clone();
                 self.shared
@@ -227,11 +245,11 @@ impl Runner {
         token
     }
 
-    /// Looks at everything once. None if that broke down.
-    async fn look(&mut self, asked: Vec<Request>) -> Option<Look> {
+    /// Looks once: at everything, or only at what the program printed. None if that broke down.
+    async fn look(&mut self, asked: Vec<Request>, whole: bool) -> Option<Look> {
         self.with_eyes(move |eyes| {
             eyes.answer(asked);
-            eyes.look()
+            if whole { eyes.look() } else { eyes.glance() }
         })
         .await
     }
@@ -302,7 +320,8 @@ impl Runner {
     }
 }
 
-fn program(state: &State) -> Option<(u32, Timestamp)> {
+/// The program of a supervisor that has started it.
+pub(super) fn program(state: &State) -> Option<(u32, Timestamp)> {
     Some((u32::try_from(state.program?.pid).ok()?, state.started_at?))
 }
 
@@ -329,6 +348,20 @@ impl Eyes {
             Step::Idle
         };
         Look { step, started, exit }
+    }
+
+    /// Looks only at what was printed.
+    fn glance(&mut self) -> Look {
+        let step = if self.started {
+            self.pump.step_stdout()
+        } else {
+            Step::Idle
+        };
+        Look {
+            step,
+            started: None,
+            exit: None,
+        }
     }
 
     fn state(&self) -> Option<State> {

@@ -1,71 +1,117 @@
-//! Wakes an attempt's task when something in its folder changes. One inotify instance for all attempts, since a user has few.
+//! Wakes an attempt's task when something in its folder changes. Two inotify instances for all attempts, since a user has few: one for
+//! what programs print, whose changes are gathered, and one for what supervisors say, which is passed on at once.
 //!
 //! Only a hint, for speed: whoever is woken looks for himself, and looks now and then without being woken.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::sync::Notify;
 
-/// Changes are gathered for so long before they are passed on: a program often writes a line in two pieces, and one that prints a
-/// thousand lines a second is not worth a thousand wake-ups.
-const GATHER: Duration = Duration::from_millis(2);
+/// What programs print is gathered for so long before it is read: a program often writes a line in two pieces, one that prints a
+/// thousand lines a second is not worth a thousand wake-ups, and several programs are read in one. Points of the objective are sent as soon
+/// as they are read, so that this is all the time they wait on this machine.
+pub(super) const GATHER: Duration = Duration::from_millis(5);
 
-/// Watches folders, from a thread of its own. The thread ends when this is dropped or stopped.
+/// What programs print: appended, or a file that a program makes.
+const PRINTED: WatchFlags = WatchFlags::MODIFY.union(WatchFlags::CREATE);
+/// What supervisors say, and whole files that somebody puts there: renamed into place.
+const SAID: WatchFlags = WatchFlags::MOVED_TO;
+
+/// Wakes an attempt's task, and tells it where to look.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    notify: Notify,
+    /// Whether anything but standard output may have changed.
+    all: AtomicBool,
+}
+
+impl Wake {
+    /// Anything may have changed.
+    pub(super) fn all(&self) {
+        self.all.store(true, Ordering::SeqCst);
+        self.notify.notify_one();
+    }
+
+    /// Standard output has changed.
+    fn stdout(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Waits to be woken. Returns whether anything but standard output may have changed. Cancelling it loses nothing.
+    pub(super) async fn woken(&self) -> bool {
+        self.notify.notified().await;
+        self.all.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// Watches folders, from a thread of its own, which sleeps while programs print without end. The thread ends when this is dropped or
+/// stopped.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    watches: Arc<Watches>,
+    folders: Arc<Folders>,
     /// Closed to end the thread.
     running: Mutex<Option<UnixStream>>,
 }
 
 #[derive(Debug)]
-struct Watches {
-    fd: OwnedFd,
-    wakes: Mutex<HashMap<i32, Arc<Notify>>>,
+struct Folders {
+    printed: Watches,
+    said: Watches,
+}
+
+/// What [`Watcher::remove`] wants to know again.
+#[derive(Debug)]
+pub(super) struct Watch {
+    printed: i32,
+    said: i32,
 }
 
 impl Watcher {
     /// A watcher, and the work of its thread.
     pub(super) fn new() -> io::Result<(Self, impl FnOnce() + Send + 'static)> {
-        let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        let (running, stopped) = UnixStream::pair()?;
-        let watches = Arc::new(Watches {
-            fd,
-            wakes: Mutex::default(),
+        let folders = Arc::new(Folders {
+            printed: Watches::new()?,
+            said: Watches::new()?,
         });
-        let thread = Arc::clone(&watches);
+        let (running, stopped) = UnixStream::pair()?;
+        let thread = Arc::clone(&folders);
         Ok((
             Self {
-                watches,
+                folders,
                 running: Mutex::new(Some(running)),
             },
             move || thread.run(&stopped),
         ))
     }
 
-    /// Notifies `wake` of changes in `folder` until [`Self::remove`] is called with the returned number.
-    pub(super) fn add(&self, folder: &Path, wake: Arc<Notify>) -> io::Result<i32> {
-        let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
-        let watch = inotify::add_watch(&self.watches.fd, folder, flags)?;
-        self.watches.wakes().insert(watch, wake);
-        Ok(watch)
+    /// Wakes `wake` at changes in `folder` until [`Self::remove`] is called.
+    pub(super) fn add(&self, folder: &Path, wake: &Arc<Wake>) -> io::Result<Watch> {
+        let Folders { printed, said } = &*self.folders;
+        let watch = printed.add(folder, PRINTED, wake)?;
+        match said.add(folder, SAID, wake) {
+            Ok(said) => Ok(Watch { printed: watch, said }),
+            Err(error) => {
+                printed.remove(watch);
+                Err(error)
+            }
+        }
     }
 
-    pub(super) fn remove(&self, watch: i32) {
-        if self.watches.wakes().remove(&watch).is_some() {
-            // Gone already if the folder is.
-            let _ = inotify::remove_watch(&self.watches.fd, watch);
-        }
+    pub(super) fn remove(&self, watch: &Watch) {
+        self.folders.printed.remove(watch.printed);
+        self.folders.said.remove(watch.said);
     }
 
     /// Ends the thread.
@@ -74,25 +120,39 @@ impl Watcher {
     }
 }
 
-impl Watches {
-    fn wakes(&self) -> MutexGuard<'_, HashMap<i32, Arc<Notify>>> {
-        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Folders {
     /// Passes changes on until the other end of `stopped` is closed.
     fn run(&self, stopped: &UnixStream) {
+        let gather = Timespec {
+            tv_sec: 0,
+            tv_nsec: GATHER.subsec_nanos().into(),
+        };
+        let mut gathering = false;
         loop {
             let mut fds = [
-                PollFd::new(&self.fd, PollFlags::IN),
                 PollFd::new(stopped, PollFlags::IN),
+                PollFd::new(&self.said.fd, PollFlags::IN),
+                PollFd::new(&self.printed.fd, PollFlags::IN),
             ];
-            match rustix::event::poll(&mut fds, None) {
-                Ok(_) if !fds[1].revents().is_empty() => return,
+            let polled = if gathering {
+                // Whatever is printed meanwhile wakes nobody.
+                rustix::event::poll(&mut fds[..2], Some(&gather))
+            } else {
+                rustix::event::poll(&mut fds, None)
+            };
+            let [stopped, said, printed] = fds.map(|fd| !fd.revents().is_empty());
+            match polled {
+                Ok(_) if stopped => return,
                 Ok(_) => {
-                    std::thread::sleep(GATHER);
-                    self.pass_on();
+                    if said {
+                        self.said.pass_on();
+                    }
+                    if gathering {
+                        self.printed.pass_on();
+                    }
+                    gathering = printed;
                 }
-                Err(Errno::INTR) => continue,
+                Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -103,30 +163,73 @@ impl Watches {
             }
         }
     }
+}
+
+/// One inotify instance.
+#[derive(Debug)]
+struct Watches {
+    fd: OwnedFd,
+    wakes: Mutex<HashMap<i32, Arc<Wake>>>,
+}
+
+impl Watches {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            fd: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            wakes: Mutex::default(),
+        })
+    }
+
+    fn wakes(&self) -> MutexGuard<'_, HashMap<i32, Arc<Wake>>> {
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, folder: &Path, flags: WatchFlags, wake: &Arc<Wake>) -> io::Result<i32> {
+        let watch = inotify::add_watch(&self.fd, folder, flags)?;
+        self.wakes().insert(watch, Arc::clone(wake));
+        Ok(watch)
+    }
+
+    fn remove(&self, watch: i32) {
+        if self.wakes().remove(&watch).is_some() {
+            // Gone already if the folder is.
+            let _ = inotify::remove_watch(&self.fd, watch);
+        }
+    }
 
     fn pass_on(&self) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.fd, &mut buffer);
-        let mut changed: Vec<i32> = Vec::new();
+        let mut changed: Vec<(i32, bool)> = Vec::new();
         loop {
             match reader.next() {
                 Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    self.wakes().values().for_each(|wake| wake.notify_one());
+                    self.wakes().values().for_each(|wake| wake.all());
                 }
-                // Not read for metrics.
-                Ok(event)
-                    if event
-                        .file_name()
-                        .is_some_and(|name| name.to_bytes() == b"stderr.log") => {}
-                Ok(event) if changed.contains(&event.wd()) => {}
-                Ok(event) => changed.push(event.wd()),
+                Ok(event) => {
+                    let stdout = match event.file_name().map(CStr::to_bytes) {
+                        _ if event.events().contains(ReadFlags::MOVED_TO) => false,
+                        Some(b"stdout.log") => event.events().contains(ReadFlags::MODIFY),
+                        Some(b"metrics.jsonl") => false,
+                        // Nothing that is read as it grows.
+                        _ => continue,
+                    };
+                    let change = (event.wd(), stdout);
+                    if !changed.contains(&change) {
+                        changed.push(change);
+                    }
+                }
                 Err(Errno::INTR) => {}
                 Err(_) => break,
             }
         }
         let wakes = self.wakes();
-        for wake in changed.iter().filter_map(|watch| wakes.get(watch)) {
-            wake.notify_one();
+        for (watch, stdout) in changed {
+            match wakes.get(&watch) {
+                Some(wake) if stdout => wake.stdout(),
+                Some(wake) => wake.all(),
+                None => {}
+            }
         }
     }
 }

@@ -69,18 +69,27 @@ pub(crate) async fn measure_stops(coordinator: &Coordinator, programs: &Path) ->
     let mut api = coordinator.api()?;
     let worker = Worker::start(coordinator, programs, 1)?;
     let record = worker.file("stops");
-    let path = record.to_str().context("the temporary folder's path is no text")?;
+    let path = record
+        .to_str()
+        .context("the temporary folder's path is no text")?;
     let training = command(&["--wait-for-stop", path])?;
     let rules = "early_stopping: [{rule: threshold, below: 0.25}]";
     let study = api
-        .create("stops", &format!("budget: {{trials: {STOPS}}}\n{rules}\n{training}"))
+        .create(
+            "stops",
+            &format!("budget: {{trials: {STOPS}}}\n{rules}\n{training}"),
+        )
         .await?;
     wait_for_study(&mut api, &study, Duration::from_secs(300), is_done).await?;
     let mut waits = std::fs::read_to_string(&record)?
         .lines()
         .map(|micros| micros.parse().map(Duration::from_micros))
         .collect::<Result<Vec<Duration>, _>>()?;
-    ensure!(waits.len() == STOPS, "{} of {STOPS} trainings were stopped", waits.len());
+    ensure!(
+        waits.len() == STOPS,
+        "{} of {STOPS} trainings were stopped",
+        waits.len()
+    );
     figure(
         "printed_point_to_sigterm",
         coordinator.store,

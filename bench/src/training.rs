@@ -42,7 +42,10 @@ pub(crate) async fn wait_for_stop(record: &Path) -> anyhow::Result<()> {
 
 fn print_point(step: i64, value: f64) -> anyhow::Result<()> {
     // One write, as a program that flushes each line.
-    let line = format!("{}\n", serde_json::json!({"metric": "val_acc", "value": value, "step": step}));
+    let line = format!(
+        "{}\n",
+        serde_json::json!({"metric": "val_acc", "value": value, "step": step})
+    );
     let mut out = std::io::stdout().lock();
     out.write_all(line.as_bytes())?;
     Ok(out.flush()?)

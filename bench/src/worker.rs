@@ -65,7 +65,10 @@ pub(crate) fn command(arguments: &[&str]) -> anyhow::Result<String> {
     let program = program.to_str().context("this program's path is no text")?;
     let mut words = vec![program, "--programs", "."];
     words.extend(arguments);
-    Ok(format!("trial: {{command: {}}}\n", serde_json::to_string(&words)?))
+    Ok(format!(
+        "trial: {{command: {}}}\n",
+        serde_json::to_string(&words)?
+    ))
 }
 
 /// Waits until `reached` is true of the study.

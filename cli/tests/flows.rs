@@ -290,7 +290,9 @@ fn an_exported_study_is_imported_paused_with_its_results() {
         .run(&["study", "import", path, "--name", "copy"])
         .expect_code(0);
     assert!(
-        ended.stdout.contains("copy is imported with 3 trials, and paused.")
+        ended
+            .stdout
+            .contains("copy is imported with 3 trials, and paused.")
             && ended.stdout.contains("`tunesmith study resume copy`"),
         "{}",
         ended.stdout

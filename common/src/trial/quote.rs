@@ -61,7 +61,8 @@ fn quote_end(line: &str) -> String {
 
 /// Whether more than a tenth of a line is no text: control characters, or what could not be decoded.
 fn is_binary(line: &str) -> bool {
-    let strange = |c: &char| *c == char::REPLACEMENT_CHARACTER || (c.is_control() && !matches!(c, '\t' | '\u{1b}'));
+    let strange =
+        |c: &char| *c == char::REPLACEMENT_CHARACTER || (c.is_control() && !matches!(c, '\t' | '\u{1b}'));
     line.chars().filter(strange).count() * 10 > line.chars().count()
 }
 
@@ -105,7 +106,10 @@ mod tests {
         let long = format!("{}the end", "x".repeat(10_000));
         let quoted = last_lines(&format!("before\n{long}\n"));
         assert_eq!(quoted.chars().count(), CHARACTERS);
-        assert!(quoted.starts_with("\"…xx") && quoted.ends_with("the end\""), "{quoted}");
+        assert!(
+            quoted.starts_with("\"…xx") && quoted.ends_with("the end\""),
+            "{quoted}"
+        );
         let quoted = last_lines(&format!("before\n{long}\nafter\n"));
         assert_eq!(quoted, "\"after\"");
     }

@@ -275,6 +275,15 @@ mod tests {
     }
 
     #[test]
+    fn a_last_line_without_its_newline_is_read_in_the_same_look_when_all_has_ended() {
+        let (_dir, path) = log();
+        append(&path, b"one\ntwo");
+        let mut tail = Tail::new(path, Position::default());
+        let expected = [("one".to_owned(), 4), ("two".to_owned(), 7)];
+        assert_eq!(lines(&mut tail, true), expected);
+    }
+
+    #[test]
     fn a_line_that_is_too_long_is_passed_over_in_little_memory() {
         let (_dir, path) = log();
         append(&path, b"first\n");

@@ -233,3 +233,66 @@ impl Watches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A watcher whose thread runs until `end` is given it.
+    fn watching() -> (Watcher, std::thread::JoinHandle<()>) {
+        let (watcher, work) = Watcher::new().unwrap();
+        (watcher, std::thread::spawn(work))
+    }
+
+    fn end((watcher, thread): (Watcher, std::thread::JoinHandle<()>)) {
+        watcher.stop();
+        thread.join().unwrap();
+    }
+
+    fn append(path: &Path) {
+        use std::io::Write as _;
+        let file = std::fs::File::options().append(true).create(true).open(path);
+        file.unwrap().write_all(b"x\n").unwrap();
+    }
+
+    async fn woken(wake: &Wake) -> bool {
+        let woken = tokio::time::timeout(Duration::from_secs(60), wake.woken());
+        woken.await.expect("nobody was woken")
+    }
+
+    #[tokio::test]
+    async fn output_that_grows_is_told_apart_from_everything_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        for name in ["stdout.log", "stderr.log"] {
+            append(&file(name));
+        }
+        let watching = watching();
+        let wake = Arc::new(Wake::default());
+        let watch = watching.0.add(dir.path(), &wake).unwrap();
+        // What wakes nobody comes before what does.
+        append(&file("stderr.log"));
+        append(&file("exit.json.tmp"));
+        append(&file("stdout.log"));
+        assert!(!woken(&wake).await, "only standard output has changed");
+        std::fs::rename(file("exit.json.tmp"), file("exit.json")).unwrap();
+        assert!(woken(&wake).await, "a supervisor has said something");
+        append(&file("metrics.jsonl"));
+        assert!(woken(&wake).await, "a file has come into being");
+        std::fs::remove_file(file("stdout.log")).unwrap();
+        append(&file("stdout.log"));
+        assert!(woken(&wake).await, "standard output is another file now");
+        watching.0.remove(&watch);
+        end(watching);
+    }
+
+    #[tokio::test]
+    async fn a_change_anywhere_is_remembered_though_output_wakes_first() {
+        let wake = Wake::default();
+        wake.all();
+        wake.stdout();
+        assert!(woken(&wake).await);
+        wake.stdout();
+        assert!(!woken(&wake).await);
+    }
+}

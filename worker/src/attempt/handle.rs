@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -56,9 +56,11 @@ pub(super) struct Inner {
     /// One writer of the stop order at a time.
     stopping: tokio::sync::Mutex<()>,
     /// Wakes the attempt's task.
-    pub(super) wake: Arc<Wake>,
+    pub(super) wake: Wake,
     /// Whether [`super::AttemptEventKind::PointsAvailable`] was sent and nothing was read since.
-    pub(super) told_of_points: AtomicBool,
+    told_of_points: AtomicBool,
+    /// Number of the last point that was told of.
+    told_seq: AtomicU64,
     /// Cancelled at the end.
     pub(super) over: CancellationToken,
 }
@@ -73,13 +75,14 @@ impl Inner {
     pub(super) fn new(folder: Folder, launch: Launch, spool: Arc<Spool>, shared: Weak<Shared>) -> Self {
         Self {
             resources: (&launch.promised).into(),
+            told_seq: AtomicU64::new(spool.last_seq()),
             folder,
             launch,
             spool,
             shared,
             status: Mutex::default(),
             stopping: tokio::sync::Mutex::default(),
-            wake: Arc::default(),
+            wake: Wake::default(),
             told_of_points: AtomicBool::new(false),
             over: CancellationToken::new(),
         }
@@ -96,6 +99,19 @@ impl Inner {
     /// Process id and start time of its program, once it runs.
     pub(super) fn started(&self) -> Option<(u32, Timestamp)> {
         self.status().started
+    }
+
+    /// Whether somebody is to be told of points; who asks must tell, or call [`Self::points_were_not_told`].
+    pub(super) fn has_untold_points(&self) -> bool {
+        let last = self.spool.last_seq();
+        self.told_seq.fetch_max(last, Ordering::SeqCst) < last
+            && !self.told_of_points.swap(true, Ordering::SeqCst)
+    }
+
+    /// They are to be told of again.
+    pub(super) fn points_were_not_told(&self) {
+        self.told_seq.store(0, Ordering::SeqCst);
+        self.told_of_points.store(false, Ordering::SeqCst);
     }
 
     pub(super) fn set_end(&self, end: AttemptEnd) {

@@ -4,8 +4,8 @@ use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -25,7 +25,7 @@ use super::pump::{Pump, Step};
 use super::records::{Exit, How, Source, State, StopNotice, StopOrder, StopWhy};
 use super::socket::{self, Answer, Operation, Request};
 use super::store::{AttemptEvent, AttemptEventKind, Shared};
-use super::watch::Watch;
+use super::watch::{Watch, Watched};
 use crate::supervisor::process;
 
 /// How often to look although nobody said that something happened.
@@ -100,7 +100,60 @@ fn detach(command: &mut Command) {
     }
 }
 
-/// The part that blocks.
+/// The part that blocks, shared by the attempt's task and the thread that watches files.
+#[derive(Debug)]
+struct Reading {
+    inner: Arc<Inner>,
+    events: mpsc::Sender<AttemptEvent>,
+    eyes: Mutex<Eyes>,
+    /// Whether the start was told and the end was not: only then may anyone but the task look and tell.
+    running: AtomicBool,
+}
+
+impl Watched for Reading {
+    fn stdout_grew(&self) {
+        if !self.read_now() {
+            self.inner.wake.stdout();
+        }
+    }
+
+    fn changed(&self) {
+        self.inner.wake.all();
+    }
+}
+
+impl Reading {
+    fn event(&self, kind: AttemptEventKind) -> AttemptEvent {
+        AttemptEvent {
+            lease: self.inner.launch.lease,
+            kind,
+        }
+    }
+
+    /// Reads what was printed and tells of it, without waking the task for that. False if that is for the task to do, because it looks itself,
+    /// or there is too much to read, or no room to tell.
+    fn read_now(&self) -> bool {
+        // Held to the end: the task tells of the end only after this was told.
+        let Ok(mut eyes) = self.eyes.try_lock() else {
+            return false;
+        };
+        if !self.running.load(Ordering::SeqCst) || eyes.pump.step_stdout() != Step::Idle {
+            return false;
+        }
+        if !self.inner.has_untold_points() {
+            return true;
+        }
+        let told = self
+            .events
+            .try_send(self.event(AttemptEventKind::PointsAvailable));
+        if told.is_err() {
+            self.inner.points_were_not_told();
+        }
+        told.is_ok()
+    }
+}
+
+/// What looks at the attempt's files and its supervisor.
 #[derive(Debug)]
 struct Eyes {
     inner: Arc<Inner>,
@@ -114,6 +167,9 @@ struct Eyes {
 #[derive(Debug)]
 struct Look {
     step: Step,
+    /// Whether the program runs, or has run.
+    running: bool,
+    /// Its start, when it is seen for the first time.
     started: Option<(u32, Timestamp)>,
     exit: Option<Exit>,
 }
@@ -122,17 +178,14 @@ struct Look {
 #[derive(Debug)]
 pub(super) struct Runner {
     inner: Arc<Inner>,
-    /// None while they look, and for good if they broke down.
-    eyes: Option<Box<Eyes>>,
+    reading: Arc<Reading>,
     shared: Arc<Shared>,
-    told_seq: u64,
 }
 
 impl Runner {
     /// What runs and reads the attempt. Its program may have been started by an earlier daemon, which `inner` knows then.
     pub(super) fn new(inner: Arc<Inner>, pump: Pump, supervisor: Supervisor, shared: Arc<Shared>) -> Self {
         let started = inner.started();
-        let told_seq = inner.spool.last_seq();
         let clock = Arc::clone(&shared.clock);
         let eyes = Eyes {
             inner: Arc::clone(&inner),
@@ -141,11 +194,16 @@ impl Runner {
             clock,
             started: started.is_some(),
         };
+        let reading = Reading {
+            inner: Arc::clone(&inner),
+            events: shared.events.clone(),
+            eyes: Mutex::new(eyes),
+            running: AtomicBool::new(false),
+        };
         Self {
             inner,
-            eyes: Some(Box::new(eyes)),
+            reading: Arc::new(reading),
             shared,
-            told_seq,
         }
     }
 
@@ -178,9 +236,12 @@ impl Runner {
                 self.inner.set_started(pid, at);
                 self.tell(AttemptEventKind::Started { pid, at }).await;
             }
-            if self.eyes.as_ref().is_some_and(|eyes| eyes.started) {
+            if look.running {
                 self.tell_of_points().await;
             }
+            self.reading
+                .running
+                .store(look.running && look.exit.is_none(), Ordering::SeqCst);
             if look.exit.is_some() {
                 break look.exit;
             }
@@ -211,12 +272,11 @@ impl Runner {
     /// Has the folder watched and the socket made.
     async fn set_up(&mut self) -> Option<(Option<Watch>, io::Result<StdListener>)> {
         let shared = Arc::clone(&self.shared);
+        let reading: Arc<dyn Watched> = Arc::clone(&self.reading) as _;
         self.with_eyes(move |eyes| {
-            let Inner {
-                folder, launch, wake, ..
-            } = &*eyes.inner;
+            let Inner { folder, launch, .. } = &*eyes.inner;
             let watcher = shared.watcher.as_ref();
-            let watch = watcher.and_then(|watcher| watcher.add(folder.path(), wake).ok());
+            let watch = watcher.and_then(|watcher| watcher.add(folder.path(), &reading).ok());
             (watch, socket::bind(&launch.socket))
         })
         .await
@@ -258,45 +318,26 @@ impl Runner {
         &mut self,
         work: impl FnOnce(&mut Eyes) -> T + Send + 'static,
     ) -> Option<T> {
-        let mut eyes = self.eyes.take()?;
+        let reading = Arc::clone(&self.reading);
         let done = tokio::task::spawn_blocking(move || {
-            let result = work(&mut eyes);
-            (eyes, result)
+            // Poisoned: whoever looked broke down.
+            reading.eyes.lock().ok().map(|mut eyes| work(&mut eyes))
         });
-        match done.await {
-            Ok((eyes, result)) => {
-                self.eyes = Some(eyes);
-                Some(result)
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "reading an attempt broke down"
-                );
-                None
-            }
+        let done = done.await.ok().flatten();
+        if done.is_none() {
+            tracing::error!(trial = %self.inner.launch.lease.trial, "reading an attempt broke down");
         }
+        done
     }
 
     async fn tell(&self, kind: AttemptEventKind) {
         // Nobody listens while the daemon ends.
-        let _ = self
-            .shared
-            .events
-            .send(AttemptEvent {
-                lease: self.inner.launch.lease,
-                kind,
-            })
-            .await;
+        let _ = self.shared.events.send(self.reading.event(kind)).await;
     }
 
     async fn tell_of_points(&mut self) {
-        let last = self.inner.spool.last_seq();
-        if last > self.told_seq {
-            self.told_seq = last;
-            if !self.inner.told_of_points.swap(true, Ordering::SeqCst) {
-                self.tell(AttemptEventKind::PointsAvailable).await;
-            }
+        if self.inner.has_untold_points() {
+            self.tell(AttemptEventKind::PointsAvailable).await;
         }
     }
 
@@ -347,7 +388,12 @@ impl Eyes {
         } else {
             Step::Idle
         };
-        Look { step, started, exit }
+        Look {
+            step,
+            running: self.started,
+            started,
+            exit,
+        }
     }
 
     /// Looks only at what was printed.
@@ -359,6 +405,7 @@ impl Eyes {
         };
         Look {
             step,
+            running: self.started,
             started: None,
             exit: None,
         }

@@ -1,7 +1,7 @@
-//! Wakes an attempt's task when something in its folder changes. Two inotify instances for all attempts, since a user has few: one for
-//! what programs print, whose changes are gathered, and one for what supervisors say, which is passed on at once.
+//! Notices changes in attempts' folders. Two inotify instances for all attempts, since a user has few: one for what programs print,
+//! whose changes are gathered, and one for what supervisors say, which is passed on at once.
 //!
-//! Only a hint, for speed: whoever is woken looks for himself, and looks now and then without being woken.
+//! Only a hint, for speed: whoever is told looks for himself, and looks now and then without being told.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -29,6 +29,15 @@ const PRINTED: WatchFlags = WatchFlags::MODIFY.union(WatchFlags::CREATE);
 /// What supervisors say, and whole files that somebody puts there: renamed into place.
 const SAID: WatchFlags = WatchFlags::MOVED_TO;
 
+/// Who is told of changes in an attempt's folder, from the watcher's thread: may read for a moment, must not wait.
+pub(super) trait Watched: std::fmt::Debug + Send + Sync {
+    /// Standard output has grown.
+    fn stdout_grew(&self);
+
+    /// Anything may have changed.
+    fn changed(&self);
+}
+
 /// Wakes an attempt's task, and tells it where to look.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
@@ -44,8 +53,8 @@ impl Wake {
         self.notify.notify_one();
     }
 
-    /// Standard output has changed.
-    fn stdout(&self) {
+    /// Standard output has grown.
+    pub(super) fn stdout(&self) {
         self.notify.notify_one();
     }
 
@@ -96,11 +105,11 @@ impl Watcher {
         ))
     }
 
-    /// Wakes `wake` at changes in `folder` until [`Self::remove`] is called.
-    pub(super) fn add(&self, folder: &Path, wake: &Arc<Wake>) -> io::Result<Watch> {
+    /// Tells `watched` of changes in `folder` until [`Self::remove`] is called, and possibly once more.
+    pub(super) fn add(&self, folder: &Path, watched: &Arc<dyn Watched>) -> io::Result<Watch> {
         let Folders { printed, said } = &*self.folders;
-        let watch = printed.add(folder, PRINTED, wake)?;
-        match said.add(folder, SAID, wake) {
+        let watch = printed.add(folder, PRINTED, watched)?;
+        match said.add(folder, SAID, watched) {
             Ok(said) => Ok(Watch { printed: watch, said }),
             Err(error) => {
                 printed.remove(watch);
@@ -169,29 +178,29 @@ impl Folders {
 #[derive(Debug)]
 struct Watches {
     fd: OwnedFd,
-    wakes: Mutex<HashMap<i32, Arc<Wake>>>,
+    watched: Mutex<HashMap<i32, Arc<dyn Watched>>>,
 }
 
 impl Watches {
     fn new() -> io::Result<Self> {
         Ok(Self {
             fd: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
-            wakes: Mutex::default(),
+            watched: Mutex::default(),
         })
     }
 
-    fn wakes(&self) -> MutexGuard<'_, HashMap<i32, Arc<Wake>>> {
-        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watched(&self) -> MutexGuard<'_, HashMap<i32, Arc<dyn Watched>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, folder: &Path, flags: WatchFlags, wake: &Arc<Wake>) -> io::Result<i32> {
+    fn add(&self, folder: &Path, flags: WatchFlags, watched: &Arc<dyn Watched>) -> io::Result<i32> {
         let watch = inotify::add_watch(&self.fd, folder, flags)?;
-        self.wakes().insert(watch, Arc::clone(wake));
+        self.watched().insert(watch, Arc::clone(watched));
         Ok(watch)
     }
 
     fn remove(&self, watch: i32) {
-        if self.wakes().remove(&watch).is_some() {
+        if self.watched().remove(&watch).is_some() {
             // Gone already if the folder is.
             let _ = inotify::remove_watch(&self.fd, watch);
         }
@@ -201,11 +210,10 @@ impl Watches {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.fd, &mut buffer);
         let mut changed: Vec<(i32, bool)> = Vec::new();
+        let mut overflown = false;
         loop {
             match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    self.wakes().values().for_each(|wake| wake.all());
-                }
+                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => overflown = true,
                 Ok(event) => {
                     let stdout = match event.file_name().map(CStr::to_bytes) {
                         _ if event.events().contains(ReadFlags::MOVED_TO) => false,
@@ -223,12 +231,21 @@ impl Watches {
                 Err(_) => break,
             }
         }
-        let wakes = self.wakes();
-        for (watch, stdout) in changed {
-            match wakes.get(&watch) {
-                Some(wake) if stdout => wake.stdout(),
-                Some(wake) => wake.all(),
-                None => {}
+        // Not told under the lock: reading takes time.
+        let told: Vec<(Arc<dyn Watched>, bool)> = {
+            let watched = self.watched();
+            if overflown {
+                watched.values().map(|one| (Arc::clone(one), false)).collect()
+            } else {
+                let told = |(watch, stdout)| Some((Arc::clone(watched.get(&watch)?), stdout));
+                changed.into_iter().filter_map(told).collect()
+            }
+        };
+        for (watched, stdout) in told {
+            if stdout {
+                watched.stdout_grew();
+            } else {
+                watched.changed();
             }
         }
     }
@@ -260,6 +277,20 @@ mod tests {
         woken.await.expect("nobody was woken")
     }
 
+    /// One that only passes on what it is told.
+    #[derive(Debug)]
+    struct Listener(Arc<Wake>);
+
+    impl Watched for Listener {
+        fn stdout_grew(&self) {
+            self.0.stdout();
+        }
+
+        fn changed(&self) {
+            self.0.all();
+        }
+    }
+
     #[tokio::test]
     async fn output_that_grows_is_told_apart_from_everything_else() {
         let dir = tempfile::tempdir().unwrap();
@@ -269,7 +300,8 @@ mod tests {
         }
         let watching = watching();
         let wake = Arc::new(Wake::default());
-        let watch = watching.0.add(dir.path(), &wake).unwrap();
+        let listener: Arc<dyn Watched> = Arc::new(Listener(Arc::clone(&wake)));
+        let watch = watching.0.add(dir.path(), &listener).unwrap();
         // What wakes nobody comes before what does.
         append(&file("stderr.log"));
         append(&file("exit.json.tmp"));

@@ -5,6 +5,7 @@
 
 mod client;
 mod coordinator;
+mod daemon;
 mod figures;
 mod growth;
 mod limits;
@@ -12,6 +13,8 @@ mod pairs;
 mod sessions;
 mod slots;
 mod streams;
+mod training;
+mod worker;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +23,9 @@ use anyhow::Context as _;
 use clap::Parser;
 
 use crate::coordinator::{Coordinator, Store};
+
+/// A worker's load is small beside what the kernel counts in: it is measured for so many times the time of a rate.
+const LOAD_FOR: u32 = 6;
 
 /// Measures Tunesmith's service.
 #[derive(Debug, Parser)]
@@ -33,7 +39,7 @@ struct Args {
     /// Seconds to measure each rate.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// What to measure: limits, pairs, streams, growth, slots, sessions; everything if not given.
+    /// What to measure: limits, pairs, streams, growth, slots, sessions, load, stops; everything if not given.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Sizes of studies, in finished trials.
@@ -45,6 +51,12 @@ struct Args {
     /// Only serve bare gRPC calls, as the limit that others are measured against.
     #[arg(long, hide = true)]
     echo_server: bool,
+    /// Be a training that prints so many points per second.
+    #[arg(long, hide = true, value_name = "PER_SECOND")]
+    print_points: Option<u32>,
+    /// Be a training that prints a point for which it is stopped, and adds the time until it hears of that to a file.
+    #[arg(long, hide = true, value_name = "FILE")]
+    wait_for_stop: Option<PathBuf>,
 }
 
 impl Args {
@@ -58,6 +70,12 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if args.echo_server {
         return limits::serve_echo().await;
+    }
+    if let Some(per_second) = args.print_points {
+        return training::print_points(per_second).await;
+    }
+    if let Some(record) = &args.wait_for_stop {
+        return training::wait_for_stop(record).await;
     }
     let time = Duration::from_secs(args.seconds);
     let mut stores = vec![Store::Sqlite];
@@ -105,6 +123,20 @@ async fn main() -> anyhow::Result<()> {
             slots::measure(&coordinator, &args.programs)
                 .await
                 .context("free slots")?;
+            coordinator.stop().await?;
+        }
+        if args.wants("load") {
+            let coordinator = Coordinator::start(&args.programs, store).await?;
+            daemon::measure_load(&coordinator, &args.programs, time * LOAD_FOR)
+                .await
+                .context("a worker's load")?;
+            coordinator.stop().await?;
+        }
+        if args.wants("stops") {
+            let coordinator = Coordinator::start(&args.programs, store).await?;
+            daemon::measure_stops(&coordinator, &args.programs)
+                .await
+                .context("stops")?;
             coordinator.stop().await?;
         }
         if args.wants("sessions") {

@@ -290,7 +290,10 @@ fn an_exported_study_is_imported_paused_with_its_results() {
         .run(&["study", "import", path, "--name", "copy"])
         .expect_code(0);
     assert!(
-        ended.stdout.contains("copy is imported with 3 trials"),
+        ended
+            .stdout
+            .contains("copy is imported with 3 trials, and paused.")
+            && ended.stdout.contains("`tunesmith study resume copy`"),
         "{}",
         ended.stdout
     );
@@ -313,6 +316,28 @@ fn an_exported_study_is_imported_paused_with_its_results() {
     assert!(
         ended.stdout.starts_with("trial,state,value,param.lr,param.opt,")
             && ended.stdout.lines().count() == 4
+    );
+}
+
+#[test]
+fn an_imported_study_that_is_done_is_not_called_paused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (memory, fake) = with_study(folder.path());
+    memory.change_study(|study| {
+        let budget = study.spec.get_or_insert_default().budget.get_or_insert_default();
+        budget.trials = Some(3);
+    });
+    let file = folder.path().join("digits.json");
+    let path = file.to_str().unwrap();
+    fake.run(&["study", "export", "digits", "-o", path])
+        .expect_code(0);
+    let ended = fake
+        .run(&["study", "import", path, "--name", "copy"])
+        .expect_code(0);
+    assert_eq!(
+        ended.stdout,
+        "Study copy is imported with 3 trials, and done: budget: trials: 3 of 3 were created. To go on, change what ended it with \
+         `tunesmith study edit copy`, then `tunesmith study resume copy`.\n"
     );
 }
 

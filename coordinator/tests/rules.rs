@@ -7,7 +7,7 @@ use std::time::Duration;
 use tunesmith_common::clock::{Clock, TestClock};
 use tunesmith_common::measurement::{Point, PointBatch};
 use tunesmith_common::study::{StudyFile, StudySpec};
-use tunesmith_common::trial::{FailureCause, TransitionError};
+use tunesmith_common::trial::{FailureCause, TransitionError, TrialState};
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, HeldAttempt};
 use tunesmith_common::{LeaseKey, Params, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 use tunesmith_coordinator::decide::{
@@ -295,6 +295,23 @@ fn exit_codes_and_reasons_decide_what_a_failure_is() {
         assert_eq!(row.failure.as_ref().map(FailureCause::name), Some(cause));
         assert_eq!(desk.changes.trials[0].state.name(), "FAILED");
     }
+}
+
+#[test]
+fn a_good_end_without_the_metric_quotes_the_last_lines_on_one_line() {
+    let mut desk = Desk::new("trial: {command: [train]}");
+    let lease = desk.offer(worker(1), &[]).unwrap();
+    let ended = AttemptEnd {
+        log_tail: "epoch 1\n\u{1b}[2Jaccuracy 0.9\n".to_owned(),
+        ..end(lease, 0, AttemptOutcome::Exited(0))
+    };
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), ended));
+    let said = r#"ended without a value of the objective's metric; the last it printed: "epoch 1" "\u{1b}[2Jaccuracy 0.9""#;
+    let TrialState::Failed(cause) = &desk.changes.trials[0].state else {
+        panic!("{:?}", desk.changes.trials[0].state)
+    };
+    assert_eq!(cause.to_string(), said);
+    assert_eq!(desk.changes.attempts[0].outcome, said);
 }
 
 #[test]

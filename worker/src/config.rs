@@ -307,7 +307,7 @@ impl Config {
             (None, Some(token)) => TokenSource::Given(token),
             (None, None) => {
                 let message = "none given; the coordinator asks for one. Put it into a file and name the file, or set \
-                               TUNESMITH_TOKEN; `tunesmith token create` makes one";
+                               TUNESMITH_TOKEN; `tunesmith token create --label NAME --worker --file PATH` makes one";
                 return Err(ConfigError::value("token-file", message));
             }
         };

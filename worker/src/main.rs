@@ -69,9 +69,8 @@ fn start(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     start_logs(&config)?;
-    // Two threads: one may wait for a disk while the other keeps the session alive.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread, which never waits for a disk (whoever may does so elsewhere): a few points a second are not worth waking several.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let ended = runtime.block_on(serve(config));

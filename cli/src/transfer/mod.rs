@@ -159,6 +159,27 @@ pub(crate) async fn import(file: &Path, name: Option<&str>, context: &Context) -
         .await?;
     let trials = human::plural(u64::try_from(total).unwrap_or(u64::MAX), "trial");
     context.screen.result(&found, || {
-        format!("Study {shown} is imported with {trials}, and paused. Let it go on with `tunesmith study resume {shown}`.\n")
+        imported(&shown, &trials, &found.study.clone().unwrap_or_default())
     })
+}
+
+/// What became of an imported study, and how it goes on: the trials it brought may have ended it.
+fn imported(shown: &str, trials: &str, study: &pb::Study) -> String {
+    let state = match study.state() {
+        pb::StudyState::Done | pb::StudyState::Archived => {
+            let reason = human::clean(&study.state_reason);
+            let change = match study.done_reason() {
+                pb::DoneReason::Budget | pb::DoneReason::Target | pb::DoneReason::Failures => format!(
+                    " To go on, change what ended it with `tunesmith study edit {shown}`, then `tunesmith study resume {shown}`."
+                ),
+                _ => String::new(),
+            };
+            format!("done: {reason}.{change}")
+        }
+        pb::StudyState::Active => "active.".to_owned(),
+        pb::StudyState::Paused | pb::StudyState::Unspecified => {
+            format!("paused. Let it go on with `tunesmith study resume {shown}`.")
+        }
+    };
+    format!("Study {shown} is imported with {trials}, and {state}\n")
 }

@@ -254,7 +254,17 @@ impl TrialService for Memory {
             parameters: request.parameters.clone(),
             ..Default::default()
         };
+        let parent = request.parent.clone();
         state.added.push(request);
+        let added = u64::try_from(state.added.len()).unwrap();
+        if let Some(study) = state.studies.get_mut(&parent)
+            && let Some(limit) = study.spec.as_ref().and_then(|spec| spec.budget.as_ref()?.trials)
+            && added >= limit
+        {
+            study.set_state(pb::StudyState::Done);
+            study.set_done_reason(pb::DoneReason::Budget);
+            study.state_reason = format!("budget: trials: {limit} of {limit} were created");
+        }
         ok(pb::AddTrialResponse { trial: Some(trial) })
     }
 

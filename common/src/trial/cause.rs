@@ -25,7 +25,11 @@ pub enum FailureCause {
     /// The program ran out of memory, of the machine or of its device.
     OutOfMemory,
     /// The program ended well without a value of the objective's metric.
-    NoMetric,
+    NoMetric {
+        /// Its last lines, as [`super::last_lines`] quotes them; empty if none are known.
+        #[serde(default)]
+        last_lines: String,
+    },
     /// The program, or its exit status 78, said that these parameters can never work.
     Infeasible {
         /// The program's words.
@@ -70,7 +74,7 @@ impl FailureCause {
             Self::Launch { .. } | Self::LeaseExpired | Self::WorkerLost { .. } => {
                 AttemptBudget::Infrastructure
             }
-            Self::OutOfMemory | Self::NoMetric | Self::Infeasible { .. } | Self::Told { .. } => {
+            Self::OutOfMemory | Self::NoMetric { .. } | Self::Infeasible { .. } | Self::Told { .. } => {
                 AttemptBudget::Never
             }
         }
@@ -83,7 +87,7 @@ impl FailureCause {
             Self::ExitCode { .. } => "EXIT_CODE",
             Self::Signal { .. } => "SIGNAL",
             Self::OutOfMemory => "OUT_OF_MEMORY",
-            Self::NoMetric => "NO_METRIC",
+            Self::NoMetric { .. } => "NO_METRIC",
             Self::Infeasible { .. } => "INFEASIBLE",
             Self::Launch { .. } => "LAUNCH",
             Self::LeaseExpired => "LEASE_EXPIRED",
@@ -99,7 +103,13 @@ impl fmt::Display for FailureCause {
             Self::ExitCode { code } => write!(f, "exited with status {code}"),
             Self::Signal { signal } => write!(f, "killed by signal {signal}"),
             Self::OutOfMemory => f.write_str("ran out of memory"),
-            Self::NoMetric => f.write_str("ended without a value of the objective's metric"),
+            Self::NoMetric { last_lines } => {
+                f.write_str("ended without a value of the objective's metric")?;
+                if last_lines.is_empty() {
+                    return Ok(());
+                }
+                write!(f, "; the last it printed: {last_lines}")
+            }
             Self::Infeasible { reason } if reason.is_empty() => f.write_str("infeasible"),
             Self::Infeasible { reason } => write!(f, "infeasible: {reason}"),
             Self::Launch { reason } => write!(f, "could not be started: {reason}"),

@@ -2,7 +2,9 @@
 
 use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::{MAX_METRICS_PER_TRIAL, MetricName, PointBatch};
-use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, TransitionError, TrialState};
+use tunesmith_common::trial::{
+    Event, FailureCause, Holder, StopReason, TransitionError, TrialState, last_lines,
+};
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, StopCause};
 use tunesmith_common::{Attempt, LeaseKey, Timestamp, TrialNumber, WorkerId};
 
@@ -488,7 +490,9 @@ fn failure_of(end: &AttemptEnd, has_value: bool) -> Option<FailureCause> {
     }
     match &end.outcome {
         AttemptOutcome::Exited(0) if has_value => None,
-        AttemptOutcome::Exited(0) => Some(FailureCause::NoMetric),
+        AttemptOutcome::Exited(0) => Some(FailureCause::NoMetric {
+            last_lines: last_lines(&end.log_tail),
+        }),
         AttemptOutcome::Exited(INFEASIBLE) => Some(FailureCause::Infeasible {
             reason: String::new(),
         }),

@@ -133,8 +133,12 @@ pub(super) fn end_of(
         }
         _ => said,
     };
-    let well = matches!(outcome, AttemptOutcome::Exited(0)) && has_objective;
-    let output = if well { Vec::new() } else { last_output(folder) };
+    let well = matches!(outcome, AttemptOutcome::Exited(0));
+    let output = if well && has_objective {
+        Vec::new()
+    } else {
+        last_output(folder, well)
+    };
     let failed = matches!(&outcome, AttemptOutcome::Exited(code) if *code != 0)
         || matches!(outcome, AttemptOutcome::Signalled(_));
     let says_so = || OUT_OF_MEMORY.iter().any(|pattern| contains(&output, pattern));
@@ -190,19 +194,24 @@ fn contains(text: &[u8], pattern: &[u8]) -> bool {
     text.windows(pattern.len()).any(|window| window == pattern)
 }
 
-/// The last output of the program: standard output, then standard error, half of the space for each if both need it.
-fn last_output(folder: &Folder) -> Vec<u8> {
+/// The last output of the program, half of the space for each of its outputs if both need it. What explains the end comes last: an
+/// error of the program stands in its standard error, a metric that is missing was to be in its standard output.
+fn last_output(folder: &Folder, metric_is_missing: bool) -> Vec<u8> {
     let (out, err) = (folder.stdout(), folder.stderr());
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let limit = MAX_LOG_TAIL as u64;
     let half = limit / 2;
     let for_err = length(&err).min(half.max(limit.saturating_sub(length(&out))));
-    let mut output = read_tail(&out, limit - for_err).unwrap_or_default();
-    if !output.is_empty() && for_err > 0 && !output.ends_with(b"\n") {
-        output.push(b'\n');
+    let mut first = read_tail(&out, limit - for_err).unwrap_or_default();
+    let mut last = read_tail(&err, for_err).unwrap_or_default();
+    if metric_is_missing {
+        std::mem::swap(&mut first, &mut last);
     }
-    output.extend(read_tail(&err, for_err).unwrap_or_default());
-    output
+    if !first.is_empty() && !last.is_empty() && !first.ends_with(b"\n") {
+        first.push(b'\n');
+    }
+    first.extend(last);
+    first
 }
 
 /// The last bytes of a file, from the beginning of a line on if there is one.
@@ -260,7 +269,7 @@ mod tests {
         let folder = Folder::at(dir.path());
         std::fs::write(folder.stdout(), format!("{}\nlast of out", "o".repeat(100_000))).unwrap();
         std::fs::write(folder.stderr(), "err\n".repeat(100_000)).unwrap();
-        let text = lossy_tail(&last_output(&folder));
+        let text = lossy_tail(&last_output(&folder, false));
         assert!(
             text.starts_with("last of out\nerr\n") && text.ends_with("err\n"),
             "{}",
@@ -270,7 +279,7 @@ mod tests {
 
         std::fs::write(folder.stdout(), [0xff; MAX_LOG_TAIL]).unwrap();
         std::fs::write(folder.stderr(), "").unwrap();
-        let text = lossy_tail(&last_output(&folder));
+        let text = lossy_tail(&last_output(&folder, false));
         assert!(text.len() <= MAX_LOG_TAIL && text.starts_with('\u{fffd}'));
     }
 

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tunesmith_common::clock::Timestamp;
 use tunesmith_common::id::{LeaseKey, MetricName};
@@ -20,6 +19,7 @@ use super::folder::{self, Folder};
 use super::records::{Launch, StopOrder, StopWhy};
 use super::spool::Spool;
 use super::store::{AttemptError, Shared};
+use super::watch::Wake;
 
 /// Why an attempt is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +56,11 @@ pub(super) struct Inner {
     /// One writer of the stop order at a time.
     stopping: tokio::sync::Mutex<()>,
     /// Wakes the attempt's task.
-    pub(super) wake: Arc<Notify>,
+    pub(super) wake: Wake,
     /// Whether [`super::AttemptEventKind::PointsAvailable`] was sent and nothing was read since.
-    pub(super) told_of_points: AtomicBool,
+    told_of_points: AtomicBool,
+    /// Number of the last point that was told of.
+    told_seq: AtomicU64,
     /// Cancelled at the end.
     pub(super) over: CancellationToken,
 }
@@ -73,13 +75,14 @@ impl Inner {
     pub(super) fn new(folder: Folder, launch: Launch, spool: Arc<Spool>, shared: Weak<Shared>) -> Self {
         Self {
             resources: (&launch.promised).into(),
+            told_seq: AtomicU64::new(spool.last_seq()),
             folder,
             launch,
             spool,
             shared,
             status: Mutex::default(),
             stopping: tokio::sync::Mutex::default(),
-            wake: Arc::default(),
+            wake: Wake::default(),
             told_of_points: AtomicBool::new(false),
             over: CancellationToken::new(),
         }
@@ -91,6 +94,24 @@ impl Inner {
 
     pub(super) fn set_started(&self, pid: u32, at: Timestamp) {
         self.status().started = Some((pid, at));
+    }
+
+    /// Process id and start time of its program, once it runs.
+    pub(super) fn started(&self) -> Option<(u32, Timestamp)> {
+        self.status().started
+    }
+
+    /// Whether somebody is to be told of points; who asks must tell, or call [`Self::points_were_not_told`].
+    pub(super) fn has_untold_points(&self) -> bool {
+        let last = self.spool.last_seq();
+        self.told_seq.fetch_max(last, Ordering::SeqCst) < last
+            && !self.told_of_points.swap(true, Ordering::SeqCst)
+    }
+
+    /// They are to be told of again.
+    pub(super) fn points_were_not_told(&self) {
+        self.told_seq.store(0, Ordering::SeqCst);
+        self.told_of_points.store(false, Ordering::SeqCst);
     }
 
     pub(super) fn set_end(&self, end: AttemptEnd) {
@@ -141,7 +162,7 @@ impl Attempt {
     /// Process id and start time of its program, once it runs.
     #[must_use]
     pub fn started(&self) -> Option<(u32, Timestamp)> {
-        self.0.status().started
+        self.0.started()
     }
 
     /// How it ended, once it has; the same after a restart of the daemon.
@@ -175,6 +196,9 @@ impl Attempt {
     pub async fn read_points(&self, from_seq: u64, max: usize) -> Result<PointBatch, AttemptError> {
         // Before reading: what comes later is told of again.
         self.0.told_of_points.store(false, Ordering::SeqCst);
+        if let Some(batch) = self.0.spool.recent(from_seq, max) {
+            return Ok(batch);
+        }
         let spool = Arc::clone(&self.0.spool);
         let read = blocking(move || spool.read(from_seq, max)).await;
         read.map_err(|source| self.0.error("read", &self.0.folder.spool(), source))
@@ -229,7 +253,7 @@ impl Attempt {
         written
             .await
             .map_err(|source| self.0.error("write", &self.0.folder.stop_order(), source))?;
-        self.0.wake.notify_one();
+        self.0.wake.all();
         Ok(())
     }
 

@@ -147,11 +147,23 @@ impl Pump {
 
     /// Reads a bounded piece of what is there. `ended`: nothing will be added.
     pub(crate) fn step(&mut self, ended: bool) -> Step {
+        self.read(ended, |_| true)
+    }
+
+    /// The same of standard output alone.
+    pub(crate) fn step_stdout(&mut self) -> Step {
+        self.read(false, |origin| origin == Origin::Stdout)
+    }
+
+    fn read(&mut self, ended: bool, wanted: impl Fn(Origin) -> bool) -> Step {
         if !self.write_waiting() {
             return Step::Full;
         }
         let mut more = false;
         for index in 0..self.sources.len() {
+            if !wanted(self.sources[index].origin) {
+                continue;
+            }
             match self.read_source(index, ended) {
                 Ok(Step::Full) => return Step::Full,
                 Ok(step) => more |= step == Step::More,

@@ -1,14 +1,17 @@
 //! The task of one attempt: waits for something to happen, reads it, tells of it, and finds out how it ended.
 
 use std::io;
+use std::os::unix::net::UnixListener as StdListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tunesmith_common::clock::{Clock, Timestamp};
 use tunesmith_common::worker::AttemptEnd;
@@ -22,7 +25,7 @@ use super::pump::{Pump, Step};
 use super::records::{Exit, How, Source, State, StopNotice, StopOrder, StopWhy};
 use super::socket::{self, Answer, Operation, Request};
 use super::store::{AttemptEvent, AttemptEventKind, Shared};
-use super::watch::Watch;
+use super::watch::{Watch, Watched};
 use crate::supervisor::process;
 
 /// How often to look although nobody said that something happened.
@@ -97,7 +100,60 @@ fn detach(command: &mut Command) {
     }
 }
 
-/// The part that blocks.
+/// The part that blocks, shared by the attempt's task and the thread that watches files.
+#[derive(Debug)]
+struct Reading {
+    inner: Arc<Inner>,
+    events: mpsc::Sender<AttemptEvent>,
+    eyes: Mutex<Eyes>,
+    /// Whether the start was told and the end was not: only then may anyone but the task look and tell.
+    running: AtomicBool,
+}
+
+impl Watched for Reading {
+    fn stdout_grew(&self) {
+        if !self.read_now() {
+            self.inner.wake.stdout();
+        }
+    }
+
+    fn changed(&self) {
+        self.inner.wake.all();
+    }
+}
+
+impl Reading {
+    fn event(&self, kind: AttemptEventKind) -> AttemptEvent {
+        AttemptEvent {
+            lease: self.inner.launch.lease,
+            kind,
+        }
+    }
+
+    /// Reads what was printed and tells of it, without waking the task for that. False if that is for the task to do, because it looks itself,
+    /// or there is too much to read, or no room to tell.
+    fn read_now(&self) -> bool {
+        // Held to the end: the task tells of the end only after this was told.
+        let Ok(mut eyes) = self.eyes.try_lock() else {
+            return false;
+        };
+        if !self.running.load(Ordering::SeqCst) || eyes.pump.step_stdout() != Step::Idle {
+            return false;
+        }
+        if !self.inner.has_untold_points() {
+            return true;
+        }
+        let told = self
+            .events
+            .try_send(self.event(AttemptEventKind::PointsAvailable));
+        if told.is_err() {
+            self.inner.points_were_not_told();
+        }
+        told.is_ok()
+    }
+}
+
+/// What looks at the attempt's files and its supervisor.
 #[derive(Debug)]
 struct Eyes {
     inner: Arc<Inner>,
@@ -111,6 +167,9 @@ struct Eyes {
 #[derive(Debug)]
 struct Look {
     step: Step,
+    /// Whether the program runs, or has run.
+    running: bool,
+    /// Its start, when it is seen for the first time.
     started: Option<(u32, Timestamp)>,
     exit: Option<Exit>,
 }
@@ -119,23 +178,14 @@ struct Look {
 #[derive(Debug)]
 pub(super) struct Runner {
     inner: Arc<Inner>,
-    /// None while they look, and for good if they broke down.
-    eyes: Option<Box<Eyes>>,
+    reading: Arc<Reading>,
     shared: Arc<Shared>,
-    told_seq: u64,
 }
 
 impl Runner {
+    /// What runs and reads the attempt. Its program may have been started by an earlier daemon, which `inner` knows then.
     pub(super) fn new(inner: Arc<Inner>, pump: Pump, supervisor: Supervisor, shared: Arc<Shared>) -> Self {
-        let started = inner.folder.state();
-        let started = folder::read_json::<State>(&started)
-            .ok()
-            .flatten()
-            .and_then(|state| program(&state));
-        if let Some((pid, at)) = started {
-            inner.set_started(pid, at);
-        }
-        let told_seq = inner.spool.last_seq();
+        let started = inner.started();
         let clock = Arc::clone(&shared.clock);
         let eyes = Eyes {
             inner: Arc::clone(&inner),
@@ -144,33 +194,54 @@ impl Runner {
             clock,
             started: started.is_some(),
         };
+        let reading = Reading {
+            inner: Arc::clone(&inner),
+            events: shared.events.clone(),
+            eyes: Mutex::new(eyes),
+            running: AtomicBool::new(false),
+        };
         Self {
             inner,
-            eyes: Some(Box::new(eyes)),
+            reading: Arc::new(reading),
             shared,
-            told_seq,
         }
     }
 
     /// Runs until the attempt has ended or the store is closed.
     pub(super) async fn run(mut self) {
-        let watch = self.watch();
+        let Some((watch, listener)) = self.set_up().await else {
+            return;
+        };
         let (sender, mut requests) = mpsc::channel(REQUESTS);
-        let listening = self.listen(sender);
+        let listening = self.listen(listener, sender);
         let shutdown = self.shared.shutdown.clone();
         let mut asked = Vec::new();
         let mut open = true;
+        let pause = if watch.is_none() || matches!(self.inner.launch.source, Source::File(_)) {
+            POLL_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        let mut next_whole = Instant::now();
+        let mut whole = true;
         let exit = loop {
-            let Some(look) = self.look(std::mem::take(&mut asked)).await else {
+            whole |= Instant::now() >= next_whole;
+            if whole {
+                next_whole = Instant::now() + pause;
+            }
+            let Some(look) = self.look(std::mem::take(&mut asked), whole).await else {
                 break None;
             };
             if let Some((pid, at)) = look.started {
                 self.inner.set_started(pid, at);
                 self.tell(AttemptEventKind::Started { pid, at }).await;
             }
-            if self.eyes.as_ref().is_some_and(|eyes| eyes.started) {
+            if look.running {
                 self.tell_of_points().await;
             }
+            self.reading
+                .running
+                .store(look.running && look.exit.is_none(), Ordering::SeqCst);
             if look.exit.is_some() {
                 break look.exit;
             }
@@ -181,15 +252,11 @@ impl Runner {
                 }
                 continue;
             }
-            let pause = if watch.is_none() || matches!(self.inner.launch.source, Source::File(_)) {
-                POLL_EVERY
-            } else {
-                LOOK_EVERY
-            };
+            whole = false;
             tokio::select! {
                 () = shutdown.cancelled() => break None,
-                () = self.inner.wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                all = self.inner.wake.woken() => whole = all,
+                () = tokio::time::sleep_until(next_whole) => {}
                 count = requests.recv_many(&mut asked, REQUESTS), if open => open = count > 0,
             }
         };
@@ -197,20 +264,32 @@ impl Runner {
         if let Some(exit) = exit {
             self.finish(exit).await;
         }
-        if let (Some(watcher), Some(watch)) = (&self.shared.watcher, watch) {
+        if let (Some(watcher), Some(watch)) = (&self.shared.watcher, &watch) {
             watcher.remove(watch);
         }
     }
 
-    fn watch(&self) -> Option<Watch> {
-        let watcher = self.shared.watcher.as_ref()?;
-        watcher.add(self.inner.folder.path(), &self.inner.wake).ok()
+    /// Has the folder watched and the socket made.
+    async fn set_up(&mut self) -> Option<(Option<Watch>, io::Result<StdListener>)> {
+        let shared = Arc::clone(&self.shared);
+        let reading: Arc<dyn Watched> = Arc::clone(&self.reading) as _;
+        self.with_eyes(move |eyes| {
+            let Inner { folder, launch, .. } = &*eyes.inner;
+            let watcher = shared.watcher.as_ref();
+            let watch = watcher.and_then(|watcher| watcher.add(folder.path(), &reading).ok());
+            (watch, socket::bind(&launch.socket))
+        })
+        .await
     }
 
     /// Serves the program's socket until the returned token is cancelled.
-    fn listen(&self, requests: mpsc::Sender<Request>) -> CancellationToken {
+    fn listen(
+        &self,
+        listener: io::Result<StdListener>,
+        requests: mpsc::Sender<Request>,
+    ) -> CancellationToken {
         let token = self.shared.shutdown.child_token();
-        match socket::bind(&self.inner.launch.socket) {
+        match listener.and_then(UnixListener::from_std) {
             Ok(listener) => {
                 let tasks = self.shared.tasks.clone();
                 self.shared
@@ -226,11 +305,11 @@ impl Runner {
         token
     }
 
-    /// Looks at everything once. None if that broke down.
-    async fn look(&mut self, asked: Vec<Request>) -> Option<Look> {
+    /// Looks once: at everything, or only at what the program printed. None if that broke down.
+    async fn look(&mut self, asked: Vec<Request>, whole: bool) -> Option<Look> {
         self.with_eyes(move |eyes| {
             eyes.answer(asked);
-            eyes.look()
+            if whole { eyes.look() } else { eyes.glance() }
         })
         .await
     }
@@ -239,45 +318,26 @@ impl Runner {
         &mut self,
         work: impl FnOnce(&mut Eyes) -> T + Send + 'static,
     ) -> Option<T> {
-        let mut eyes = self.eyes.take()?;
+        let reading = Arc::clone(&self.reading);
         let done = tokio::task::spawn_blocking(move || {
-            let result = work(&mut eyes);
-            (eyes, result)
+            // Poisoned: whoever looked broke down.
+            reading.eyes.lock().ok().map(|mut eyes| work(&mut eyes))
         });
-        match done.await {
-            Ok((eyes, result)) => {
-                self.eyes = Some(eyes);
-                Some(result)
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "reading an attempt broke down"
-                );
-                None
-            }
+        let done = done.await.ok().flatten();
+        if done.is_none() {
+            tracing::error!(trial = %self.inner.launch.lease.trial, "reading an attempt broke down");
         }
+        done
     }
 
     async fn tell(&self, kind: AttemptEventKind) {
         // Nobody listens while the daemon ends.
-        let _ = self
-            .shared
-            .events
-            .send(AttemptEvent {
-                lease: self.inner.launch.lease,
-                kind,
-            })
-            .await;
+        let _ = self.shared.events.send(self.reading.event(kind)).await;
     }
 
     async fn tell_of_points(&mut self) {
-        let last = self.inner.spool.last_seq();
-        if last > self.told_seq {
-            self.told_seq = last;
-            if !self.inner.told_of_points.swap(true, Ordering::SeqCst) {
-                self.tell(AttemptEventKind::PointsAvailable).await;
-            }
+        if self.inner.has_untold_points() {
+            self.tell(AttemptEventKind::PointsAvailable).await;
         }
     }
 
@@ -303,7 +363,8 @@ impl Runner {
     }
 }
 
-fn program(state: &State) -> Option<(u32, Timestamp)> {
+/// The program of a supervisor that has started it.
+pub(super) fn program(state: &State) -> Option<(u32, Timestamp)> {
     Some((u32::try_from(state.program?.pid).ok()?, state.started_at?))
 }
 
@@ -329,7 +390,27 @@ impl Eyes {
         } else {
             Step::Idle
         };
-        Look { step, started, exit }
+        Look {
+            step,
+            running: self.started,
+            started,
+            exit,
+        }
+    }
+
+    /// Looks only at what was printed.
+    fn glance(&mut self) -> Look {
+        let step = if self.started {
+            self.pump.step_stdout()
+        } else {
+            Step::Idle
+        };
+        Look {
+            step,
+            running: self.started,
+            started: None,
+            exit: None,
+        }
     }
 
     fn state(&self) -> Option<State> {

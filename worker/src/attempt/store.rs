@@ -23,7 +23,7 @@ use super::options::StoreOptions;
 use super::prepare::prepare;
 use super::pump::Pump;
 use super::records::{Exit, How, Launch, State};
-use super::runner::{Runner, Supervisor};
+use super::runner::{Runner, Supervisor, program};
 use super::spool::{Recovered, Spool};
 use super::watch::Watcher;
 use super::{socket, sweep};
@@ -216,6 +216,7 @@ impl AttemptStore {
             spool,
             mut recovered,
             supervisor,
+            started,
             forgotten,
         } = found;
         if recovered.cut > 0 {
@@ -231,15 +232,10 @@ impl AttemptStore {
             .take()
             .and_then(|content| serde_json::from_slice::<StoredEnd>(&content).ok());
         let attempt = self.track(folder, launch, spool, !forgotten);
+        if let Some((pid, at)) = started {
+            attempt.0.set_started(pid, at);
+        }
         if let Some(end) = ended {
-            let state = folder::read_json::<State>(&attempt.0.folder.state())
-                .ok()
-                .flatten();
-            if let Some((Ok(pid), at)) =
-                state.and_then(|state| Some((u32::try_from(state.program?.pid), state.started_at?)))
-            {
-                attempt.0.set_started(pid, at);
-            }
             attempt.0.set_end(end.into());
             return;
         }
@@ -482,6 +478,8 @@ struct Found {
     spool: Spool,
     recovered: Recovered,
     supervisor: Supervisor,
+    /// Its program, if it was started.
+    started: Option<(u32, Timestamp)>,
     forgotten: bool,
 }
 
@@ -523,12 +521,15 @@ fn one(state_dir: &Path, folder: &Folder) -> io::Result<Option<Found>> {
     }
     let (spool, recovered) = Spool::open(&folder.spool())?;
     let supervisor = Supervisor::adopt(folder)?;
+    // One that cannot be read is looked at again while the attempt runs.
+    let state = folder::read_json::<State>(&folder.state()).ok().flatten();
     Ok(Some(Found {
         folder: folder.clone(),
         launch,
         spool,
         recovered,
         supervisor,
+        started: state.as_ref().and_then(program),
         forgotten,
     }))
 }

@@ -27,6 +27,8 @@ pub(crate) struct Tail {
     searched: usize,
     /// In the middle of a line that is passed over.
     skipping: bool,
+    /// Everything that was there a moment ago was read: whatever came since wakes the reader again.
+    drained: bool,
     long_lines: u64,
     restarts: u64,
 }
@@ -52,6 +54,7 @@ impl Tail {
             buffer: Vec::new(),
             searched: 0,
             skipping: false,
+            drained: false,
             long_lines: 0,
             restarts: 0,
         }
@@ -80,6 +83,9 @@ impl Tail {
     pub(crate) fn find(&mut self, ended: bool) -> io::Result<Found> {
         if let Some(length) = self.newline() {
             return Ok(self.complete(length));
+        }
+        if std::mem::take(&mut self.drained) && !ended {
+            return Ok(Found::Nothing);
         }
         let read = self.read()?;
         if read > 0 {
@@ -162,6 +168,7 @@ impl Tail {
         self.buffer.resize(start + wanted, 0);
         let count = file.read_at(&mut self.buffer[start..], offset);
         self.buffer.truncate(start + *count.as_ref().unwrap_or(&0));
+        self.drained = wanted < MAX_LINE && count.as_ref().is_ok_and(|count| *count == wanted);
         count
     }
 
@@ -265,6 +272,15 @@ mod tests {
         append(&path, b"o\nthree");
         assert_eq!(lines(&mut tail, false), [("two".to_owned(), 8)]);
         assert_eq!(lines(&mut tail, true), [("three".to_owned(), 13)]);
+    }
+
+    #[test]
+    fn a_last_line_without_its_newline_is_read_in_the_same_look_when_all_has_ended() {
+        let (_dir, path) = log();
+        append(&path, b"one\ntwo");
+        let mut tail = Tail::new(path, Position::default());
+        let expected = [("one".to_owned(), 4), ("two".to_owned(), 7)];
+        assert_eq!(lines(&mut tail, true), expected);
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! Wakes an attempt's task when something in its folder changes. Two inotify instances for all attempts, since a user has few: one for
-//! files that are written bit by bit, whose changes are gathered, and one for files that come whole, such as a start or an end, which are
-//! passed on at once.
+//! Notices changes in attempts' folders. Two inotify instances for all attempts, since a user has few: one for what programs print,
+//! whose changes are gathered, and one for what supervisors say, which is passed on at once.
 //!
-//! Only a hint, for speed: whoever is woken looks for himself, and looks now and then without being woken.
+//! Only a hint, for speed: whoever is told looks for himself, and looks now and then without being told.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,74 +18,109 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::sync::Notify;
-use tunesmith_common::clock::{Clock, Monotonic, SystemClock};
 
-/// Changes of files that grow are gathered for so long before they are passed on: a program often writes a line in two pieces, and one that prints a
-/// thousand lines a second is not worth a thousand wake-ups.
-const GATHER: Duration = Duration::from_millis(2);
+/// What programs print is gathered for so long before it is read: a program often writes a line in two pieces, one that prints a
+/// thousand lines a second is not worth a thousand wake-ups, and several programs are read in one. Points of the objective are sent as soon
+/// as they are read, so that this is all the time they wait on this machine.
+pub(super) const GATHER: Duration = Duration::from_millis(5);
 
-/// Watches folders, from a thread of its own. The thread ends when this is dropped or stopped.
+/// What programs print: appended, or a file that a program makes.
+const PRINTED: WatchFlags = WatchFlags::MODIFY.union(WatchFlags::CREATE);
+/// What supervisors say, and whole files that somebody puts there: renamed into place.
+const SAID: WatchFlags = WatchFlags::MOVED_TO;
+
+/// Who is told of changes in an attempt's folder, from the watcher's thread: may read for a moment, must not wait.
+pub(super) trait Watched: std::fmt::Debug + Send + Sync {
+    /// Standard output has grown.
+    fn stdout_grew(&self);
+
+    /// Anything may have changed.
+    fn changed(&self);
+}
+
+/// Wakes an attempt's task, and tells it where to look.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    notify: Notify,
+    /// Whether anything but standard output may have changed.
+    all: AtomicBool,
+}
+
+impl Wake {
+    /// Anything may have changed.
+    pub(super) fn all(&self) {
+        self.all.store(true, Ordering::SeqCst);
+        self.notify.notify_one();
+    }
+
+    /// Standard output has grown.
+    pub(super) fn stdout(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Waits to be woken. Returns whether anything but standard output may have changed. Cancelling it loses nothing.
+    pub(super) async fn woken(&self) -> bool {
+        self.notify.notified().await;
+        self.all.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// Watches folders, from a thread of its own, which sleeps while programs print without end. The thread ends when this is dropped or
+/// stopped.
 #[derive(Debug)]
 pub(super) struct Watcher {
-    watches: Arc<Watches>,
+    folders: Arc<Folders>,
     /// Closed to end the thread.
     running: Mutex<Option<UnixStream>>,
 }
 
 #[derive(Debug)]
-struct Watches {
-    growing: Changes,
-    whole: Changes,
+struct Folders {
+    printed: Watches,
+    said: Watches,
 }
 
-/// Changes of one kind.
+/// What [`Watcher::remove`] wants to know again.
 #[derive(Debug)]
-struct Changes {
-    fd: OwnedFd,
-    flags: WatchFlags,
-    wakes: Mutex<HashMap<i32, Arc<Notify>>>,
-}
-
-/// The watches on one folder.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
-    growing: i32,
-    whole: i32,
+    printed: i32,
+    said: i32,
 }
 
 impl Watcher {
     /// A watcher, and the work of its thread.
     pub(super) fn new() -> io::Result<(Self, impl FnOnce() + Send + 'static)> {
-        let (running, stopped) = UnixStream::pair()?;
-        let watches = Arc::new(Watches {
-            growing: Changes::new(WatchFlags::MODIFY | WatchFlags::CREATE)?,
-            whole: Changes::new(WatchFlags::MOVED_TO)?,
+        let folders = Arc::new(Folders {
+            printed: Watches::new()?,
+            said: Watches::new()?,
         });
-        let thread = Arc::clone(&watches);
+        let (running, stopped) = UnixStream::pair()?;
+        let thread = Arc::clone(&folders);
         Ok((
             Self {
-                watches,
+                folders,
                 running: Mutex::new(Some(running)),
             },
             move || thread.run(&stopped),
         ))
     }
 
-    /// Notifies `wake` of changes in `folder` until [`Self::remove`] is called with the returned watch.
-    pub(super) fn add(&self, folder: &Path, wake: &Arc<Notify>) -> io::Result<Watch> {
-        let whole = self.watches.whole.add(folder, wake)?;
-        match self.watches.growing.add(folder, wake) {
-            Ok(growing) => Ok(Watch { growing, whole }),
+    /// Tells `watched` of changes in `folder` until [`Self::remove`] is called, and possibly once more.
+    pub(super) fn add(&self, folder: &Path, watched: &Arc<dyn Watched>) -> io::Result<Watch> {
+        let Folders { printed, said } = &*self.folders;
+        let watch = printed.add(folder, PRINTED, watched)?;
+        match said.add(folder, SAID, watched) {
+            Ok(said) => Ok(Watch { printed: watch, said }),
             Err(error) => {
-                self.watches.whole.remove(whole);
+                printed.remove(watch);
                 Err(error)
             }
         }
     }
 
-    pub(super) fn remove(&self, watch: Watch) {
-        self.watches.growing.remove(watch.growing);
-        self.watches.whole.remove(watch.whole);
+    pub(super) fn remove(&self, watch: &Watch) {
+        self.folders.printed.remove(watch.printed);
+        self.folders.said.remove(watch.said);
     }
 
     /// Ends the thread.
@@ -93,26 +129,39 @@ impl Watcher {
     }
 }
 
-impl Watches {
+impl Folders {
     /// Passes changes on until the other end of `stopped` is closed.
     fn run(&self, stopped: &UnixStream) {
-        // When what is gathered is passed on.
-        let mut due: Option<Monotonic> = None;
+        let gather = Timespec {
+            tv_sec: 0,
+            tv_nsec: GATHER.subsec_nanos().into(),
+        };
+        let mut gathering = false;
         loop {
             let mut fds = [
                 PollFd::new(stopped, PollFlags::IN),
-                PollFd::new(&self.whole.fd, PollFlags::IN),
-                PollFd::new(&self.growing.fd, PollFlags::IN),
+                PollFd::new(&self.said.fd, PollFlags::IN),
+                PollFd::new(&self.printed.fd, PollFlags::IN),
             ];
-            // While changes gather, no further one of them wakes this thread.
-            let watched = if due.is_some() {
-                &mut fds[..2]
+            let polled = if gathering {
+                // Whatever is printed meanwhile wakes nobody.
+                rustix::event::poll(&mut fds[..2], Some(&gather))
             } else {
-                &mut fds[..]
+                rustix::event::poll(&mut fds, None)
             };
-            let pause = due.map(|due| timespec(due.saturating_since(SystemClock.monotonic())));
-            match rustix::event::poll(watched, pause.as_ref()) {
-                Ok(_) | Err(Errno::INTR) => {}
+            let [stopped, said, printed] = fds.map(|fd| !fd.revents().is_empty());
+            match polled {
+                Ok(_) if stopped => return,
+                Ok(_) => {
+                    if said {
+                        self.said.pass_on();
+                    }
+                    if gathering {
+                        self.printed.pass_on();
+                    }
+                    gathering = printed;
+                }
+                Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -121,53 +170,37 @@ impl Watches {
                     return;
                 }
             }
-            if !fds[0].revents().is_empty() {
-                return;
-            }
-            if !fds[1].revents().is_empty() {
-                self.whole.pass_on();
-            }
-            match due {
-                Some(at) if at <= SystemClock.monotonic() => {
-                    self.growing.pass_on();
-                    due = None;
-                }
-                Some(_) => {}
-                None if fds[2].revents().is_empty() => {}
-                None => due = Some(SystemClock.monotonic() + GATHER),
-            }
         }
     }
 }
 
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
+/// One inotify instance.
+#[derive(Debug)]
+struct Watches {
+    fd: OwnedFd,
+    watched: Mutex<HashMap<i32, Arc<dyn Watched>>>,
 }
 
-impl Changes {
-    fn new(flags: WatchFlags) -> io::Result<Self> {
+impl Watches {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             fd: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
-            flags,
-            wakes: Mutex::default(),
+            watched: Mutex::default(),
         })
     }
 
-    fn wakes(&self) -> MutexGuard<'_, HashMap<i32, Arc<Notify>>> {
-        self.wakes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watched(&self) -> MutexGuard<'_, HashMap<i32, Arc<dyn Watched>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, folder: &Path, wake: &Arc<Notify>) -> io::Result<i32> {
-        let watch = inotify::add_watch(&self.fd, folder, self.flags)?;
-        self.wakes().insert(watch, Arc::clone(wake));
+    fn add(&self, folder: &Path, flags: WatchFlags, watched: &Arc<dyn Watched>) -> io::Result<i32> {
+        let watch = inotify::add_watch(&self.fd, folder, flags)?;
+        self.watched().insert(watch, Arc::clone(watched));
         Ok(watch)
     }
 
     fn remove(&self, watch: i32) {
-        if self.wakes().remove(&watch).is_some() {
+        if self.watched().remove(&watch).is_some() {
             // Gone already if the folder is.
             let _ = inotify::remove_watch(&self.fd, watch);
         }
@@ -176,26 +209,122 @@ impl Changes {
     fn pass_on(&self) {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.fd, &mut buffer);
-        let mut changed: Vec<i32> = Vec::new();
+        let mut changed: Vec<(i32, bool)> = Vec::new();
+        let mut overflown = false;
         loop {
             match reader.next() {
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => {
-                    self.wakes().values().for_each(|wake| wake.notify_one());
+                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => overflown = true,
+                Ok(event) => {
+                    let stdout = match event.file_name().map(CStr::to_bytes) {
+                        _ if event.events().contains(ReadFlags::MOVED_TO) => false,
+                        Some(b"stdout.log") => event.events().contains(ReadFlags::MODIFY),
+                        Some(b"metrics.jsonl") => false,
+                        // Nothing that is read as it grows.
+                        _ => continue,
+                    };
+                    let change = (event.wd(), stdout);
+                    if !changed.contains(&change) {
+                        changed.push(change);
+                    }
                 }
-                // Not read for metrics.
-                Ok(event)
-                    if event
-                        .file_name()
-                        .is_some_and(|name| name.to_bytes() == b"stderr.log") => {}
-                Ok(event) if changed.contains(&event.wd()) => {}
-                Ok(event) => changed.push(event.wd()),
                 Err(Errno::INTR) => {}
                 Err(_) => break,
             }
         }
-        let wakes = self.wakes();
-        for wake in changed.iter().filter_map(|watch| wakes.get(watch)) {
-            wake.notify_one();
+        // Not told under the lock: reading takes time.
+        let told: Vec<(Arc<dyn Watched>, bool)> = {
+            let watched = self.watched();
+            if overflown {
+                watched.values().map(|one| (Arc::clone(one), false)).collect()
+            } else {
+                let told = |(watch, stdout)| Some((Arc::clone(watched.get(&watch)?), stdout));
+                changed.into_iter().filter_map(told).collect()
+            }
+        };
+        for (watched, stdout) in told {
+            if stdout {
+                watched.stdout_grew();
+            } else {
+                watched.changed();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A watcher whose thread runs until `end` is given it.
+    fn watching() -> (Watcher, std::thread::JoinHandle<()>) {
+        let (watcher, work) = Watcher::new().unwrap();
+        (watcher, std::thread::spawn(work))
+    }
+
+    fn end((watcher, thread): (Watcher, std::thread::JoinHandle<()>)) {
+        watcher.stop();
+        thread.join().unwrap();
+    }
+
+    fn append(path: &Path) {
+        use std::io::Write as _;
+        let file = std::fs::File::options().append(true).create(true).open(path);
+        file.unwrap().write_all(b"x\n").unwrap();
+    }
+
+    async fn woken(wake: &Wake) -> bool {
+        let woken = tokio::time::timeout(Duration::from_secs(60), wake.woken());
+        woken.await.expect("nobody was woken")
+    }
+
+    /// One that only passes on what it is told.
+    #[derive(Debug)]
+    struct Listener(Arc<Wake>);
+
+    impl Watched for Listener {
+        fn stdout_grew(&self) {
+            self.0.stdout();
+        }
+
+        fn changed(&self) {
+            self.0.all();
+        }
+    }
+
+    #[tokio::test]
+    async fn output_that_grows_is_told_apart_from_everything_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        for name in ["stdout.log", "stderr.log"] {
+            append(&file(name));
+        }
+        let watching = watching();
+        let wake = Arc::new(Wake::default());
+        let listener: Arc<dyn Watched> = Arc::new(Listener(Arc::clone(&wake)));
+        let watch = watching.0.add(dir.path(), &listener).unwrap();
+        // What wakes nobody comes before what does.
+        append(&file("stderr.log"));
+        append(&file("exit.json.tmp"));
+        append(&file("stdout.log"));
+        assert!(!woken(&wake).await, "only standard output has changed");
+        std::fs::rename(file("exit.json.tmp"), file("exit.json")).unwrap();
+        assert!(woken(&wake).await, "a supervisor has said something");
+        append(&file("metrics.jsonl"));
+        assert!(woken(&wake).await, "a file has come into being");
+        std::fs::remove_file(file("stdout.log")).unwrap();
+        append(&file("stdout.log"));
+        assert!(woken(&wake).await, "standard output is another file now");
+        watching.0.remove(&watch);
+        end(watching);
+    }
+
+    #[tokio::test]
+    async fn a_change_anywhere_is_remembered_though_output_wakes_first() {
+        let wake = Wake::default();
+        wake.all();
+        wake.stdout();
+        assert!(woken(&wake).await);
+        wake.stdout();
+        assert!(!woken(&wake).await);
     }
 }

@@ -267,7 +267,7 @@ impl Daemon {
         if let OpenError::Refused { code, message } = &error {
             let remedy = match code {
                 tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
-                    "Give it a worker's token that is valid there with --token-file; `tunesmith token create` makes one."
+                    "Give it a worker's token that is valid there with --token-file; `tunesmith token create --label NAME --worker --file PATH` makes one."
                 }
                 _ => "",
             };

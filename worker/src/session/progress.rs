@@ -17,7 +17,8 @@ pub(super) const BATCH_POINTS: u64 = 64;
 pub(super) const MAX_BATCH_POINTS: usize = 512;
 /// How long points wait for more to come.
 const BATCH_DELAY: Duration = Duration::from_millis(50);
-/// How long points of the objective wait: decisions to stop depend on them.
+/// Points of the objective do not wait, because decisions to stop depend on them, but for this time after the batch before: a program that
+/// reports without end is not worth a message for each point.
 const OBJECTIVE_DELAY: Duration = Duration::from_millis(5);
 /// Batches of one attempt that may be unacknowledged.
 pub(super) const ATTEMPT_WINDOW: usize = 4;
@@ -61,8 +62,10 @@ pub(super) struct Progress {
     in_flight: VecDeque<u64>,
     /// When points that were not sent were first seen.
     waiting_since: Option<Instant>,
-    /// Whether they were looked at and found not to be urgent.
-    can_wait: bool,
+    /// Number of the last point that was looked at and is in no hurry.
+    can_wait_to: u64,
+    /// When the last batch was sent.
+    last_batch: Option<Instant>,
     /// Not to be read before, after a failure to read.
     not_before: Option<Instant>,
 }
@@ -76,7 +79,8 @@ impl Progress {
             next_seq: committed_seq.saturating_add(1),
             in_flight: VecDeque::new(),
             waiting_since: None,
-            can_wait: false,
+            can_wait_to: 0,
+            last_batch: None,
             not_before: None,
         }
     }
@@ -116,12 +120,11 @@ impl Progress {
         if let Some(at) = self.not_before.filter(|at| *at > now) {
             return Due::At(at);
         }
-        let at = since
-            + if self.can_wait {
-                BATCH_DELAY
-            } else {
-                OBJECTIVE_DELAY
-            };
+        let at = if facts.last_seq <= self.can_wait_to {
+            since + BATCH_DELAY
+        } else {
+            self.last_batch.map_or(now, |last| last + OBJECTIVE_DELAY)
+        };
         if facts.ended || unsent >= BATCH_POINTS || at <= now {
             Due::Points(self.next_seq)
         } else {
@@ -139,7 +142,9 @@ impl Progress {
     ) -> bool {
         let waited = self.waiting_since.is_some_and(|since| since + BATCH_DELAY <= now);
         let due = has_objective || facts.ended || count >= BATCH_POINTS || waited;
-        self.can_wait = !due;
+        if !due {
+            self.can_wait_to = self.last_sent().saturating_add(count);
+        }
         due
     }
 
@@ -149,11 +154,11 @@ impl Progress {
     }
 
     /// The next `count` points are on their way.
-    pub(super) fn points_sent(&mut self, count: u64) {
+    pub(super) fn points_sent(&mut self, count: u64, now: Instant) {
         self.next_seq = self.next_seq.saturating_add(count);
         self.in_flight.push_back(self.last_sent());
         self.waiting_since = None;
-        self.can_wait = false;
+        self.last_batch = Some(now);
     }
 
     /// Points could not be read: try again then.
@@ -179,6 +184,7 @@ impl Progress {
         if from_seq < self.next_seq {
             self.next_seq = from_seq.max(1);
             self.in_flight.clear();
+            self.can_wait_to = 0;
         }
     }
 }
@@ -216,7 +222,7 @@ mod tests {
         assert_eq!(progress.due(facts(3, true), true, now), Due::Started);
         progress.started_sent();
         assert_eq!(progress.due(facts(3, true), true, now), Due::Points(1));
-        progress.points_sent(3);
+        progress.points_sent(3, now);
         assert_eq!(progress.due(facts(3, true), true, now), Due::Ended);
         progress.ended_sent();
         assert_eq!(progress.due(facts(3, true), true, now), Due::Nothing);
@@ -239,24 +245,42 @@ mod tests {
     fn points_wait_for_company_but_not_those_of_the_objective() {
         let now = Instant::now();
         let mut progress = told_start(0);
+        assert_eq!(progress.due(facts(2, false), true, now), Due::Points(1));
+        assert!(progress.is_batch_due(facts(2, false), 2, true, now));
+        assert!(!progress.is_batch_due(facts(2, false), 2, false, now));
         assert_eq!(
-            progress.due(facts(1, false), true, now),
-            Due::At(now + OBJECTIVE_DELAY)
-        );
-        let soon = now + OBJECTIVE_DELAY;
-        assert_eq!(progress.due(facts(2, false), true, soon), Due::Points(1));
-        assert!(progress.is_batch_due(facts(2, false), 2, true, soon));
-        assert!(!progress.is_batch_due(facts(2, false), 2, false, soon));
-        assert_eq!(
-            progress.due(facts(2, false), true, soon),
+            progress.due(facts(2, false), true, now),
             Due::At(now + BATCH_DELAY)
         );
+        let soon = now + OBJECTIVE_DELAY;
+        assert_eq!(
+            progress.due(facts(3, false), true, soon),
+            Due::Points(1),
+            "what came since may be of the objective"
+        );
+        assert!(!progress.is_batch_due(facts(3, false), 3, false, soon));
         let later = now + BATCH_DELAY;
-        assert_eq!(progress.due(facts(9, false), true, later), Due::Points(1));
+        assert_eq!(progress.due(facts(3, false), true, later), Due::Points(1));
         assert!(progress.is_batch_due(facts(9, false), 9, false, later));
         assert_eq!(
             told_start(0).due(facts(BATCH_POINTS, false), true, now),
             Due::Points(1)
+        );
+    }
+
+    #[test]
+    fn batches_of_a_program_that_reports_without_end_keep_their_distance() {
+        let now = Instant::now();
+        let mut progress = told_start(0);
+        assert_eq!(progress.due(facts(1, false), true, now), Due::Points(1));
+        progress.points_sent(1, now);
+        let soon = now + OBJECTIVE_DELAY;
+        assert_eq!(progress.due(facts(2, false), true, now), Due::At(soon));
+        assert_eq!(progress.due(facts(9, false), true, soon), Due::Points(2));
+        assert_eq!(
+            progress.due(facts(1 + BATCH_POINTS, false), true, now),
+            Due::Points(2),
+            "enough for a batch"
         );
     }
 
@@ -269,7 +293,7 @@ mod tests {
                 progress.due(facts(1_000, false), true, now),
                 Due::Points(_)
             ));
-            progress.points_sent(100);
+            progress.points_sent(100, now);
         }
         assert_eq!(progress.due(facts(1_000, false), true, now), Due::Nothing);
         progress.acknowledge(99);
@@ -291,7 +315,7 @@ mod tests {
     fn what_is_wanted_again_is_sent_again() {
         let now = Instant::now();
         let mut progress = told_start(10);
-        progress.points_sent(100);
+        progress.points_sent(100, now);
         progress.resend(50);
         assert_eq!(progress.due(facts(110, true), true, now), Due::Points(50));
         progress.resend(0);
@@ -335,7 +359,7 @@ mod tests {
         /// is stored once, in order, and the end comes last.
         #[test]
         fn everything_arrives_in_order(steps in prop::collection::vec(any_step(), 0..60)) {
-            let now = Instant::now();
+            let mut now = Instant::now();
             let mut progress = told_start(0);
             let (mut printed, mut stored) = (0_u64, 0_u64);
             let mut drain = vec![Step::Read(512); 2_000];
@@ -344,6 +368,7 @@ mod tests {
             let total = steps.len() - 2_000;
             for (index, step) in steps.into_iter().enumerate() {
                 let ended = index >= total;
+                now += OBJECTIVE_DELAY;
                 match step {
                     Step::Print(count) => printed += count,
                     Step::Ack(part) => progress.acknowledge(stored.min(stored * part / 100)),
@@ -353,7 +378,7 @@ mod tests {
                             prop_assert!(progress.in_flight() < ATTEMPT_WINDOW);
                             prop_assert!(from <= stored + 1, "a gap: {from} after {stored}");
                             let count = limit.min(printed + 1 - from);
-                            progress.points_sent(count);
+                            progress.points_sent(count, now);
                             stored = stored.max(from + count - 1);
                             if ended { progress.acknowledge(stored) }
                         }

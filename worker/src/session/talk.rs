@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
                         _ => Turn::Sent,
                     };
                 }
-                link.progress.points_sent(count);
+                link.progress.points_sent(count, now);
                 self.send(ToCoordinator::Points(v1::PointsBatch {
                     lease: Some(lease_to_wire(&lease)),
                     first_seq: from_seq,

@@ -217,11 +217,15 @@ async fn a_crash_is_told_with_its_last_words() {
 async fn an_end_without_the_objective_quotes_the_output() {
     let mut world = World::new().await;
     let attempt = world
-        .script(r#"echo 'nothing to see'; echo '{"metric":"other","value":1}'"#)
+        .script(r#"echo 'nothing to see'; echo a warning >&2; echo '{"metric":"other","value":1}'"#)
         .await;
     let end = world.end_of(&attempt).await;
     assert_eq!((end.outcome, end.last_seq), (AttemptOutcome::Exited(0), 1));
-    assert!(end.log_tail.starts_with("nothing to see\n"), "{}", end.log_tail);
+    // Standard output last: there the metric is missed.
+    assert_eq!(
+        end.log_tail,
+        "a warning\nnothing to see\n{\"metric\":\"other\",\"value\":1}\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

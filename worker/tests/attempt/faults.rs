@@ -79,6 +79,22 @@ async fn a_training_that_ends_while_there_is_no_daemon_is_told_of_rightly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn output_without_end_does_not_hide_that_the_supervisor_was_killed() {
+    let mut world = World::new().await;
+    let attempt = world
+        .script(r#"while :; do echo '{"loss":1}'; sleep 0.001; done"#)
+        .await;
+    eventually("points are read", || attempt.last_seq() > 10).await;
+    let state = content(&world.folder(&attempt).join("state.json")).await;
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let pid = state["supervisor"]["pid"].to_string();
+    let killed = Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+    assert!(killed.success());
+    let end = world.end_of(&attempt).await;
+    assert!(matches!(end.outcome, AttemptOutcome::Lost(_)), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_supervisor_costs_the_attempt_and_leaves_nobody_behind() {
     for daemon_sees_it in [true, false] {
         let mut world = World::new().await;

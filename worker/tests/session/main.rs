@@ -494,7 +494,8 @@ async fn a_refused_worker_says_what_to_do() {
     let (status, said) = Worker::start(pool.address, state.path(), &[]).end().await;
     assert_eq!(status.code(), Some(4), "{said}");
     assert!(
-        said.contains("this token is not known here") && said.contains("tunesmith token create"),
+        said.contains("this token is not known here")
+            && said.contains("`tunesmith token create --label NAME --worker --file PATH`"),
         "{said}"
     );
     assert!(!said.contains(TOKEN), "{said}");

@@ -127,7 +127,7 @@ pub(super) fn failure_causes() -> [FailureCause; 9] {
         FailureCause::ExitCode { code: -1 },
         FailureCause::Signal { signal: 9 },
         FailureCause::OutOfMemory,
-        FailureCause::NoMetric,
+        FailureCause::NoMetric { last_lines: reason() },
         FailureCause::Infeasible { reason: reason() },
         FailureCause::Launch { reason: reason() },
         FailureCause::LeaseExpired,

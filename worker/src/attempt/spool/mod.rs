@@ -11,7 +11,7 @@
 
 mod record;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -31,6 +31,8 @@ const MAGIC: &[u8; 8] = b"TSSPOOL1";
 const INDEX_STRIDE: u64 = 256;
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
+/// The last points are kept in memory, too: they are the ones that are sent next, as long as the coordinator keeps up.
+const RECENT: usize = 64;
 
 /// The spool of one attempt.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ struct Inner {
     ids: HashMap<MetricName, u32>,
     /// Place in the file of the points 1, 257, 513...
     index: Vec<u64>,
+    /// The last points that were appended, in order and without gaps.
+    recent: VecDeque<PointRecord>,
 }
 
 /// What was found in a spool when it was opened.
@@ -126,6 +130,7 @@ impl Spool {
         let mut bytes = Vec::new();
         let mut new_names: Vec<MetricName> = Vec::new();
         let mut places = Vec::new();
+        let mut records = Vec::with_capacity(points.len());
         for (index, point) in points.iter().enumerate() {
             let known = inner.ids.get(&point.metric).copied().or_else(|| {
                 let position = new_names.iter().position(|name| *name == point.metric)?;
@@ -146,7 +151,7 @@ impl Spool {
             let more = index + 1 < points.len();
             let at_micros = at.as_micros();
             let (step, value) = (point.step, point.value);
-            Record::Point(PointRecord {
+            let record = PointRecord {
                 seq,
                 origin,
                 more,
@@ -155,8 +160,9 @@ impl Spool {
                 step,
                 value,
                 at_micros,
-            })
-            .encode(&mut bytes);
+            };
+            Record::Point(record).encode(&mut bytes);
+            records.push(record);
         }
         self.write(&mut inner, &bytes)?;
         inner.last_seq += points.len() as u64;
@@ -164,6 +170,9 @@ impl Spool {
         for name in new_names {
             inner.add_name(name);
         }
+        inner.recent.extend(records);
+        let old = inner.recent.len().saturating_sub(RECENT);
+        inner.recent.drain(..old);
         Ok(())
     }
 
@@ -198,6 +207,15 @@ impl Spool {
                 Err(error)
             }
         }
+    }
+
+    /// The same as [`Self::read`] without touching the disk; None if `from` is no longer, or not yet, in memory.
+    pub(crate) fn recent(&self, from: u64, max: usize) -> Option<PointBatch> {
+        let inner = self.inner();
+        let first = inner.recent.front()?.seq;
+        let skipped = usize::try_from(from.checked_sub(first)?).ok()?;
+        let records = inner.recent.iter().skip(skipped).take(max);
+        (skipped < inner.recent.len()).then(|| inner.batch(records))
     }
 
     /// Points `from ..`, at most `max` of them, with the names that occur in them.
@@ -247,7 +265,7 @@ impl Spool {
                 }
             }
         }
-        Ok(self.inner().batch(&records))
+        Ok(self.inner().batch(records.iter()))
     }
 }
 
@@ -260,7 +278,7 @@ impl Inner {
     }
 
     /// Numbers metrics anew, by their place in the batch.
-    fn batch(&self, records: &[PointRecord]) -> PointBatch {
+    fn batch<'a>(&self, records: impl Iterator<Item = &'a PointRecord>) -> PointBatch {
         let mut batch = PointBatch::default();
         let mut local: HashMap<u32, u32> = HashMap::new();
         for record in records {

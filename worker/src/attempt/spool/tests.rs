@@ -71,6 +71,29 @@ fn some_lines(count: u8) -> Vec<Line> {
 }
 
 #[test]
+fn the_last_points_are_read_from_memory_as_they_are_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = fill(&file(&dir), &some_lines(200));
+    let last = spool.last_seq();
+    let first = last - RECENT as u64 + 1;
+    let text = |batch: PointBatch| format!("{batch:?}");
+    for from in first..=last {
+        for max in [1, 3, 512] {
+            let recent = spool.recent(from, max).map(text);
+            assert_eq!(recent, Some(text(spool.read(from, max).unwrap())), "{from} {max}");
+        }
+    }
+    for absent in [0, 1, first - 1, last + 1] {
+        assert!(spool.recent(absent, 512).is_none(), "{absent}");
+    }
+    drop(spool);
+    // After a restart nothing is in memory, and everything on disk.
+    let (spool, _) = Spool::open(&file(&dir)).unwrap();
+    assert!(spool.recent(last, 1).is_none());
+    assert_eq!(spool.read(last, 1).unwrap().points.len(), 1);
+}
+
+#[test]
 fn what_was_appended_is_read_from_any_point_on() {
     let dir = tempfile::tempdir().unwrap();
     let lines: Vec<Line> = (0..2_000).map(|n| vec![(1, n, 0.5), (2, n, -0.5)]).collect();

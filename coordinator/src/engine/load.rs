@@ -10,6 +10,8 @@ use crate::store::{Ownership, Store, StoreError};
 const TRIAL_PAGE: u32 = 20_000;
 /// Chunks of points read at a time.
 const POINT_PAGE: u32 = 20_000;
+/// Trials whose points are read together, apart from those of others. They may have long curves.
+const TRIALS_APART: usize = 64;
 /// How long answers to calls that may be repeated are remembered.
 const REMEMBER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
@@ -33,41 +35,41 @@ pub async fn load(
         mono: clock.monotonic(),
         random: &mut random,
     };
+    let has_rules = !row.spec.early_stopping.is_empty();
     let mut loader = Loader::new(row, owner.commit_seq, &ctx)
         .map_err(|error| StoreError::Corrupt(format!("study {study}: {error}")))?;
 
     let mut after = TrialNumber(0);
-    let mut alive = Vec::new();
     loop {
-        let rows = store.trial_page(study, after, TRIAL_PAGE).await?;
-        let Some(last) = rows.last() else { break };
-        after = last.number;
-        alive.extend(
-            rows.iter()
-                .filter(|row| !row.state.is_final())
-                .map(|row| row.number),
-        );
-        loader.trials(rows, &ctx);
+        let trials = store.trial_page(study, after, TRIAL_PAGE).await?;
+        let Some(last) = trials.last() else { break };
+        after = last.number();
+        loader.trials(trials, &ctx);
     }
     let attempts = store.attempt_list_open(study).await?;
     let committed = store.point_committed(study).await?;
     loader.attempts(attempts, &committed, &ctx);
-
-    if loader.wants_all_points() {
-        for &number in &alive {
+    if has_rules {
+        for number in loader.living_trials() {
             loader.decisions(&store.decision_list(study, number).await?);
         }
-        let metrics = loader.wanted_metrics();
-        let mut after = TrialNumber(0);
-        loop {
-            let chunks = store.point_page(study, &metrics, after, POINT_PAGE).await?;
-            let Some(last) = chunks.last() else { break };
-            after = last.trial;
-            loader.points(&chunks);
-        }
-    } else {
-        for number in alive {
-            loader.points(&store.point_list(study, number).await?);
+    }
+    for numbers in loader.trials_apart().chunks(TRIALS_APART) {
+        let runs = store.point_runs(study, loader.metrics(), numbers).await?;
+        loader.points(&runs);
+    }
+    let mut after = TrialNumber(0);
+    while !loader.metrics_of_all().is_empty() {
+        let runs = store
+            .point_page(study, loader.metrics_of_all(), after, POINT_PAGE)
+            .await?;
+        let Some(last) = runs.last_trial() else { break };
+        after = last;
+        loader.points_of_all(&runs);
+    }
+    for metric in loader.unreported() {
+        if store.point_exists(study, &metric).await? {
+            loader.reported(&metric);
         }
     }
     let since = Timestamp::from_micros(

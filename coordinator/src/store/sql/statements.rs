@@ -47,18 +47,20 @@ macro_rules! select_decisions {
 /// The statements, as functions of the module in which it is expanded.
 macro_rules! statements {
     (reader: $reader:ty, writer: $writer:ty) => {
+        use futures::TryStreamExt as _;
+        use sqlx::Row as _;
         use tunesmith_common::{RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 
         use super::super::sql::records::{
-            AttemptRecord, AuditRecord, DecisionRecord, RequestRecord, StudyRecord, TokenRecord, TrialRecord, WorkerRecord,
+            AttemptRecord, AuditRecord, DecisionRecord, EndedTrialRecord, RequestRecord, StudyRecord, TokenRecord, TrialRecord, WorkerRecord,
             signed, unsigned,
         };
         use super::super::sql::statements::{select_attempts, select_decisions, select_studies, select_trials};
         use super::super::sql::types::Time;
         use super::super::sql::{row, rows};
         use super::super::{
-            AttemptRow, AuditRow, DecisionRow, Ownership, RequestRow, StateCounts, StoreError, StudyRow, TokenRow, TrialRow,
-            WorkerRow, no_study, no_token, request_taken, token_taken,
+            AttemptRow, AuditRow, DecisionRow, Ownership, RequestRow, StateCounts, StoreError, StoredTrial, StudyRow, TokenRow,
+            TrialRow, WorkerRow, no_study, no_token, request_taken, token_taken,
         };
         use super::error::store_error;
 
@@ -146,15 +148,60 @@ macro_rules! statements {
             study: StudyId,
             after: TrialNumber,
             limit: u32,
-        ) -> Result<Vec<TrialRow>, StoreError> {
-            let records = sqlx::query_as::<_, TrialRecord>(select_trials!("AND number > $2 ORDER BY number LIMIT $3"))
+        ) -> Result<Vec<StoredTrial>, StoreError> {
+            // Rows are read where they lie: a study may have a million of them.
+            let mut rows = sqlx::query(
+                "SELECT number, state, params, value, last_step, provenance FROM trial WHERE study_id = $1 AND number > $2
+                 ORDER BY number LIMIT $3",
+            )
+            .bind(study.0)
+            .bind(signed(after.0))
+            .bind(i64::from(limit))
+            .fetch(database);
+            let failed = |error| store_error("list trials", error);
+            let mut trials = Vec::new();
+            let mut living: Option<(i64, i64)> = None;
+            while let Some(row) = rows.try_next().await.map_err(failed)? {
+                let number: i64 = row.try_get(0).map_err(failed)?;
+                let record = EndedTrialRecord {
+                    number,
+                    state: row.try_get(1).map_err(failed)?,
+                    params: row.try_get_unchecked(2).map_err(failed)?,
+                    value: row.try_get(3).map_err(failed)?,
+                    last_step: row.try_get(4).map_err(failed)?,
+                    provenance: row.try_get_unchecked(5).map_err(failed)?,
+                };
+                match record.read()? {
+                    Some(ended) => trials.push(StoredTrial::Ended(ended)),
+                    None => living = Some((living.map_or(number, |(first, _)| first), number)),
+                }
+            }
+            drop(rows);
+            if let Some((first, last)) = living {
+                let records = sqlx::query_as::<_, TrialRecord>(select_trials!(
+                    "AND number >= $2 AND number <= $3 AND ended_at IS NULL ORDER BY number"
+                ))
                 .bind(study.0)
-                .bind(signed(after.0))
-                .bind(i64::from(limit))
+                .bind(first)
+                .bind(last)
                 .fetch_all(database)
                 .await
-                .map_err(|error| store_error("list trials", error))?;
-            rows(records)
+                .map_err(failed)?;
+                for record in records {
+                    trials.push(StoredTrial::Living(Box::new(record.try_into()?)));
+                }
+                trials.sort_by_key(StoredTrial::number);
+            }
+            Ok(trials)
+        }
+
+        pub(super) async fn point_exists(database: $reader, study: StudyId, metric: &str) -> Result<bool, StoreError> {
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM point_chunk WHERE study_id = $1 AND metric = $2)")
+                .bind(study.0)
+                .bind(metric)
+                .fetch_one(database)
+                .await
+                .map_err(|error| store_error("find points", error))
         }
 
         pub(super) async fn trial_fetch(

@@ -24,8 +24,8 @@ use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts, Store,
-    StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow, StateCounts,
+    Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in a SQLite file.
@@ -124,7 +124,7 @@ impl Store for SqliteStore {
         study: StudyId,
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<TrialRow>, StoreError> {
+    ) -> Result<Vec<StoredTrial>, StoreError> {
         statements::trial_page(&self.readers, study, after, limit).await
     }
 
@@ -176,8 +176,21 @@ impl Store for SqliteStore {
         metrics: &[MetricName],
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<PointChunk>, StoreError> {
+    ) -> Result<PointRuns, StoreError> {
         points::page(&self.readers, study, metrics, after, limit).await
+    }
+
+    async fn point_runs(
+        &self,
+        study: StudyId,
+        metrics: &[MetricName],
+        trials: &[TrialNumber],
+    ) -> Result<PointRuns, StoreError> {
+        points::runs(&self.readers, study, metrics, trials).await
+    }
+
+    async fn point_exists(&self, study: StudyId, metric: &MetricName) -> Result<bool, StoreError> {
+        statements::point_exists(&self.readers, study, metric.as_str()).await
     }
 
     async fn point_committed(&self, study: StudyId) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {

@@ -1,15 +1,17 @@
 //! Points: reading them, and joining their chunks.
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use futures::{Stream, TryStreamExt as _};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _, SqliteConnection, SqlitePool};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::{Attempt, StudyId, TrialNumber};
 
 use super::super::compact::join_chunks;
-use super::super::sql::json::{points_from_json, to_json};
+use super::super::sql::json::{points_from_json, steps_and_values_from_json, to_json};
 use super::super::sql::records::{metric, signed, unsigned};
 use super::super::sql::rows;
 use super::super::whole_trials::{self, Page};
-use super::super::{PointChunk, StoreError};
+use super::super::{PointChunk, PointRuns, StoreError};
 use super::commit::write_points;
 use super::error::store_error;
 
@@ -69,26 +71,59 @@ pub(super) async fn page(
     metrics: &[MetricName],
     after: TrialNumber,
     limit: u32,
-) -> Result<Vec<PointChunk>, StoreError> {
-    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
-        "AND trial > $2 AND (json_array_length($3) = 0 OR metric IN (SELECT value FROM json_each($3)))
-         ORDER BY trial, attempt, metric, first_seq LIMIT $4"
-    ))
+) -> Result<PointRuns, StoreError> {
+    let rows = sqlx::query(
+        "SELECT trial, attempt, metric, points FROM point_chunk
+         WHERE study_id = $1 AND metric IN (SELECT value FROM json_each($2)) AND trial > $3
+         ORDER BY trial, attempt, metric, first_seq LIMIT $4",
+    )
     .bind(study.0)
-    .bind(signed(after.0))
     .bind(to_json(metrics)?)
+    .bind(signed(after.0))
     .bind(whole_trials::rows_to_ask_for(limit))
-    .fetch_all(readers)
-    .await
-    .map_err(|error| store_error("list points", error))?;
-    match whole_trials::cut(rows(records)?, limit) {
-        Page::Whole(chunks) => Ok(chunks),
-        Page::PartOf(trial) => {
-            let mut chunks = list(readers, study, trial).await?;
-            chunks.retain(|chunk| metrics.is_empty() || metrics.contains(&chunk.metric));
-            Ok(chunks)
+    .fetch(readers);
+    match whole_trials::cut(read_runs(rows, metrics).await?, limit) {
+        Page::Whole(runs) => Ok(runs),
+        Page::PartOf(trial) => runs(readers, study, metrics, &[trial]).await,
+    }
+}
+
+pub(super) async fn runs(
+    readers: &SqlitePool,
+    study: StudyId,
+    metrics: &[MetricName],
+    trials: &[TrialNumber],
+) -> Result<PointRuns, StoreError> {
+    let rows = sqlx::query(
+        "SELECT trial, attempt, metric, points FROM point_chunk
+         WHERE study_id = $1 AND metric IN (SELECT value FROM json_each($2)) AND trial IN (SELECT value FROM json_each($3))
+         ORDER BY trial, attempt, metric, first_seq",
+    )
+    .bind(study.0)
+    .bind(to_json(metrics)?)
+    .bind(to_json(trials)?)
+    .fetch(readers);
+    read_runs(rows, metrics).await
+}
+
+/// Reads rows of trial, attempt, metric and points where they lie.
+async fn read_runs(
+    mut rows: impl Stream<Item = Result<SqliteRow, sqlx::Error>> + Unpin,
+    metrics: &[MetricName],
+) -> Result<PointRuns, StoreError> {
+    let failed = |error| store_error("list points", error);
+    let mut runs = PointRuns::default();
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        let (trial, attempt): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        let (metric, points): (&str, &str) =
+            (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
+        if let Some(metric) = metrics.iter().position(|wanted| wanted.as_str() == metric) {
+            steps_and_values_from_json(points, runs.open_run())?;
+            let trial = TrialNumber(unsigned("trial", trial)?);
+            runs.close_run(trial, Attempt(unsigned("attempt", attempt)?), metric);
         }
     }
+    Ok(runs)
 }
 
 /// The last chunk of each metric is found through the key, metric by metric: an attempt that reports for days has many chunks.

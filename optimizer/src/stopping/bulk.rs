@@ -46,10 +46,10 @@ impl Bulk {
     pub(super) fn into_cohort(self) -> Cohort {
         let Self { cells, ends } = self;
         let mut latest = vec![0.0; ends.len()];
-        // Who has an average and has not ended before the cell at hand, in no particular order.
+        // Who has an average and has not ended before the cell at hand, ascending.
         let mut present: Vec<Owner> = Vec::new();
         let mut begun = vec![false; ends.len()];
-        let mut keys: Vec<u128> = Vec::new();
+        let (mut entries, mut spare) = (Vec::new(), Vec::new());
         let mut sets = BTreeMap::new();
         for (cell, reports) in (0..).zip(cells) {
             if reports.owners.is_empty() {
@@ -62,10 +62,12 @@ impl Bulk {
                     present.push(*owner);
                 }
             }
-            keys.clear();
-            keys.extend(present.iter().map(|owner| key(latest[*owner as usize], *owner)));
-            keys.sort_unstable();
-            sets.insert(cell, Multiset::from_ordered(keys.iter().map(|key| entry(*key))));
+            present.sort();
+            entries.clear();
+            entries.extend(present.iter().map(|owner| (key(latest[*owner as usize]), *owner)));
+            sort_by_key(&mut entries, &mut spare);
+            let ordered = entries.iter().map(|(key, owner)| (average(*key), *owner));
+            sets.insert(cell, Multiset::from_ordered(ordered));
             present.retain(|owner| ends[*owner as usize] > Some(cell));
         }
         Cohort::new(sets, Owner::try_from(ends.len()).unwrap_or(Owner::MAX))
@@ -74,23 +76,44 @@ impl Bulk {
 
 const SIGN: u64 = 1 << 63;
 
-/// A whole number whose order is that of the entries. Averages are finite, and no zero is negative.
-fn key(average: f64, owner: Owner) -> u128 {
+/// A whole number whose order is that of the averages, which are finite; no zero among them is negative.
+fn key(average: f64) -> u64 {
     let bits = average.to_bits();
-    let ordered = if bits & SIGN == 0 { bits | SIGN } else { !bits };
-    u128::from(ordered) << Owner::BITS | u128::from(owner)
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
 }
 
-/// The entry of a key.
-#[expect(clippy::cast_possible_truncation, reason = "the lower bits are the owner")]
-fn entry(key: u128) -> (f64, Owner) {
-    let ordered = (key >> Owner::BITS) as u64;
-    let bits = if ordered & SIGN == 0 {
-        !ordered
-    } else {
-        ordered & !SIGN
-    };
-    (f64::from_bits(bits), key as Owner)
+/// The average of a key.
+fn average(key: u64) -> f64 {
+    f64::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
+}
+
+/// Orders entries by their keys, those with the same key as they were; in the memory of `spare`. By one byte of the keys after
+/// the other, from the last to the first: a third of the time that comparing takes.
+fn sort_by_key(entries: &mut Vec<(u64, Owner)>, spare: &mut Vec<(u64, Owner)>) {
+    let byte = |key: u64, place: usize| usize::from(key.to_le_bytes()[place]);
+    let mut places = [[0_usize; 256]; 8];
+    for (key, _) in entries.iter() {
+        for (place, counts) in places.iter_mut().enumerate() {
+            counts[byte(*key, place)] += 1;
+        }
+    }
+    spare.clear();
+    spare.resize(entries.len(), (0, 0));
+    for (place, counts) in places.iter_mut().enumerate() {
+        if counts.contains(&entries.len()) {
+            continue;
+        }
+        let mut start = 0;
+        for count in counts.iter_mut() {
+            (*count, start) = (start, start + *count);
+        }
+        for entry in entries.iter() {
+            let to = &mut counts[byte(entry.0, place)];
+            spare[*to] = *entry;
+            *to += 1;
+        }
+        std::mem::swap(entries, spare);
+    }
 }
 
 #[cfg(test)]
@@ -102,17 +125,25 @@ mod tests {
     proptest! {
         /// Keys are ordered as what they stand for, and lose nothing of it.
         #[test]
-        fn keys_have_the_order_of_their_entries(
+        fn keys_have_the_order_of_their_averages(
             a in any::<f64>().prop_filter("finite", |x| x.is_finite()),
             b in any::<f64>().prop_filter("finite", |x| x.is_finite()),
-            owners in any::<(Owner, Owner)>(),
         ) {
             let (a, b) = (a + 0.0, b + 0.0);
-            prop_assert_eq!(entry(key(a, owners.0)), (a, owners.0));
-            prop_assert_eq!(
-                key(a, owners.0).cmp(&key(b, owners.1)),
-                a.total_cmp(&b).then(owners.0.cmp(&owners.1)),
-            );
+            prop_assert_eq!(average(key(a)).to_bits(), a.to_bits());
+            prop_assert_eq!(key(a).cmp(&key(b)), a.total_cmp(&b));
+        }
+
+        /// Sorting byte by byte is sorting.
+        #[test]
+        fn entries_are_sorted_by_key_and_those_of_one_key_stay_in_order(
+            keys in prop::collection::vec(prop_oneof![any::<u64>(), 0_u64..4, (0_u64..4).prop_map(|n| n << 50)], 0..300),
+        ) {
+            let mut entries: Vec<(u64, Owner)> = keys.into_iter().zip(0..).collect();
+            let mut expected = entries.clone();
+            expected.sort_by_key(|(key, _)| *key);
+            sort_by_key(&mut entries, &mut vec![(7, 7)]);
+            prop_assert_eq!(entries, expected);
         }
 
         /// Added all at once, or told of one by one: the same averages are in the same order in each cell that has any.

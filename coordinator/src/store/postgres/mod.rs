@@ -112,7 +112,7 @@ impl Store for PostgresStore {
         after: TrialNumber,
         limit: u32,
     ) -> Result<Vec<StoredTrial>, StoreError> {
-        statements::trial_page(&self.pool, study, after, limit).await
+        trials::page(&self.pool, study, after, limit).await
     }
 
     async fn trial_fetch(&self, study: StudyId, trial: TrialNumber) -> Result<Option<TrialRow>, StoreError> {

@@ -192,22 +192,48 @@ pub(in crate::store) fn steps_and_values_from_json(
 
 /// None if the text has another form, or something may be wrong with it.
 fn plain_points(json: &str, points: &mut Vec<(i64, f64)>) -> Option<()> {
-    let mut rest = json.strip_prefix("[[")?.strip_suffix("]]")?;
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    let expect = |at: &mut usize, wanted: &[u8]| {
+        let found = bytes.get(*at..)?.starts_with(wanted);
+        *at += wanted.len();
+        found.then_some(())
+    };
+    expect(&mut at, b"[[")?;
     loop {
-        let (step, more) = rest.split_once(',')?;
-        let (value, more) = more.split_once(',')?;
-        points.push((whole_number(step)?, number(value)?));
-        let end = more.find(']').unwrap_or(more.len());
-        whole_number(&more[..end])?;
-        if end == more.len() {
+        let step = whole_number(bytes, &mut at)?;
+        expect(&mut at, b",")?;
+        let start = at;
+        at += bytes.get(at..)?.iter().position(|byte| *byte == b',')?;
+        points.push((step, number(json.get(start..at)?)?));
+        expect(&mut at, b",")?;
+        whole_number(bytes, &mut at)?;
+        if bytes.get(at..)? == b"]]" {
             return Some(());
         }
-        rest = more[end..].strip_prefix("],[")?;
+        expect(&mut at, b"],[")?;
     }
 }
 
-fn whole_number(text: &str) -> Option<i64> {
-    text.parse().ok()
+/// Reads a whole number and moves behind it.
+fn whole_number(bytes: &[u8], at: &mut usize) -> Option<i64> {
+    let negative = bytes.get(*at) == Some(&b'-');
+    *at += usize::from(negative);
+    let start = *at;
+    let mut number = 0_i64;
+    // Downwards, because there is one more negative number than there are positive ones.
+    while let Some(digit) = bytes.get(*at).filter(|byte| byte.is_ascii_digit()) {
+        number = number.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))?;
+        *at += 1;
+    }
+    if *at == start {
+        return None;
+    }
+    if negative {
+        Some(number)
+    } else {
+        number.checked_neg()
+    }
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -216,7 +242,7 @@ fn number(text: &str) -> Option<f64> {
     }
     let digits = text.strip_prefix('-').unwrap_or(text);
     // Names such as "nan" are numbers to the parser, but not in JSON.
-    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+    if !digits.as_bytes().first()?.is_ascii_digit() {
         return None;
     }
     text.parse().ok()

@@ -47,12 +47,10 @@ macro_rules! select_decisions {
 /// The statements, as functions of the module in which it is expanded.
 macro_rules! statements {
     (reader: $reader:ty, writer: $writer:ty) => {
-        use futures::TryStreamExt as _;
-        use sqlx::Row as _;
         use tunesmith_common::{RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 
         use super::super::sql::records::{
-            AttemptRecord, AuditRecord, DecisionRecord, EndedTrialRecord, RequestRecord, StudyRecord, TokenRecord, TrialRecord, WorkerRecord,
+            AttemptRecord, AuditRecord, DecisionRecord, RequestRecord, StudyRecord, TokenRecord, TrialRecord, WorkerRecord,
             signed, unsigned,
         };
         use super::super::sql::statements::{select_attempts, select_decisions, select_studies, select_trials};
@@ -143,56 +141,28 @@ macro_rules! statements {
             }
         }
 
-        pub(super) async fn trial_page(
+        /// Adds the trials from `first` to `last` that have not ended, in order.
+        pub(super) async fn add_living(
             database: $reader,
             study: StudyId,
-            after: TrialNumber,
-            limit: u32,
-        ) -> Result<Vec<StoredTrial>, StoreError> {
-            // Rows are read where they lie: a study may have a million of them.
-            let mut rows = sqlx::query(
-                "SELECT number, state, params, value, last_step, provenance FROM trial WHERE study_id = $1 AND number > $2
-                 ORDER BY number LIMIT $3",
-            )
+            first: i64,
+            last: i64,
+            trials: &mut Vec<StoredTrial>,
+        ) -> Result<(), StoreError> {
+            let records = sqlx::query_as::<_, TrialRecord>(select_trials!(
+                "AND number >= $2 AND number <= $3 AND ended_at IS NULL ORDER BY number"
+            ))
             .bind(study.0)
-            .bind(signed(after.0))
-            .bind(i64::from(limit))
-            .fetch(database);
-            let failed = |error| store_error("list trials", error);
-            let mut trials = Vec::new();
-            let mut living: Option<(i64, i64)> = None;
-            while let Some(row) = rows.try_next().await.map_err(failed)? {
-                let number: i64 = row.try_get(0).map_err(failed)?;
-                let record = EndedTrialRecord {
-                    number,
-                    state: row.try_get(1).map_err(failed)?,
-                    params: row.try_get_unchecked(2).map_err(failed)?,
-                    value: row.try_get(3).map_err(failed)?,
-                    last_step: row.try_get(4).map_err(failed)?,
-                    provenance: row.try_get_unchecked(5).map_err(failed)?,
-                };
-                match record.read()? {
-                    Some(ended) => trials.push(StoredTrial::Ended(ended)),
-                    None => living = Some((living.map_or(number, |(first, _)| first), number)),
-                }
+            .bind(first)
+            .bind(last)
+            .fetch_all(database)
+            .await
+            .map_err(|error| store_error("list trials", error))?;
+            for record in records {
+                trials.push(StoredTrial::Living(Box::new(record.try_into()?)));
             }
-            drop(rows);
-            if let Some((first, last)) = living {
-                let records = sqlx::query_as::<_, TrialRecord>(select_trials!(
-                    "AND number >= $2 AND number <= $3 AND ended_at IS NULL ORDER BY number"
-                ))
-                .bind(study.0)
-                .bind(first)
-                .bind(last)
-                .fetch_all(database)
-                .await
-                .map_err(failed)?;
-                for record in records {
-                    trials.push(StoredTrial::Living(Box::new(record.try_into()?)));
-                }
-                trials.sort_by_key(StoredTrial::number);
-            }
-            Ok(trials)
+            trials.sort_by_key(StoredTrial::number);
+            Ok(())
         }
 
         pub(super) async fn point_exists(database: $reader, study: StudyId, metric: &str) -> Result<bool, StoreError> {

@@ -8,6 +8,7 @@ mod error;
 mod points;
 mod statements;
 mod studies;
+mod trials;
 mod writer;
 
 use std::fs::File;
@@ -22,11 +23,21 @@ use tunesmith_common::{Attempt, StudyId, StudyName, Timestamp, TrialNumber, Work
 use self::writer::Writer;
 use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
+use super::sql::corrupt;
 use super::sql::records::signed;
 use super::{
     AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow, StateCounts,
     Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
+
+/// Between columns that are read as one text: a character that is in no name and in no JSON. `char(31)` in SQL.
+const FIELD: char = '\u{1f}';
+
+/// A whole number that was read as a part of a text.
+fn number(what: &str, text: &str) -> Result<i64, StoreError> {
+    text.parse()
+        .map_err(|_| corrupt(format_args!("{what} is {text:?}")))
+}
 
 /// A store in a SQLite file.
 #[derive(Debug)]
@@ -116,7 +127,7 @@ impl Store for SqliteStore {
     }
 
     async fn trial_list(&self, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError> {
-        studies::list_trials(&self.readers, study, query).await
+        trials::list(&self.readers, study, query).await
     }
 
     async fn trial_page(
@@ -125,7 +136,7 @@ impl Store for SqliteStore {
         after: TrialNumber,
         limit: u32,
     ) -> Result<Vec<StoredTrial>, StoreError> {
-        statements::trial_page(&self.readers, study, after, limit).await
+        trials::page(&self.readers, study, after, limit).await
     }
 
     async fn trial_fetch(&self, study: StudyId, trial: TrialNumber) -> Result<Option<TrialRow>, StoreError> {

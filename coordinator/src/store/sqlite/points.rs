@@ -1,6 +1,5 @@
 //! Points: reading them, and joining their chunks.
 
-use futures::{Stream, TryStreamExt as _};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection, SqlitePool};
 use tunesmith_common::measurement::MetricName;
@@ -9,11 +8,12 @@ use tunesmith_common::{Attempt, StudyId, TrialNumber};
 use super::super::compact::join_chunks;
 use super::super::sql::json::{points_from_json, steps_and_values_from_json, to_json};
 use super::super::sql::records::{metric, signed, unsigned};
-use super::super::sql::rows;
+use super::super::sql::{corrupt, rows};
 use super::super::whole_trials::{self, Page};
 use super::super::{PointChunk, PointRuns, StoreError};
 use super::commit::write_points;
 use super::error::store_error;
+use super::{FIELD, number};
 
 #[derive(Debug, FromRow)]
 struct ChunkRecord {
@@ -65,6 +65,22 @@ pub(super) async fn list(
     rows(records)
 }
 
+/// Between chunks that are read as one text: like [`FIELD`] a character that is in no name and in no JSON. `char(30)` in SQL.
+const CHUNK: char = '\u{1e}';
+
+/// Reads many chunks as one text: a row for each would cost several times what reading the points does.
+macro_rules! joined_chunks {
+    ($rest:literal) => {
+        concat!(
+            "SELECT group_concat(trial || char(31) || attempt || char(31) || metric || char(31) || points, char(30)) FROM (
+                 SELECT trial, attempt, metric, points FROM point_chunk
+                 WHERE study_id = $1 AND metric IN (SELECT value FROM json_each($2)) AND ",
+            $rest,
+            ")"
+        )
+    };
+}
+
 pub(super) async fn page(
     readers: &SqlitePool,
     study: StudyId,
@@ -72,17 +88,17 @@ pub(super) async fn page(
     after: TrialNumber,
     limit: u32,
 ) -> Result<PointRuns, StoreError> {
-    let rows = sqlx::query(
-        "SELECT trial, attempt, metric, points FROM point_chunk
-         WHERE study_id = $1 AND metric IN (SELECT value FROM json_each($2)) AND trial > $3
-         ORDER BY trial, attempt, metric, first_seq LIMIT $4",
-    )
+    let joined = sqlx::query(joined_chunks!(
+        "trial > $3 ORDER BY trial, attempt, metric, first_seq LIMIT $4"
+    ))
     .bind(study.0)
     .bind(to_json(metrics)?)
     .bind(signed(after.0))
     .bind(whole_trials::rows_to_ask_for(limit))
-    .fetch(readers);
-    match whole_trials::cut(read_runs(rows, metrics).await?, limit) {
+    .fetch_one(readers)
+    .await
+    .map_err(|error| store_error("list points", error))?;
+    match whole_trials::cut(read_runs(&joined, metrics)?, limit) {
         Page::Whole(runs) => Ok(runs),
         Page::PartOf(trial) => runs(readers, study, metrics, &[trial]).await,
     }
@@ -94,33 +110,37 @@ pub(super) async fn runs(
     metrics: &[MetricName],
     trials: &[TrialNumber],
 ) -> Result<PointRuns, StoreError> {
-    let rows = sqlx::query(
-        "SELECT trial, attempt, metric, points FROM point_chunk
-         WHERE study_id = $1 AND metric IN (SELECT value FROM json_each($2)) AND trial IN (SELECT value FROM json_each($3))
-         ORDER BY trial, attempt, metric, first_seq",
-    )
+    // The limit, which is none, keeps SQLite from dropping the order.
+    let joined = sqlx::query(joined_chunks!(
+        "trial IN (SELECT value FROM json_each($3)) ORDER BY trial, attempt, metric, first_seq LIMIT -1"
+    ))
     .bind(study.0)
     .bind(to_json(metrics)?)
     .bind(to_json(trials)?)
-    .fetch(readers);
-    read_runs(rows, metrics).await
+    .fetch_one(readers)
+    .await
+    .map_err(|error| store_error("list points", error))?;
+    read_runs(&joined, metrics)
 }
 
-/// Reads rows of trial, attempt, metric and points where they lie.
-async fn read_runs(
-    mut rows: impl Stream<Item = Result<SqliteRow, sqlx::Error>> + Unpin,
-    metrics: &[MetricName],
-) -> Result<PointRuns, StoreError> {
-    let failed = |error| store_error("list points", error);
+fn read_runs(joined: &SqliteRow, metrics: &[MetricName]) -> Result<PointRuns, StoreError> {
+    let joined: Option<&str> = joined
+        .try_get(0)
+        .map_err(|error| store_error("list points", error))?;
     let mut runs = PointRuns::default();
-    while let Some(row) = rows.try_next().await.map_err(failed)? {
-        let (trial, attempt): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
-        let (metric, points): (&str, &str) =
-            (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
+    for chunk in joined.into_iter().flat_map(|joined| joined.split(CHUNK)) {
+        let broken = || corrupt(format_args!("a chunk of points: {chunk:?}"));
+        let mut fields = chunk.splitn(4, FIELD);
+        let mut field = || fields.next().ok_or_else(broken);
+        let (trial, attempt, metric, points) = (field()?, field()?, field()?, field()?);
         if let Some(metric) = metrics.iter().position(|wanted| wanted.as_str() == metric) {
             steps_and_values_from_json(points, runs.open_run())?;
-            let trial = TrialNumber(unsigned("trial", trial)?);
-            runs.close_run(trial, Attempt(unsigned("attempt", attempt)?), metric);
+            let trial = TrialNumber(unsigned("trial", number("trial", trial)?)?);
+            if runs.last_trial().is_some_and(|last| last > trial) {
+                return Err(broken());
+            }
+            let attempt = Attempt(unsigned("attempt", number("attempt", attempt)?)?);
+            runs.close_run(trial, attempt, metric);
         }
     }
     Ok(runs)

@@ -3,12 +3,14 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use sqlx::{Connection as _, Executor as _};
 use tempfile::TempDir;
 use tokio::time::Instant;
+use tunesmith_coordinator::store;
 
 use crate::client::Api;
 
@@ -92,6 +94,21 @@ impl Coordinator {
         Ok(start.elapsed())
     }
 
+    /// Stops it as `kill -9` does, lets `work` have its store, and starts it again.
+    pub(crate) async fn while_down(
+        &mut self,
+        work: impl AsyncFnOnce(Arc<dyn store::Store>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let store = store::open(&self.url).await?;
+        let done = work(Arc::clone(&store)).await;
+        store.close().await;
+        done?;
+        self.child = launch(&self.program, self.folder.path(), &self.url, self.address)?;
+        self.answers().await
+    }
+
     async fn answers(&self) -> anyhow::Result<()> {
         let start = Instant::now();
         loop {
@@ -132,10 +149,19 @@ impl Coordinator {
 
     /// Main memory it uses, in MiB.
     pub(crate) fn memory_mib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most main memory it has used, in MiB.
+    pub(crate) fn peak_memory_mib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(field))
             .unwrap_or_default();
         line.trim()
             .trim_end_matches(" kB")
@@ -143,6 +169,16 @@ impl Coordinator {
             .parse::<u64>()
             .unwrap_or(0)
             / 1024
+    }
+
+    /// Processor time it has used since it was started, user and system, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // The name of the program, in parentheses, is the second field and may have spaces.
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let ticks = fields.split(' ').skip(11).take(2);
+        ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
     }
 
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {

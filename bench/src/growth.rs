@@ -5,24 +5,32 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tunesmith_proto::v1;
 
 use crate::client::{Api, points};
 use crate::coordinator::Coordinator;
 use crate::figures::{figure, quantiles, with};
+use crate::fill::fill;
 
 const STEPS: i64 = 20;
 /// Calls of each kind that are timed.
 const SAMPLES: usize = 200;
-const FILLERS: usize = 32;
 
 pub(crate) async fn measure(coordinator: &mut Coordinator, size: u64) -> anyhow::Result<()> {
     let mut api = coordinator.api()?;
     let rules = "early_stopping: [{rule: median, warmup_steps: 3, min_trials: 5}]\n";
     let study = api.create(&format!("growth-{size}"), rules).await?;
-    fill(coordinator, &study, size).await?;
+    let start = Instant::now();
+    coordinator
+        .while_down(async |store| fill(&*store, &study, size, STEPS).await)
+        .await
+        .context("filling the study")?;
+    let filled = start.elapsed();
+    // Loading is not part of the first sample.
+    let mut api = coordinator.api()?;
+    let asked = first_ask(&mut api, &study).await?;
+    api.tell(asked, 0.5).await?;
 
     let (mut asks, mut reports, mut stops, mut tells) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for sample in 0..SAMPLES {
@@ -48,16 +56,9 @@ pub(crate) async fn measure(coordinator: &mut Coordinator, size: u64) -> anyhow:
     let restart = coordinator.restart().await?;
     let mut api = coordinator.api()?;
     let start = Instant::now();
-    let asked = loop {
-        match api.ask(&study).await {
-            Ok(asked) => break asked,
-            Err(status) if status.code() == tonic::Code::Unavailable => {
-                tokio::time::sleep(Duration::from_millis(5)).await
-            }
-            Err(status) => return Err(status.into()),
-        }
-    };
+    let asked = first_ask(&mut api, &study).await?;
     let served = restart + start.elapsed();
+    let cpu = coordinator.cpu_seconds();
     api.tell(asked, 0.5).await?;
     for (name, mut times) in [
         ("ask", asks),
@@ -69,9 +70,23 @@ pub(crate) async fn measure(coordinator: &mut Coordinator, size: u64) -> anyhow:
         figure(name, coordinator.store, fields);
     }
     let fields = json!({"finished_trials": size, "answers_after_ms": millis(restart), "asks_after_ms": millis(served),
-        "memory_mib_before": memory, "memory_mib_after": coordinator.memory_mib()});
+        "cpu_s": cpu, "filled_in_s": filled.as_secs(), "memory_mib_before": memory, "memory_mib_after": coordinator.memory_mib(),
+        "memory_mib_peak": coordinator.peak_memory_mib()});
     figure("restart", coordinator.store, fields);
     Ok(())
+}
+
+/// Asks until the study is loaded.
+async fn first_ask(api: &mut Api, study: &str) -> anyhow::Result<v1::AskedTrial> {
+    loop {
+        match api.ask(study).await {
+            Ok(asked) => return Ok(asked),
+            Err(status) if status.code() == tonic::Code::Unavailable => {
+                tokio::time::sleep(Duration::from_millis(5)).await
+            }
+            Err(status) => return Err(status.into()),
+        }
+    }
 }
 
 fn millis(duration: Duration) -> f64 {
@@ -86,34 +101,4 @@ async fn report(api: &mut Api, asked: &v1::AskedTrial, step: i64, level: f64) ->
         first_seq: 0,
     };
     Ok(api.trials.report_points(request).await?.into_inner().should_stop)
-}
-
-/// Adds finished trials with their curves.
-async fn fill(coordinator: &Coordinator, study: &str, size: u64) -> anyhow::Result<()> {
-    let mut tasks = JoinSet::new();
-    for filler in 0..FILLERS as u64 {
-        let (mut api, study) = (coordinator.api()?, study.to_owned());
-        tasks.spawn(async move {
-            for number in (filler..size).step_by(FILLERS) {
-                #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-                let level = (number % 1_000) as f64 / 1_000.0;
-                let result = v1::Result {
-                    value: Some(level),
-                    state: v1::TrialState::Completed.into(),
-                    points: Some(points("val_acc", 1..=STEPS, |_| level)),
-                };
-                let request = v1::AddTrialRequest {
-                    parent: study.clone(),
-                    result: Some(result),
-                    ..v1::AddTrialRequest::default()
-                };
-                api.trials.add_trial(request).await?;
-            }
-            Ok::<_, tonic::Status>(())
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done??;
-    }
-    Ok(())
 }

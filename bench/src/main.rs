@@ -7,6 +7,7 @@ mod client;
 mod coordinator;
 mod daemon;
 mod figures;
+mod fill;
 mod growth;
 mod limits;
 mod pairs;
@@ -42,8 +43,13 @@ struct Args {
     /// What to measure: limits, pairs, streams, growth, slots, sessions, load, stops; everything if not given.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Sizes of studies, in finished trials.
-    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000,100000")]
+    /// Sizes of studies, in finished trials. A million takes some minutes on each store, most of them to fill it.
+    #[arg(
+        long,
+        env = "TUNESMITH_BENCH_SIZES",
+        value_delimiter = ',',
+        default_value = "100,1000,10000,100000"
+    )]
     sizes: Vec<u64>,
     /// Idle sessions of workers.
     #[arg(long, default_value_t = 5_000)]

@@ -10,7 +10,7 @@ pub mod stopping;
 pub mod strategy;
 
 pub use rng::trial_rng;
-pub use stopping::Stoppers;
+pub use stopping::{Restorer, Stoppers};
 pub use strategy::{
     FinishedTrial, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion, build,
     complete,

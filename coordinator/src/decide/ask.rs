@@ -130,11 +130,11 @@ impl StudyCore {
             at: ctx.now,
         };
         out.request(row.clone());
-        self.remember(row);
+        self.remember_request(row);
     }
 
     /// Keeps an answer that is stored.
-    pub(super) fn remember(&mut self, row: RequestRow) {
+    pub(super) fn remember_request(&mut self, row: RequestRow) {
         let answer = Answer {
             content: row.content,
             trials: row.trials,

@@ -9,6 +9,16 @@ use tunesmith_common::measurement::{From as ValueFrom, Goal};
 pub(super) struct Curve(Vec<(i64, f64)>);
 
 impl Curve {
+    /// The points.
+    pub(super) fn points(&self) -> &[(i64, f64)] {
+        &self.0
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Adds a value; one that was reported for the same step before gives way.
     pub(super) fn report(&mut self, step: i64, value: f64) {
         match self.0.last() {

@@ -2,28 +2,41 @@
 //!
 //! What comes out decides as the study would have that was never unloaded: the same trials next, the same stops.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tunesmith_common::decision::Origin;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{SpecErrors, StudySpec};
 use tunesmith_common::trial::{Trial, TrialState};
-use tunesmith_common::{Attempt, Timestamp, TrialNumber};
-use tunesmith_optimizer::Stoppers;
+use tunesmith_common::{Attempt, Params, Timestamp, TrialNumber};
+use tunesmith_optimizer::{Restorer, Stoppers};
 
 use super::curve::Curve;
-use super::study::{Counts, Ctx, StudyCore};
+use super::study::{Counts, Ctx, Past, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
-use crate::store::{AttemptRow, DecisionRow, PointChunk, RequestRow, StudyRow, TrialRow};
+use crate::store::{
+    AttemptRow, DecisionRow, EndedTrial, PointRun, PointRuns, RequestRow, StoredTrial, StudyRow, TrialRow,
+};
 
 /// A study in the making. Rows come in the order of the methods below.
 #[derive(Debug)]
 pub struct Loader {
     core: StudyCore,
-    /// Trials that have ended and whose points are still to come.
-    waiting_for_points: BTreeMap<TrialNumber, (ActiveTrial, Option<f64>)>,
+    stoppers: Restorer,
+    /// The objective's metric and those that rules look at.
+    metrics: Vec<MetricName>,
+    /// Metrics whose curves rules compare, of all trials.
+    compared_metrics: Vec<MetricName>,
+    /// Trials that have ended and whose whole curves rules compare with.
+    compared_trials: Vec<TrialNumber>,
+    curves: Curves,
 }
+
+/// The curves of the trial whose points are being read, by metric; the memory is used again for the next trial.
+#[derive(Debug, Default)]
+struct Curves(Vec<Curve>);
 
 impl Loader {
     /// Begins with the study itself.
@@ -33,6 +46,7 @@ impl Loader {
     pub fn new(row: StudyRow, revision: u64, ctx: &Ctx<'_>) -> Result<Self, SpecErrors> {
         let spec = StudySpec::try_from(row.spec.clone())?;
         let (strategy, _) = tunesmith_optimizer::build(&spec);
+        let restorer = Restorer::new(&spec.early_stopping, &spec.objective);
         let stoppers = Stoppers::new(&spec.early_stopping, &spec.objective);
         let warnings = spec.warnings();
         let core = StudyCore {
@@ -62,78 +76,91 @@ impl Loader {
             lease_floor: ctx.mono,
         };
         Ok(Self {
+            metrics: core.known_metrics(),
+            compared_metrics: restorer.metrics_of_all_trials(),
+            compared_trials: Vec::new(),
+            curves: Curves::default(),
+            stoppers: restorer,
             core,
-            waiting_for_points: BTreeMap::new(),
         })
     }
 
-    /// Metrics whose points are wanted: of all trials those that rules look at, of living trials the objective's too.
-    #[must_use]
-    pub fn wanted_metrics(&self) -> Vec<MetricName> {
-        self.core.known_metrics()
-    }
-
-    /// Whether points of trials that have ended are wanted.
-    #[must_use]
-    pub fn wants_all_points(&self) -> bool {
-        !self.core.spec.early_stopping.is_empty()
-    }
-
     /// Trials, ascending by number.
-    pub fn trials(&mut self, rows: Vec<TrialRow>, ctx: &Ctx<'_>) {
-        for row in rows {
-            let number = row.number;
-            let encoded = match self.core.spec.space.encode(&row.params) {
-                Ok(encoded) => encoded.into(),
-                // Stored under another version of the space: kept and shown, not shown to the strategy's model.
-                Err(_) => vec![f64::NAN; self.core.spec.space.dimensions().len()].into(),
-            };
-            self.core.next_number = self.core.next_number.max(number.0 + 1);
-            if row.provenance.origin == tunesmith_common::decision::Origin::Strategy {
-                self.core.proposed += 1;
-                self.core.cursor = row.provenance.cursor.or(self.core.cursor);
+    pub fn trials(&mut self, trials: Vec<StoredTrial>, ctx: &Ctx<'_>) {
+        for trial in trials {
+            match trial {
+                StoredTrial::Ended(ended) => self.ended(ended),
+                StoredTrial::Living(row) => self.living(*row, ctx),
             }
-            if let Some(count) = self.core.counts.of(row.state.name()) {
-                *count += 1;
-            }
-            let retries = self.core.spec.trial.as_ref().map_or(0, |trial| trial.retries);
-            let ended = row.state.is_final();
-            let waiting = row.state == TrialState::Pending;
-            let value = row.value;
-            let trial = ActiveTrial {
-                life: Trial::restore(
-                    row.state,
-                    row.attempt,
-                    retries,
-                    row.program_failures,
-                    row.infrastructure_failures,
-                ),
-                params: row.params,
-                encoded,
-                seed: row.seed,
-                note: row.note,
-                provenance: row.provenance,
-                created_at: row.created_at,
-                started_at: row.started_at,
-                curve: Curve::default(),
-                told: None,
-                last: row.metrics,
-                last_step: row.last_step,
-                attempt: None,
-                ready_at: ctx.mono,
-            };
-            if ended {
-                if self.wants_all_points() {
-                    self.waiting_for_points.insert(number, (trial, value));
-                } else {
-                    self.core.remember_end(number, &trial, value);
-                }
-            } else {
-                if waiting {
-                    self.core.ready.insert(number);
-                }
-                self.core.active.insert(number, trial);
-            }
+        }
+        self.compared_trials = self.stoppers.trials_compared_with();
+    }
+
+    fn ended(&mut self, trial: EndedTrial) {
+        self.count(trial.number, trial.end.name(), trial.origin, trial.cursor);
+        let past = Past {
+            number: trial.number,
+            end: trial.end,
+            value: trial.value,
+            encoded: self.encode(&trial.params),
+            last_step: trial.last_step,
+        };
+        self.stoppers.trial_ended(past.number, past.usable_value());
+        self.core.remember(past);
+    }
+
+    fn living(&mut self, row: TrialRow, ctx: &Ctx<'_>) {
+        self.count(
+            row.number,
+            row.state.name(),
+            row.provenance.origin,
+            row.provenance.cursor,
+        );
+        let retries = self.core.spec.trial.as_ref().map_or(0, |trial| trial.retries);
+        if row.state == TrialState::Pending {
+            self.core.ready.insert(row.number);
+        }
+        let trial = ActiveTrial {
+            life: Trial::restore(
+                row.state,
+                row.attempt,
+                retries,
+                row.program_failures,
+                row.infrastructure_failures,
+            ),
+            encoded: self.encode(&row.params),
+            params: row.params,
+            seed: row.seed,
+            note: row.note,
+            provenance: row.provenance,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            curve: Curve::default(),
+            told: None,
+            last: row.metrics,
+            last_step: row.last_step,
+            attempt: None,
+            ready_at: ctx.mono,
+        };
+        self.core.active.insert(row.number, trial);
+    }
+
+    fn count(&mut self, number: TrialNumber, state: &str, origin: Origin, cursor: Option<u64>) {
+        self.core.next_number = self.core.next_number.max(number.0 + 1);
+        if origin == Origin::Strategy {
+            self.core.proposed += 1;
+            self.core.cursor = cursor.or(self.core.cursor);
+        }
+        if let Some(count) = self.core.counts.of(state) {
+            *count += 1;
+        }
+    }
+
+    fn encode(&self, params: &Params) -> Box<[f64]> {
+        match self.core.spec.space.encode(params) {
+            Ok(encoded) => encoded.into(),
+            // Stored under another version of the space: kept and shown, not shown to the strategy's model.
+            Err(_) => vec![f64::NAN; self.core.spec.space.dimensions().len()].into(),
         }
     }
 
@@ -177,24 +204,57 @@ impl Loader {
         }
     }
 
-    /// Points, whole trials at a time and in the order in which the store returns them.
-    pub fn points(&mut self, chunks: &[PointChunk]) {
-        for group in chunks.chunk_by(|a, b| a.trial == b.trial) {
-            let Some(first) = group.first() else { continue };
-            self.replay(first.trial, group);
-            if let Some((trial, value)) = self.waiting_for_points.remove(&first.trial) {
-                self.core.remember_end(first.trial, &trial, value);
-            }
-        }
+    /// Trials that have not ended; their judgements are wanted, for [`Self::decisions`].
+    #[must_use]
+    pub fn living_trials(&self) -> Vec<TrialNumber> {
+        self.core.active.keys().copied().collect()
     }
 
     /// Judgements about trials that have not ended, so that none is made twice.
     pub fn decisions(&mut self, rows: &[DecisionRow]) {
         for row in rows {
-            self.core
-                .stoppers
-                .restore_decision(row.trial, row.decision.rule_index);
+            self.stoppers.decision(row.trial, row.decision.rule_index);
         }
+    }
+
+    /// Trials whose points of [`Self::metrics`] are wanted, for [`Self::points`].
+    #[must_use]
+    pub fn trials_apart(&self) -> Vec<TrialNumber> {
+        let living = self.core.active.keys();
+        living.chain(&self.compared_trials).copied().collect()
+    }
+
+    /// Metrics whose points are wanted of those trials.
+    #[must_use]
+    pub fn metrics(&self) -> &[MetricName] {
+        &self.metrics
+    }
+
+    /// All points of [`Self::metrics`] of some of [`Self::trials_apart`].
+    pub fn points(&mut self, runs: &PointRuns) {
+        self.take(runs, false);
+    }
+
+    /// Metrics whose points are wanted of all trials, for [`Self::points_of_all`].
+    #[must_use]
+    pub fn metrics_of_all(&self) -> &[MetricName] {
+        &self.compared_metrics
+    }
+
+    /// Points of [`Self::metrics_of_all`], whole trials at a time. Those of [`Self::trials_apart`] may be among them.
+    pub fn points_of_all(&mut self, runs: &PointRuns) {
+        self.take(runs, true);
+    }
+
+    /// Metrics that rules look at and that are not known to have been reported by any trial.
+    #[must_use]
+    pub fn unreported(&self) -> Vec<MetricName> {
+        self.stoppers.unreported()
+    }
+
+    /// Some trial has reported this metric.
+    pub fn reported(&mut self, metric: &MetricName) {
+        self.stoppers.metric_reported(metric);
     }
 
     /// When the oldest of the trials that have not ended was made.
@@ -208,7 +268,7 @@ impl Loader {
         for row in rows {
             let is_alive = |trial: &TrialNumber| self.core.active.contains_key(trial);
             if row.at >= since || row.trials.iter().any(is_alive) {
-                self.core.remember(row);
+                self.core.remember_request(row);
             }
         }
     }
@@ -216,60 +276,76 @@ impl Loader {
     /// The study. Every lease gets a full new term.
     #[must_use]
     pub fn finish(mut self) -> StudyCore {
-        for (number, (trial, value)) in std::mem::take(&mut self.waiting_for_points) {
-            self.core.remember_end(number, &trial, value);
-        }
-        // Strategies and people see the trials that ended in the order of their numbers after a restart.
-        self.core.history.sort_by_key(|finished| finished.trial);
-        self.core.best = None;
-        let goal = self.core.spec.objective.goal;
-        for finished in &self.core.history {
-            if let Some(value) = finished
-                .value
-                .map(|value| goal.to_minimize(value))
-                .filter(|value| value.is_finite())
-                && self.core.best.is_none_or(|(_, best)| goal.better(value, best))
-            {
-                self.core.best = Some((finished.trial, value));
-            }
-        }
+        self.core.stoppers = self.stoppers.finish();
         self.core
     }
 
-    fn replay(&mut self, number: TrialNumber, chunks: &[PointChunk]) {
-        let objective = self.core.spec.objective.metric.clone();
-        let mut attempts: Vec<Attempt> = chunks.iter().map(|chunk| chunk.attempt).collect();
-        attempts.dedup();
-        for attempt in attempts {
-            let chunks = chunks.iter().filter(|chunk| chunk.attempt == attempt);
-            let mut seen: HashSet<&MetricName> = HashSet::new();
-            for chunk in chunks {
-                let restarted = seen.insert(&chunk.metric);
-                if restarted && let Some(&step) = chunk.steps.first() {
-                    self.core.stoppers.metric_restarted(number, &chunk.metric, step);
+    fn take(&mut self, runs: &PointRuns, of_all: bool) {
+        let mut curves = std::mem::take(&mut self.curves);
+        let mut runs = runs.iter().peekable();
+        while let Some(&PointRun { trial: number, .. }) = runs.peek() {
+            let mut of_trial = std::iter::from_fn(|| runs.next_if(|run| run.trial == number));
+            let apart = self.core.active.contains_key(&number) || self.compared_trials.contains(&number);
+            if of_all && apart {
+                of_trial.by_ref().for_each(drop);
+                continue;
+            }
+            let metrics = if of_all {
+                &self.compared_metrics
+            } else {
+                &self.metrics
+            };
+            let current = self
+                .core
+                .active
+                .get_mut(&number)
+                .and_then(|trial| trial.attempt.as_mut());
+            curves.read(metrics, of_trial, current);
+            for (metric, curve) in metrics.iter().zip(&mut curves.0) {
+                if !curve.points().is_empty() {
+                    self.stoppers.curve(number, metric, curve.points());
                 }
-                for (&step, &value) in chunk.steps.iter().zip(&chunk.values) {
-                    self.core
-                        .stoppers
-                        .restore_point(number, &chunk.metric, step, value);
-                }
-                let Some(trial) = self.core.active.get_mut(&number) else {
-                    continue;
-                };
-                if chunk.metric == objective {
-                    if restarted && let Some(&step) = chunk.steps.first() {
-                        trial.curve.truncate_from(step);
-                    }
-                    for (&step, &value) in chunk.steps.iter().zip(&chunk.values) {
-                        trial.curve.report(step, value);
-                    }
-                }
-                if let Some(current) = &mut trial.attempt
-                    && current.row.attempt == attempt
-                    && !current.reported.contains(&chunk.metric)
-                {
-                    current.reported.push(chunk.metric.clone());
-                }
+            }
+            // The first of the metrics is the objective's.
+            if let Some(trial) = self.core.active.get_mut(&number)
+                && let Some(objective) = curves.0.first_mut()
+            {
+                trial.curve = std::mem::take(objective);
+            }
+        }
+        self.curves = curves;
+    }
+}
+
+impl Curves {
+    /// Reads the points of one trial. Each attempt's first point of a metric replaces what earlier ones reported from its step on.
+    fn read<'a>(
+        &mut self,
+        metrics: &[MetricName],
+        runs: impl Iterator<Item = PointRun<'a>>,
+        mut current: Option<&mut ActiveAttempt>,
+    ) {
+        self.0.resize_with(metrics.len(), Curve::default);
+        self.0.iter_mut().for_each(Curve::clear);
+        let mut last: Option<(Attempt, usize)> = None;
+        for run in runs {
+            let Some(curve) = self.0.get_mut(run.metric) else {
+                continue;
+            };
+            // Runs are ordered by attempt, then metric.
+            let begins = last.replace((run.attempt, run.metric)) != Some((run.attempt, run.metric));
+            if begins && let Some(&(step, _)) = run.points.first() {
+                curve.truncate_from(step);
+            }
+            for &(step, value) in run.points {
+                curve.report(step, value);
+            }
+            if let Some(current) = &mut current
+                && current.row.attempt == run.attempt
+                && begins
+                && let Some(metric) = metrics.get(run.metric)
+            {
+                current.reported.push(metric.clone());
             }
         }
     }

@@ -17,7 +17,7 @@ use super::order::Order;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
 use super::trial::ActiveTrial;
-use crate::store::{AuditRow, Changes, StudyRow, StudyState, TrialRow};
+use crate::store::{AuditRow, Changes, End, StudyRow, StudyState, TrialRow};
 
 /// What a step needs from outside: the time, and random numbers for lease ids.
 pub struct Ctx<'a> {
@@ -184,6 +184,25 @@ pub struct Summary {
 pub(super) struct Ended {
     pub(super) state: &'static str,
     pub(super) value: Option<f64>,
+}
+
+/// A trial that has ended.
+#[derive(Debug)]
+pub(super) struct Past {
+    pub(super) number: TrialNumber,
+    pub(super) end: End,
+    pub(super) value: Option<f64>,
+    /// Position in the encoded space; NaN for inactive parameters.
+    pub(super) encoded: Box<[f64]>,
+    pub(super) last_step: Option<i64>,
+}
+
+impl Past {
+    /// The value, if it counts.
+    pub(super) fn usable_value(&self) -> Option<f64> {
+        self.value
+            .filter(|_| !matches!(self.end, End::Failed | End::Cancelled))
+    }
 }
 
 /// A study in memory.
@@ -467,40 +486,47 @@ impl StudyCore {
 
     /// Takes a trial that has ended into the history.
     pub(super) fn remember_end(&mut self, number: TrialNumber, trial: &ActiveTrial, value: Option<f64>) {
-        let state = trial.life.state();
-        let failed = matches!(state, TrialState::Failed(_));
-        let usable = !failed && !matches!(state, TrialState::Cancelled(_));
-        if let Some(value) = value
-            && usable
-            && self
-                .best
-                .is_none_or(|(_, best)| self.spec.objective.goal.better(value, best))
-            && value.is_finite()
-        {
-            self.best = Some((number, value));
-        }
-        if let (TrialState::EarlyStopped(_), Some(max)) = (state, self.max_step()) {
-            self.steps_saved += u64::try_from(max.saturating_sub(trial.last_step.unwrap_or(0))).unwrap_or(0);
-        }
-        let minimized = value
-            .filter(|_| usable)
-            .map(|value| self.spec.objective.goal.to_minimize(value));
-        self.stoppers.trial_ended(number, value.filter(|_| usable));
-        self.history.push(FinishedTrial {
-            trial: number,
+        let Some(end) = End::of(trial.life.state()) else {
+            return;
+        };
+        let past = Past {
+            number,
+            end,
+            value,
             encoded: trial.encoded.clone(),
-            value: minimized,
-            failed,
-            partial: matches!(state, TrialState::EarlyStopped(_) | TrialState::TimedOut(_)),
             last_step: trial.last_step,
+        };
+        self.stoppers.trial_ended(number, past.usable_value());
+        self.remember(past);
+    }
+
+    /// The same, but for early stoppers.
+    pub(super) fn remember(&mut self, past: Past) {
+        let goal = self.spec.objective.goal;
+        let usable = past.usable_value();
+        if let Some(value) = usable.filter(|value| value.is_finite())
+            && self.best.is_none_or(|(_, best)| goal.better(value, best))
+        {
+            self.best = Some((past.number, value));
+        }
+        if let (End::EarlyStopped, Some(max)) = (past.end, self.max_step()) {
+            self.steps_saved += u64::try_from(max.saturating_sub(past.last_step.unwrap_or(0))).unwrap_or(0);
+        }
+        self.history.push(FinishedTrial {
+            trial: past.number,
+            encoded: past.encoded,
+            value: usable.map(|value| goal.to_minimize(value)),
+            failed: past.end == End::Failed,
+            partial: matches!(past.end, End::EarlyStopped | End::TimedOut),
+            last_step: past.last_step,
         });
-        let index = usize::try_from(number.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        let index = usize::try_from(past.number.0.saturating_sub(1)).unwrap_or(usize::MAX);
         if self.ended.len() <= index {
             self.ended.resize(index + 1, None);
         }
         self.ended[index] = Some(Ended {
-            state: state.name(),
-            value,
+            state: past.end.name(),
+            value: past.value,
         });
     }
 

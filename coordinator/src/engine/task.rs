@@ -100,7 +100,7 @@ impl Engine {
     ) -> Result<Ended, StoreError> {
         let store = Arc::clone(&self.store);
         let clock = Arc::clone(&self.clock);
-        let (mut core, mut owner) = load(&*store, &*clock, self.id).await?;
+        let (mut core, mut owner) = load(&store, &*clock, self.id).await?;
         tracing::debug!(revision = owner.commit_seq, "study loaded");
         self.upkeep.served(self.id);
         if reloading {

@@ -8,8 +8,8 @@ use tunesmith_common::{Attempt, Clock, StudyId, StudyName, Timestamp, TrialNumbe
 
 use super::Metrics;
 use crate::store::{
-    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts,
-    Store, StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow,
+    StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store whose commits are counted.
@@ -88,7 +88,7 @@ impl Store for MeteredStore {
         study: StudyId,
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<TrialRow>, StoreError> {
+    ) -> Result<Vec<StoredTrial>, StoreError> {
         self.inner.trial_page(study, after, limit).await
     }
 
@@ -138,8 +138,21 @@ impl Store for MeteredStore {
         metrics: &[MetricName],
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<PointChunk>, StoreError> {
+    ) -> Result<PointRuns, StoreError> {
         self.inner.point_page(study, metrics, after, limit).await
+    }
+
+    async fn point_runs(
+        &self,
+        study: StudyId,
+        metrics: &[MetricName],
+        trials: &[TrialNumber],
+    ) -> Result<PointRuns, StoreError> {
+        self.inner.point_runs(study, metrics, trials).await
+    }
+
+    async fn point_exists(&self, study: StudyId, metric: &MetricName) -> Result<bool, StoreError> {
+        self.inner.point_exists(study, metric).await
     }
 
     async fn point_committed(&self, study: StudyId) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tunesmith_common::measurement::MetricName;
-use tunesmith_common::{Attempt, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId};
+use tunesmith_common::{Attempt, Params, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId};
 
 use super::check::{check_changes, check_study, fits};
 use super::compact::{CHUNKS_PER_ROUND, Joined, join_chunks};
 use super::whole_trials::{self, Page};
 use super::{
-    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PRUNED_AT_A_TIME, PointChunk,
-    RequestRow, StateCounts, Store, StoreError, StudyRow, StudyState, TokenRow, TrialOrder, TrialQuery,
-    TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, End, EndedTrial, Ownership, PRUNED_AT_A_TIME,
+    PointChunk, PointRuns, RequestRow, StateCounts, Store, StoreError, StoredTrial, StudyRow, StudyState,
+    TokenRow, TrialOrder, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in memory. Cheap to clone; clones are the same store.
@@ -124,6 +124,33 @@ fn rank(order: TrialOrder, a: &TrialRow, b: &TrialRow) -> std::cmp::Ordering {
 fn page<T>(rows: impl Iterator<Item = T>, offset: u64, limit: u32) -> Vec<T> {
     let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     rows.skip(count(offset)).take(count(u64::from(limit))).collect()
+}
+
+fn stored(row: &TrialRow) -> StoredTrial {
+    match End::of(&row.state) {
+        None => StoredTrial::Living(Box::new(row.clone())),
+        Some(end) => StoredTrial::Ended(EndedTrial {
+            number: row.number,
+            end,
+            params: Params::clone(&row.params),
+            value: row.value,
+            last_step: row.last_step,
+            origin: row.provenance.origin,
+            cursor: row.provenance.cursor,
+        }),
+    }
+}
+
+fn runs<'a>(chunks: impl Iterator<Item = &'a PointChunk>, metrics: &[MetricName], limit: u32) -> PointRuns {
+    let mut runs = PointRuns::default();
+    let place = |chunk: &PointChunk| metrics.iter().position(|metric| *metric == chunk.metric);
+    let wanted = chunks.filter_map(|chunk| Some((chunk, place(chunk)?)));
+    for (chunk, metric) in wanted.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        let points = chunk.steps.iter().copied().zip(chunk.values.iter().copied());
+        runs.open_run().extend(points);
+        runs.close_run(chunk.trial, chunk.attempt, metric);
+    }
+    runs
 }
 
 impl MemoryStore {
@@ -283,10 +310,10 @@ impl Store for MemoryStore {
         study: StudyId,
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<TrialRow>, StoreError> {
+    ) -> Result<Vec<StoredTrial>, StoreError> {
         Ok(self.in_study(study, |study| {
             let above = study.trials.values().filter(|row| row.number > after);
-            page(above.cloned(), 0, limit)
+            page(above.map(stored), 0, limit)
         }))
     }
 
@@ -396,25 +423,38 @@ impl Store for MemoryStore {
         metrics: &[MetricName],
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<PointChunk>, StoreError> {
+    ) -> Result<PointRuns, StoreError> {
         Ok(self.in_study(study, |study| {
-            let wanted = |chunk: &&PointChunk| metrics.is_empty() || metrics.contains(&chunk.metric);
-            let chunks = study
+            let above = study.points.values().filter(|chunk| chunk.trial > after);
+            let found = runs(above, metrics, limit.max(1).saturating_add(1));
+            match whole_trials::cut(found, limit) {
+                Page::Whole(runs) => runs,
+                Page::PartOf(trial) => {
+                    let of_trial = study.points.values().filter(|chunk| chunk.trial == trial);
+                    runs(of_trial, metrics, u32::MAX)
+                }
+            }
+        }))
+    }
+
+    async fn point_runs(
+        &self,
+        study: StudyId,
+        metrics: &[MetricName],
+        trials: &[TrialNumber],
+    ) -> Result<PointRuns, StoreError> {
+        Ok(self.in_study(study, |study| {
+            let wanted = study
                 .points
                 .values()
-                .filter(wanted)
-                .filter(|chunk| chunk.trial > after)
-                .cloned();
-            match whole_trials::cut(page(chunks, 0, limit.max(1).saturating_add(1)), limit) {
-                Page::Whole(chunks) => chunks,
-                Page::PartOf(trial) => study
-                    .points
-                    .values()
-                    .filter(wanted)
-                    .filter(|chunk| chunk.trial == trial)
-                    .cloned()
-                    .collect(),
-            }
+                .filter(|chunk| trials.contains(&chunk.trial));
+            runs(wanted, metrics, u32::MAX)
+        }))
+    }
+
+    async fn point_exists(&self, study: StudyId, metric: &MetricName) -> Result<bool, StoreError> {
+        Ok(self.in_study(study, |study| {
+            study.points.values().any(|chunk| chunk.metric == *metric)
         }))
     }
 

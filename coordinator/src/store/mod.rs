@@ -13,6 +13,7 @@ mod check;
 mod compact;
 #[cfg(test)]
 mod contract;
+mod loading;
 mod memory;
 mod open;
 mod postgres;
@@ -35,6 +36,7 @@ use tunesmith_common::{
     Attempt, LeaseId, Params, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId, WorkerName,
 };
 
+pub use loading::{End, EndedTrial, PointRun, PointRuns, StoredTrial};
 pub use memory::MemoryStore;
 pub use open::{OpenError, open};
 pub use postgres::{PostgresOptions, PostgresStore};
@@ -447,7 +449,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         study: StudyId,
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<TrialRow>, StoreError>;
+    ) -> Result<Vec<StoredTrial>, StoreError>;
 
     /// One trial.
     async fn trial_fetch(&self, study: StudyId, trial: TrialNumber) -> Result<Option<TrialRow>, StoreError>;
@@ -485,15 +487,26 @@ pub trait Store: fmt::Debug + Send + Sync {
         trial: TrialNumber,
     ) -> Result<Vec<(Attempt, u64)>, StoreError>;
 
-    /// Points of the given metrics (all if empty) of trials with a number above `after`, whole trials at a time: at least one
-    /// trial's if there is one, at most about `limit` chunks; ordered by trial, attempt, metric, sequence number.
+    /// Points of `metrics` of trials with a number above `after`, whole trials at a time: at least one trial's if there is one, at
+    /// most about `limit` chunks. For loading a study page by page.
     async fn point_page(
         &self,
         study: StudyId,
         metrics: &[MetricName],
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<PointChunk>, StoreError>;
+    ) -> Result<PointRuns, StoreError>;
+
+    /// Points of `metrics` of these trials.
+    async fn point_runs(
+        &self,
+        study: StudyId,
+        metrics: &[MetricName],
+        trials: &[TrialNumber],
+    ) -> Result<PointRuns, StoreError>;
+
+    /// Whether any trial has reported a metric.
+    async fn point_exists(&self, study: StudyId, metric: &MetricName) -> Result<bool, StoreError>;
 
     /// Highest sequence number stored of each attempt that has not ended, in no particular order; attempts without points are
     /// left out.

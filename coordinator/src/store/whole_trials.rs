@@ -2,12 +2,12 @@
 
 use tunesmith_common::TrialNumber;
 
-use super::PointChunk;
+use super::PointRuns;
 
 /// What a query with [`rows_to_ask_for`] found.
 pub(super) enum Page {
-    /// Chunks of whole trials.
-    Whole(Vec<PointChunk>),
+    /// Points of whole trials.
+    Whole(PointRuns),
     /// The first trial alone has more chunks than fit: ask for all of this trial.
     PartOf(TrialNumber),
 }
@@ -17,19 +17,11 @@ pub(super) fn rows_to_ask_for(limit: u32) -> i64 {
     i64::from(limit.max(1)) + 1
 }
 
-/// Drops the chunks of the last trial if some of it may be missing. `chunks` are ordered by trial.
-pub(super) fn cut(mut chunks: Vec<PointChunk>, limit: u32) -> Page {
+/// Drops the points of the last trial if some of them may be missing.
+pub(super) fn cut(mut runs: PointRuns, limit: u32) -> Page {
     let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
-    if chunks.len() <= limit {
-        return Page::Whole(chunks);
+    match runs.last_trial() {
+        Some(last) if runs.len() > limit && !runs.drop_last_trial() => Page::PartOf(last),
+        _ => Page::Whole(runs),
     }
-    let Some(last) = chunks.last().map(|chunk| chunk.trial) else {
-        return Page::Whole(chunks);
-    };
-    let whole = chunks.partition_point(|chunk| chunk.trial < last);
-    if whole == 0 {
-        return Page::PartOf(last);
-    }
-    chunks.truncate(whole);
-    Page::Whole(chunks)
 }

@@ -1,6 +1,7 @@
 //! The simulated world: one study, some workers, a network that breaks, a coordinator that crashes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -386,9 +387,10 @@ impl World {
     /// What the engine does with one command. None if the coordinator crashed or could not tell whether it was committed.
     fn step<T>(&mut self, command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> T) -> Option<T> {
         if self.core.is_none() {
+            let store: Arc<dyn Store> = Arc::new(self.store.clone());
             self.core = Some(
                 self.runtime
-                    .block_on(load(&self.store, &self.clock, self.study))
+                    .block_on(load(&store, &self.clock, self.study))
                     .unwrap(),
             );
             // Orders may have been lost with the memory: sessions begin anew.

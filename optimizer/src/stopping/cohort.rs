@@ -33,6 +33,20 @@ pub(super) struct Quantile {
 }
 
 impl Cohort {
+    /// Of what each cell holds, the owners being numbered from 0.
+    pub(super) fn new(cells: BTreeMap<Cell, Multiset>, owners: Owner) -> Self {
+        Self { cells, owners }
+    }
+
+    /// What each cell holds that holds anything.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> Vec<(Cell, Vec<(f64, Owner)>)> {
+        let cells = self.cells.iter().map(|(cell, set)| (*cell, set.iter().collect()));
+        cells
+            .filter(|(_, entries): &(_, Vec<_>)| !entries.is_empty())
+            .collect()
+    }
+
     /// A number for a trial that is new here.
     pub(super) fn new_owner(&mut self) -> Owner {
         let owner = self.owners;

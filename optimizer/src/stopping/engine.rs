@@ -12,11 +12,11 @@ use super::judge::{Case, Idle, Reference, Stop, Verdict};
 use super::text;
 use super::track::{Place, Track};
 
-/// A study's early-stopping rules with all that they need to know of its trials.
-///
-/// To rebuild it after a restart: [`Self::restore_point`] for the stored points of each trial in their order, with
-/// [`Self::metric_restarted`] where an attempt begins, [`Self::restore_decision`] for the stored decisions, and
-/// [`Self::trial_ended`] for trials that have ended; trial by trial, in any order of trials.
+mod restore;
+
+pub use restore::Restorer;
+
+/// A study's early-stopping rules with all that they need to know of its trials. [`Restorer`] makes them from what is stored.
 #[derive(Debug)]
 pub struct Stoppers {
     objective: Goal,
@@ -179,18 +179,13 @@ impl Stoppers {
             }
         }
         for decision in &decisions {
-            self.restore_decision(trial, decision.rule_index);
+            self.note_decision(trial, decision.rule_index);
         }
         decisions
     }
 
-    /// Takes in a stored point without judging the trial by it.
-    pub fn restore_point(&mut self, trial: TrialNumber, metric: &MetricName, step: i64, value: f64) {
-        self.take(trial, metric, step, value);
-    }
-
     /// Takes note that a rule has said stop of a trial: it will not say so again. Unknown rules are ignored.
-    pub fn restore_decision(&mut self, trial: TrialNumber, rule_index: u32) {
+    fn note_decision(&mut self, trial: TrialNumber, rule_index: u32) {
         let Some(rule) = self.rules.get_mut(rule_index as usize) else {
             return;
         };

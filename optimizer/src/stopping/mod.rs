@@ -34,6 +34,7 @@
 //! comparison step that other trials have passed enters them there, once: O(n). Memory: 13 bytes per trial and comparison step
 //! that it has reached, 16 per point of a trial that has not ended; curves of ended trials only as baselines.
 
+mod bulk;
 mod cells;
 mod cohort;
 mod engine;
@@ -50,4 +51,4 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use engine::Stoppers;
+pub use engine::{Restorer, Stoppers};

@@ -11,6 +11,8 @@ pub(super) type Owner = u32;
 
 /// Entries of a block at most.
 const BLOCK: usize = 512;
+/// Entries of the blocks of a set that is made at once: some may come before one must be split.
+const FILL: usize = BLOCK / 4 * 3;
 /// Blocks grow by this many entries.
 const GROWTH: usize = 32;
 
@@ -88,16 +90,24 @@ impl Multiset {
     pub(super) fn from_ordered(entries: impl Iterator<Item = (f64, Owner)>) -> Self {
         let mut set = Self::default();
         for (number, owner) in entries {
-            match set.blocks.last_mut() {
-                Some(block) if block.numbers.len() < BLOCK / 2 => {
-                    block.insert(block.numbers.len(), (number, owner));
+            let block = match set.blocks.last_mut() {
+                Some(block) if block.numbers.len() < FILL => block,
+                _ => {
+                    set.blocks.push(Block {
+                        numbers: Vec::with_capacity(FILL),
+                        owners: Vec::with_capacity(FILL),
+                    });
+                    let last = set.blocks.len() - 1;
+                    &mut set.blocks[last]
                 }
-                _ => set.blocks.push(Block {
-                    numbers: vec![number],
-                    owners: vec![owner],
-                }),
-            }
+            };
+            block.numbers.push(number);
+            block.owners.push(owner);
             set.length += 1;
+        }
+        if let Some(last) = set.blocks.last_mut() {
+            last.numbers.shrink_to_fit();
+            last.owners.shrink_to_fit();
         }
         set.lengths = set.blocks.iter().map(|block| block.numbers.len()).collect();
         set.ends = set.blocks.iter().map(Block::last).collect();

@@ -1,14 +1,16 @@
 //! All rules against their definitions, whatever happens in a study.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use tunesmith_common::TrialNumber;
 use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::Goal;
 use tunesmith_common::study::{Baseline, StopperRule, StopperSpec};
 
-use super::Stoppers;
 use super::naive::{Naive, Said};
 use super::tests::{metric, objective};
+use super::{Restorer, Stoppers};
 
 /// What may happen to a study.
 #[derive(Clone, Debug)]
@@ -223,39 +225,89 @@ proptest! {
         agrees_with_the_definition(&rules, goal, &events)?;
     }
 
-    /// Rebuilt from what is stored, trial by trial and in another order of trials, it goes on as if it had never stopped.
+    /// Restored from its curves at once, trials in another order, it goes on as if it had been told point by point and had never
+    /// stopped.
     #[test]
-    fn a_rebuilt_state_judges_alike(
+    fn a_restored_state_judges_alike(
         rules in any_rules(),
         maximize in any::<bool>(),
-        before in prop::collection::vec(any_event(), 0..150),
+        before in prop_oneof![prop::collection::vec(any_event(), 0..150), orderly_events()],
         after in prop::collection::vec(any_event(), 0..60),
         rotation in 0_u64..8,
     ) {
         let goal = if maximize { Goal::Maximize } else { Goal::Minimize };
         let mut stoppers = Stoppers::new(&rules, &objective(goal));
-        let mut rebuilt = Stoppers::new(&rules, &objective(goal));
         let mut decisions = Vec::new();
+        let mut stored = Stored::default();
         for event in &before {
             decisions.extend(apply(&mut stoppers, event).into_iter().map(|said| (event.trial(), said.rule_index)));
+            stored.take(event);
         }
-        let mut stored = before.clone();
-        stored.sort_by_key(|event| (event.trial() + rotation) % 8);
-        for event in &stored {
-            match event {
-                Event::Report { trial, metric: name, step, value } => {
-                    rebuilt.restore_point(TrialNumber(*trial), &metric(name), *step, *value);
+        let mut restored = stored.restore(&rules, goal, rotation, &decisions);
+        for event in &after {
+            prop_assert_eq!(numbers(&apply(&mut stoppers, event)), numbers(&apply(&mut restored, event)));
+        }
+    }
+}
+
+/// What a store has of a study.
+#[derive(Default)]
+struct Stored {
+    curves: BTreeMap<(u64, &'static str), BTreeMap<i64, f64>>,
+    ended: BTreeMap<u64, Option<f64>>,
+}
+
+impl Stored {
+    fn take(&mut self, event: &Event) {
+        if self.ended.contains_key(&event.trial()) {
+            return;
+        }
+        match event {
+            Event::Report {
+                trial,
+                metric,
+                step,
+                value,
+            } => {
+                self.curves
+                    .entry((*trial, *metric))
+                    .or_default()
+                    .insert(*step, *value);
+            }
+            Event::Restart { trial, metric, from } => {
+                if let Some(curve) = self.curves.get_mut(&(*trial, *metric)) {
+                    curve.retain(|step, _| step < from);
                 }
-                Event::Restart { .. } | Event::End { .. } => {
-                    apply(&mut rebuilt, event);
-                }
+            }
+            Event::End { trial, value } => {
+                self.ended.insert(*trial, *value);
+            }
+        }
+    }
+
+    /// Only what is asked for is given, trials from `first` on and then those before it.
+    fn restore(&self, rules: &[StopperSpec], goal: Goal, first: u64, decisions: &[(u64, u32)]) -> Stoppers {
+        let mut restorer = Restorer::new(rules, &objective(goal));
+        let mut ended: Vec<_> = self.ended.iter().collect();
+        ended.sort_by_key(|(trial, _)| (*trial + first) % 8);
+        for (trial, value) in ended {
+            restorer.trial_ended(TrialNumber(*trial), *value);
+        }
+        let of_all = restorer.metrics_of_all_trials();
+        let compared = restorer.trials_compared_with();
+        let mut curves: Vec<_> = self.curves.iter().collect();
+        curves.sort_by_key(|((trial, _), _)| (trial + first) % 8);
+        for ((trial, name), curve) in curves {
+            let number = TrialNumber(*trial);
+            let living = !self.ended.contains_key(trial);
+            if living || of_all.contains(&metric(name)) || compared.contains(&number) {
+                let points: Vec<(i64, f64)> = curve.iter().map(|(step, value)| (*step, *value)).collect();
+                restorer.curve(number, &metric(name), &points);
             }
         }
         for (trial, rule) in decisions {
-            rebuilt.restore_decision(TrialNumber(trial), rule);
+            restorer.decision(TrialNumber(*trial), *rule);
         }
-        for event in &after {
-            prop_assert_eq!(numbers(&apply(&mut stoppers, event)), numbers(&apply(&mut rebuilt, event)));
-        }
+        restorer.finish()
     }
 }

@@ -5,7 +5,7 @@ use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::{From as ValueFrom, Goal, MetricName};
 use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
-use super::Stoppers;
+use super::{Restorer, Stoppers};
 
 mod goals;
 
@@ -172,22 +172,12 @@ fn a_percentile_keeps_that_share_of_the_trials() {
     ] {
         let mut study = Study::with_goal(goal, &[shadow(percentile(25.0, 5))]);
         for trial in 1..=5_u32 {
-            study.stoppers.restore_point(
-                TrialNumber(u64::from(trial)),
-                &metric("val_acc"),
-                1,
-                f64::from(trial),
-            );
+            study.report(u64::from(trial), 1, f64::from(trial));
         }
         assert!(study.report(6, 1, stays).is_empty());
         let mut study = Study::with_goal(goal, &[shadow(percentile(25.0, 5))]);
         for trial in 1..=5_u32 {
-            study.stoppers.restore_point(
-                TrialNumber(u64::from(trial)),
-                &metric("val_acc"),
-                1,
-                f64::from(trial),
-            );
+            study.report(u64::from(trial), 1, f64::from(trial));
         }
         let decisions = study.report(6, 1, stops);
         assert!(decisions[0].text.contains(text), "{:?}", decisions);
@@ -473,12 +463,38 @@ fn nothing_happens_without_rules_or_after_the_end() {
     study.end(1, 0.9);
     assert!(study.curve(1, &[9.0, 9.0]).is_empty());
     assert!(study.points(2, &[(2, 0.1)]).is_empty(), "trial 1 ended at step 1");
-    study.stoppers.restore_decision(TrialNumber(9), 77);
     assert!(
         study
             .stoppers
             .report(TrialNumber(1), &metric("other"), 1, 0.0)
             .is_empty()
+    );
+}
+
+#[test]
+fn what_is_compared_with_is_asked_for_when_rules_are_restored() {
+    let rules = [
+        spec(below(Baseline::Trial(TrialNumber(2)), 0.0)),
+        spec(below(Baseline::Trial(TrialNumber(9)), 0.0)),
+        spec(below(Baseline::Best, 0.0)),
+    ];
+    let mut restorer = Restorer::new(&rules, &objective(Goal::Maximize));
+    for (trial, value) in [(1, 0.5), (2, 0.1), (3, 0.7), (4, 0.7)] {
+        restorer.trial_ended(TrialNumber(trial), Some(value));
+    }
+    assert!(restorer.metrics_of_all_trials().is_empty());
+    assert_eq!(restorer.trials_compared_with(), [TrialNumber(2), TrialNumber(3)]);
+    assert_eq!(restorer.unreported(), [metric("val_acc")]);
+    restorer.curve(TrialNumber(2), &metric("val_acc"), &[(1, 0.4), (5, 0.2)]);
+    restorer.curve(TrialNumber(3), &metric("val_acc"), &[(1, 0.6)]);
+    assert!(restorer.unreported().is_empty());
+    restorer.decision(TrialNumber(9), 77);
+    let mut study = Study {
+        stoppers: restorer.finish(),
+    };
+    assert_eq!(
+        study.report(7, 1, 0.39)[0].text,
+        "val_acc 0.39 at step 1 is below 0.4, what trial 2 had at that step"
     );
 }
 

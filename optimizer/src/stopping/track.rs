@@ -44,6 +44,30 @@ impl Track {
         }
     }
 
+    /// Of a whole curve with its averages, which the cohort has under `owner`.
+    pub(super) fn restored(
+        rules: &[StopperRule],
+        goal: Goal,
+        points: Vec<(i64, f64)>,
+        averages: Vec<(Cell, f64)>,
+        owner: Owner,
+    ) -> Self {
+        let mut track = Self {
+            points,
+            before: Fold::new(rules),
+            now: Fold::new(rules),
+            averages,
+            owner,
+        };
+        for (index, (step, value)) in track.points.iter().enumerate() {
+            if index + 1 == track.points.len() {
+                track.before.copy_from(&track.now);
+            }
+            track.now.take(rules, goal, *step, *value);
+        }
+        track
+    }
+
     /// The curve.
     pub(super) fn points(&self) -> &[(i64, f64)] {
         &self.points
@@ -147,30 +171,30 @@ impl Track {
 
     /// Folds the whole curve again after a change at `from`, and tells the cohort.
     fn fold_again(&mut self, rules: &[StopperRule], goal: Goal, cohort: Option<&mut Cohort>, from: i64) {
-        self.before = Fold::new(rules);
-        self.now = Fold::new(rules);
         let mut averages: Vec<(Cell, f64)> = Vec::new();
-        for (index, (step, value)) in self.points.iter().enumerate() {
-            if index + 1 == self.points.len() {
-                self.before.copy_from(&self.now);
-            }
-            self.now.take(rules, goal, *step, *value);
-            if cohort.is_none() {
-                continue;
-            }
-            let Some(average) = self.now.average() else {
-                continue;
-            };
-            match averages.last_mut() {
-                Some(last) if last.0 == cell(*step) => last.1 = average,
-                _ => averages.push((cell(*step), average)),
-            }
-        }
         if let Some(cohort) = cohort {
+            averages_of(&self.points, goal, &mut averages);
             // A curve that became shorter is gone from all cells after its new end.
             let end = averages.last().map_or(0, |(last, _)| *last + 1);
             cohort.update(self.owner, cell(from).min(end), &self.averages, &averages);
         }
-        self.averages = averages;
+        let points = std::mem::take(&mut self.points);
+        *self = Self::restored(rules, goal, points, averages, self.owner);
+    }
+}
+
+/// Finds the running average of a curve at the end of each cell with a report, from the first finite value on.
+pub(super) fn averages_of(points: &[(i64, f64)], goal: Goal, averages: &mut Vec<(Cell, f64)>) {
+    averages.clear();
+    let mut fold = Fold::new(&[]);
+    for (step, value) in points {
+        fold.take(&[], goal, *step, *value);
+        let Some(average) = fold.average() else {
+            continue;
+        };
+        match averages.last_mut() {
+            Some(last) if last.0 == cell(*step) => last.1 = average,
+            _ => averages.push((cell(*step), average)),
+        }
     }
 }

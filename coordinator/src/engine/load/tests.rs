@@ -55,7 +55,7 @@ impl Desk {
     }
 
     async fn load(store: Arc<dyn Store>, clock: TestClock) -> Self {
-        let (core, owner) = load(&*store, &clock, STUDY).await.unwrap();
+        let (core, owner) = load(&store, &clock, STUDY).await.unwrap();
         Self {
             store,
             clock,

@@ -223,14 +223,7 @@ pub(super) async fn extreme_values_of_a_trial_read_back(fixture: &mut Fixture) {
         })
         .collect();
     owner.commit(trials(rows.clone())).await;
-    assert_same(
-        fixture
-            .store
-            .trial_page(owner.id(), TrialNumber(0), 99)
-            .await
-            .unwrap(),
-        &rows,
-    );
+    assert_same(fixture.store.trial_list(owner.id(), &all()).await.unwrap(), &rows);
 }
 
 pub(super) async fn a_trial_is_replaced_as_a_whole(fixture: &mut Fixture) {

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::trial::TrialState;
-use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
+use tunesmith_common::{Attempt, Params, StudyId, Timestamp, TrialNumber};
 
 use super::rows::{
-    assert_same, at, attempt, audit, chunks, pending, points, study_id, token, trial, trials, worker,
+    all_states, assert_same, at, attempt, audit, chunks, pending, points, study_id, token, trial, trials,
+    worker,
 };
 use super::{Fixture, all};
 use crate::store::{
-    AttemptRow, Changes, Ownership, PointChunk, Store, StoreError, TokenKind, TokenRow, TrialOrder,
-    TrialQuery, WorkerRow,
+    AttemptRow, Changes, End, EndedTrial, Ownership, PointChunk, PointRun, PointRuns, Store, StoreError,
+    StoredTrial, TokenKind, TokenRow, TrialOrder, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// Everything that a study can have is empty.
@@ -33,10 +35,23 @@ pub(super) async fn assert_empty(store: &Arc<dyn Store>, study: StudyId) {
     );
     assert_eq!(store.request_prune(study, at(99)).await.unwrap(), 0);
     assert_same(store.point_list(study, TrialNumber(1)).await.unwrap(), [(); 0]);
-    assert_same(
-        store.point_page(study, &[], TrialNumber(0), 9).await.unwrap(),
-        [(); 0],
+    let metrics = ["loss".parse().unwrap()];
+    let none = PointRuns::default();
+    assert_eq!(
+        store
+            .point_page(study, &metrics, TrialNumber(0), 9)
+            .await
+            .unwrap(),
+        none
     );
+    assert_eq!(
+        store
+            .point_runs(study, &metrics, &[TrialNumber(1)])
+            .await
+            .unwrap(),
+        none
+    );
+    assert!(!store.point_exists(study, &metrics[0]).await.unwrap());
     assert_same(store.point_committed(study).await.unwrap(), [(); 0]);
     assert_same(store.point_count(study, TrialNumber(1)).await.unwrap(), [(); 0]);
     let nobody = Ownership {
@@ -137,7 +152,7 @@ pub(super) async fn trials_are_filtered_and_paged(fixture: &mut Fixture) {
             .trial_page(study_id(1), TrialNumber(after), limit)
             .await
             .unwrap();
-        rows.into_iter().map(|row| row.number.0).collect::<Vec<_>>()
+        rows.iter().map(|row| row.number().0).collect::<Vec<_>>()
     };
     assert_eq!(page(0, 4).await, [1, 2, 3, 4]);
     assert_eq!(page(4, 99).await, [5, 6, 7, 8, 9, 10]);
@@ -230,6 +245,61 @@ pub(super) async fn points_of_any_value_and_time_read_back(fixture: &mut Fixture
     );
 }
 
+pub(super) async fn of_trials_that_have_ended_as_much_is_loaded_as_decides(fixture: &mut Fixture) {
+    let mut owner = fixture.study(1).await;
+    let values = [None, Some(f64::NAN), Some(0.1), Some(f64::NEG_INFINITY)];
+    let rows: Vec<TrialRow> = (1..)
+        .zip(all_states())
+        .zip(values.into_iter().cycle())
+        .map(|((number, state), value)| {
+            let mut row = trial(number, state);
+            row.value = value;
+            row.last_step = value.map(|_| i64::MIN);
+            if number % 2 == 0 {
+                let mut provenance = Provenance::clone(&row.provenance);
+                (provenance.origin, provenance.cursor) = (Origin::Imported, None);
+                row.provenance = Arc::new(provenance);
+            }
+            row
+        })
+        .collect();
+    owner.commit(trials(rows.clone())).await;
+    let loaded = fixture
+        .store
+        .trial_page(owner.id(), TrialNumber(0), 99)
+        .await
+        .unwrap();
+    assert_eq!(loaded.len(), rows.len());
+    for (found, row) in loaded.into_iter().zip(rows) {
+        match found {
+            StoredTrial::Living(found) => {
+                assert!(!row.state.is_final());
+                assert_same(*found, row);
+            }
+            StoredTrial::Ended(found) => assert_same(
+                found,
+                EndedTrial {
+                    number: row.number,
+                    end: End::of(&row.state).unwrap(),
+                    params: Params::clone(&row.params),
+                    value: row.value,
+                    last_step: row.last_step,
+                    origin: row.provenance.origin,
+                    cursor: row.provenance.cursor,
+                },
+            ),
+        }
+    }
+}
+
+/// Trial, attempt, metric's place, points.
+type Shown = (u64, u32, usize, Vec<(i64, f64)>);
+
+fn shown(runs: &PointRuns) -> Vec<Shown> {
+    let show = |run: PointRun<'_>| (run.trial.0, run.attempt.0, run.metric, run.points.to_vec());
+    runs.iter().map(show).collect()
+}
+
 pub(super) async fn points_are_paged_by_whole_trials(fixture: &mut Fixture) {
     let mut owner = fixture.study(1).await;
     let of_trial = |number| {
@@ -242,37 +312,60 @@ pub(super) async fn points_are_paged_by_whole_trials(fixture: &mut Fixture) {
     owner
         .commit(chunks([1, 2, 4, 9].into_iter().flat_map(of_trial)))
         .await;
-    let page = async |metrics: &[&str], after, limit| {
-        let metrics: Vec<_> = metrics.iter().map(|name| name.parse().unwrap()).collect();
-        fixture
+    let metrics = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>();
+    let page = async |names: &[&str], after, limit| {
+        let page = fixture
             .store
-            .point_page(study_id(1), &metrics, TrialNumber(after), limit)
+            .point_page(study_id(1), &metrics(names), TrialNumber(after), limit)
             .await
-            .unwrap()
+            .unwrap();
+        assert_eq!(
+            page.last_trial().map(|trial| trial.0),
+            shown(&page).last().map(|run| run.0)
+        );
+        shown(&page)
     };
-    let expected = |numbers: &[u64]| {
-        numbers
-            .iter()
-            .flat_map(|number| of_trial(*number))
-            .collect::<Vec<_>>()
+    let expected = |names: &[&str], numbers: &[u64]| {
+        let chunks = numbers.iter().flat_map(|number| of_trial(*number));
+        let show = |chunk: PointChunk| -> Option<Shown> {
+            let metric = names.iter().position(|name| *name == chunk.metric.as_str())?;
+            let points = chunk.steps.into_iter().zip(chunk.values).collect();
+            Some((chunk.trial.0, chunk.attempt.0, metric, points))
+        };
+        chunks.filter_map(show).collect::<Vec<_>>()
     };
-    assert_same(page(&[], 0, 99).await, expected(&[1, 2, 4, 9]));
-    assert_same(page(&[], 0, 6).await, expected(&[1, 2]));
-    assert_same(page(&[], 0, 8).await, expected(&[1, 2]));
-    assert_same(page(&[], 2, 6).await, expected(&[4, 9]));
-    assert_same(page(&[], 0, 1).await, expected(&[1]));
-    assert_same(page(&[], 4, 0).await, expected(&[9]));
-    assert_same(page(&[], 9, 99).await, expected(&[]));
-    let losses = |numbers: &[u64]| {
-        numbers
-            .iter()
-            .map(|number| points(*number, 1, "loss", 2, 2))
-            .collect::<Vec<_>>()
+    let both = ["loss", "acc"];
+    assert_eq!(page(&both, 0, 99).await, expected(&both, &[1, 2, 4, 9]));
+    assert_eq!(page(&both, 0, 6).await, expected(&both, &[1, 2]));
+    assert_eq!(page(&both, 0, 8).await, expected(&both, &[1, 2]));
+    assert_eq!(page(&both, 2, 6).await, expected(&both, &[4, 9]));
+    assert_eq!(page(&both, 0, 1).await, expected(&both, &[1]));
+    assert_eq!(page(&both, 4, 0).await, expected(&both, &[9]));
+    assert_eq!(page(&both, 9, 99).await, []);
+    assert_eq!(page(&["loss"], 0, 3).await, expected(&["loss"], &[1, 2, 4]));
+    assert_eq!(
+        page(&["other", "loss"], 1, 1).await,
+        expected(&["other", "loss"], &[2])
+    );
+    assert_eq!(page(&["other"], 0, 9).await, []);
+    assert_eq!(page(&[], 0, 9).await, []);
+
+    let runs = async |names: &[&str], numbers: &[u64]| {
+        let numbers: Vec<_> = numbers.iter().copied().map(TrialNumber).collect();
+        let runs = fixture
+            .store
+            .point_runs(study_id(1), &metrics(names), &numbers)
+            .await;
+        shown(&runs.unwrap())
     };
-    assert_same(page(&["loss"], 0, 3).await, losses(&[1, 2, 4]));
-    assert_same(page(&["loss", "other"], 1, 1).await, losses(&[2]));
-    assert_same(page(&["loss", "acc"], 0, 2).await, expected(&[1]));
-    assert_same(page(&["other"], 0, 9).await, losses(&[]));
+    assert_eq!(runs(&both, &[9, 3, 2]).await, expected(&both, &[2, 9]));
+    assert_eq!(runs(&["loss"], &[1]).await, expected(&["loss"], &[1]));
+    assert_eq!(runs(&both, &[]).await, []);
+    let exists = async |name: &str| {
+        let metric = name.parse().unwrap();
+        fixture.store.point_exists(study_id(1), &metric).await.unwrap()
+    };
+    assert!(exists("loss").await && !exists("los").await);
 }
 
 pub(super) async fn the_last_sequence_number_of_open_attempts_is_known(fixture: &mut Fixture) {

@@ -159,6 +159,7 @@ contract![
     lists::trials_are_filtered_and_paged,
     lists::points_are_ordered_by_attempt_metric_and_sequence,
     lists::points_of_any_value_and_time_read_back,
+    lists::of_trials_that_have_ended_as_much_is_loaded_as_decides,
     lists::points_are_paged_by_whole_trials,
     lists::the_last_sequence_number_of_open_attempts_is_known,
     upkeep::readers_do_not_see_compaction,

@@ -341,8 +341,11 @@ async fn everything(store: &dyn Store) -> String {
         show!(trial_counts(study));
         show!(decision_list_all(study));
         show!(request_list(study, Timestamp::UNIX_EPOCH));
-        show!(point_page(study, &[], TrialNumber(0), 3));
-        show!(point_page(study, &["loss".parse().unwrap()], TrialNumber(1), 2));
+        let both = ["val/acc".parse().unwrap(), "loss".parse().unwrap()];
+        show!(point_page(study, &both, TrialNumber(0), 3));
+        show!(point_page(study, &both[1..], TrialNumber(1), 2));
+        show!(point_runs(study, &both, &[TrialNumber(1), TrialNumber(3)]));
+        show!(point_exists(study, &both[0]));
         for trial in (1..=TRIALS).map(TrialNumber) {
             show!(trial_fetch(study, trial));
             show!(attempt_list(study, trial));

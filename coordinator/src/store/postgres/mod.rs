@@ -24,8 +24,8 @@ use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts,
-    Store, StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow,
+    StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in a Postgres database.
@@ -111,8 +111,8 @@ impl Store for PostgresStore {
         study: StudyId,
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<TrialRow>, StoreError> {
-        statements::trial_page(&self.pool, study, after, limit).await
+    ) -> Result<Vec<StoredTrial>, StoreError> {
+        trials::page(&self.pool, study, after, limit).await
     }
 
     async fn trial_fetch(&self, study: StudyId, trial: TrialNumber) -> Result<Option<TrialRow>, StoreError> {
@@ -161,8 +161,21 @@ impl Store for PostgresStore {
         metrics: &[MetricName],
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<PointChunk>, StoreError> {
+    ) -> Result<PointRuns, StoreError> {
         points::page(&self.pool, study, metrics, after, limit).await
+    }
+
+    async fn point_runs(
+        &self,
+        study: StudyId,
+        metrics: &[MetricName],
+        trials: &[TrialNumber],
+    ) -> Result<PointRuns, StoreError> {
+        points::runs(&self.pool, study, metrics, trials).await
+    }
+
+    async fn point_exists(&self, study: StudyId, metric: &MetricName) -> Result<bool, StoreError> {
+        statements::point_exists(&self.pool, study, metric.as_str()).await
     }
 
     async fn point_committed(&self, study: StudyId) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {

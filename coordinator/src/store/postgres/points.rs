@@ -1,6 +1,8 @@
 //! Points: reading them, and joining their chunks.
 
-use sqlx::{FromRow, PgPool};
+use futures::{Stream, TryStreamExt as _};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgPool, Row as _};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
 use uuid::Uuid;
@@ -9,7 +11,7 @@ use super::super::compact::{CHUNKS_PER_ROUND, Round, join_chunks};
 use super::super::sql::records::{metric, signed, unsigned};
 use super::super::sql::{corrupt, rows};
 use super::super::whole_trials::{self, Page};
-use super::super::{ChunkPlace, Ownership, PointChunk, StoreError};
+use super::super::{ChunkPlace, Ownership, PointChunk, PointRuns, StoreError};
 use super::commit::FlatPoints;
 use super::error::store_error;
 
@@ -88,27 +90,68 @@ pub(super) async fn page(
     metrics: &[MetricName],
     after: TrialNumber,
     limit: u32,
-) -> Result<Vec<PointChunk>, StoreError> {
-    let names: Vec<&str> = metrics.iter().map(MetricName::as_str).collect();
-    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
-        "AND trial > $2 AND (cardinality($3::text[]) = 0 OR metric = ANY($3))
-         ORDER BY trial, attempt, metric, first_seq LIMIT $4"
-    ))
+) -> Result<PointRuns, StoreError> {
+    let rows = sqlx::query(
+        "SELECT trial, attempt, metric, steps, vals FROM point_chunk
+         WHERE study_id = $1 AND metric = ANY($2) AND trial > $3 ORDER BY trial, attempt, metric, first_seq LIMIT $4",
+    )
     .bind(study.0)
+    .bind(names(metrics))
     .bind(signed(after.0))
-    .bind(&names)
     .bind(whole_trials::rows_to_ask_for(limit))
-    .fetch_all(pool)
-    .await
-    .map_err(|error| store_error("list points", error))?;
-    match whole_trials::cut(rows(records)?, limit) {
-        Page::Whole(chunks) => Ok(chunks),
-        Page::PartOf(trial) => {
-            let mut chunks = list(pool, study, trial).await?;
-            chunks.retain(|chunk| metrics.is_empty() || metrics.contains(&chunk.metric));
-            Ok(chunks)
+    .fetch(pool);
+    match whole_trials::cut(read_runs(rows, metrics).await?, limit) {
+        Page::Whole(runs) => Ok(runs),
+        Page::PartOf(trial) => runs(pool, study, metrics, &[trial]).await,
+    }
+}
+
+pub(super) async fn runs(
+    pool: &PgPool,
+    study: StudyId,
+    metrics: &[MetricName],
+    trials: &[TrialNumber],
+) -> Result<PointRuns, StoreError> {
+    let numbers: Vec<i64> = trials.iter().map(|trial| signed(trial.0)).collect();
+    let rows = sqlx::query(
+        "SELECT trial, attempt, metric, steps, vals FROM point_chunk
+         WHERE study_id = $1 AND metric = ANY($2) AND trial = ANY($3) ORDER BY trial, attempt, metric, first_seq",
+    )
+    .bind(study.0)
+    .bind(names(metrics))
+    .bind(numbers)
+    .fetch(pool);
+    read_runs(rows, metrics).await
+}
+
+fn names(metrics: &[MetricName]) -> Vec<&str> {
+    metrics.iter().map(MetricName::as_str).collect()
+}
+
+/// Reads rows of trial, attempt, metric, steps and values where they lie.
+async fn read_runs(
+    mut rows: impl Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
+    metrics: &[MetricName],
+) -> Result<PointRuns, StoreError> {
+    let failed = |error| store_error("list points", error);
+    let mut runs = PointRuns::default();
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        let (trial, attempt): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        let metric: &str = row.try_get(2).map_err(failed)?;
+        let (steps, values): (Vec<i64>, Vec<f64>) =
+            (row.try_get(3).map_err(failed)?, row.try_get(4).map_err(failed)?);
+        if steps.len() != values.len() {
+            return Err(corrupt(format_args!(
+                "{metric} of trial {trial}: columns differ in length"
+            )));
+        }
+        if let Some(metric) = metrics.iter().position(|wanted| wanted.as_str() == metric) {
+            runs.open_run().extend(steps.into_iter().zip(values));
+            let trial = TrialNumber(unsigned("trial", trial)?);
+            runs.close_run(trial, Attempt(unsigned("attempt", attempt)?), metric);
         }
     }
+    Ok(runs)
 }
 
 /// Number of the last point of each attempt. The last chunk of each metric is found through the key, metric by metric: an attempt that

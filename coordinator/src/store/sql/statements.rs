@@ -71,8 +71,8 @@ macro_rules! statements {
         use super::super::sql::types::Time;
         use super::super::sql::{row, rows};
         use super::super::{
-            AttemptRow, AuditRow, DecisionRow, Ownership, PRUNED_AT_A_TIME, RequestRow, StateCounts, StoreError, StudyRow,
-            TokenRow, TrialRow, WorkerRow, no_study, no_token, request_taken, token_taken,
+            AttemptRow, AuditRow, DecisionRow, Ownership, PRUNED_AT_A_TIME, RequestRow, StateCounts, StoreError, StoredTrial,
+            StudyRow, TokenRow, TrialRow, WorkerRow, no_study, no_token, request_taken, token_taken,
         };
         use super::error::store_error;
 
@@ -155,20 +155,37 @@ macro_rules! statements {
             }
         }
 
-        pub(super) async fn trial_page(
+        /// Adds the trials from `first` to `last` that have not ended, in order.
+        pub(super) async fn add_living(
             database: $reader,
             study: StudyId,
-            after: TrialNumber,
-            limit: u32,
-        ) -> Result<Vec<TrialRow>, StoreError> {
-            let records = sqlx::query_as::<_, TrialRecord>(select_trials!("AND number > $2 ORDER BY number LIMIT $3"))
+            first: i64,
+            last: i64,
+            trials: &mut Vec<StoredTrial>,
+        ) -> Result<(), StoreError> {
+            let records = sqlx::query_as::<_, TrialRecord>(select_trials!(
+                "AND number >= $2 AND number <= $3 AND ended_at IS NULL ORDER BY number"
+            ))
+            .bind(study.0)
+            .bind(first)
+            .bind(last)
+            .fetch_all(database)
+            .await
+            .map_err(|error| store_error("list trials", error))?;
+            for record in records {
+                trials.push(StoredTrial::Living(Box::new(record.try_into()?)));
+            }
+            trials.sort_by_key(StoredTrial::number);
+            Ok(())
+        }
+
+        pub(super) async fn point_exists(database: $reader, study: StudyId, metric: &str) -> Result<bool, StoreError> {
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM point_chunk WHERE study_id = $1 AND metric = $2)")
                 .bind(study.0)
-                .bind(signed(after.0))
-                .bind(i64::from(limit))
-                .fetch_all(database)
+                .bind(metric)
+                .fetch_one(database)
                 .await
-                .map_err(|error| store_error("list trials", error))?;
-            rows(records)
+                .map_err(|error| store_error("find points", error))
         }
 
         pub(super) async fn trial_fetch(

@@ -14,6 +14,8 @@ use super::super::sql::SCHEMA_VERSION;
 
 /// Readers never wait for the writer in WAL mode; a few of them keep lists from queueing behind a large one.
 const READERS: u32 = 4;
+/// Rows that a connection's thread reads ahead. It is woken for each row that is taken once so many wait.
+const BUFFERED_ROWS: usize = 8_192;
 /// Only tools of people can hold the write lock, since coordinators are kept out.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Only the owner may read the file: it names people, and hashes of tokens.
@@ -92,6 +94,7 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-32768")
+        .row_buffer_size(BUFFERED_ROWS)
         .disable_statement_logging();
     let mut writer = options.connect().await.map_err(refused("open"))?;
     let mut migrations = sqlx::migrate!("../migrations/sqlite");

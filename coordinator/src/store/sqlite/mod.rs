@@ -8,6 +8,7 @@ mod error;
 mod points;
 mod statements;
 mod studies;
+mod trials;
 mod writer;
 
 use std::fs::File;
@@ -22,12 +23,22 @@ use tunesmith_common::{Attempt, StudyId, StudyName, Timestamp, TrialNumber, Work
 use self::writer::Writer;
 use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
+use super::sql::corrupt;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, RequestRow, StateCounts,
-    Store, StoreError, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow,
+    StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 use crate::crash::crash_point;
+
+/// Between columns that are read as one text: a character that is in no name and in no JSON. `char(31)` in SQL.
+const FIELD: char = '\u{1f}';
+
+/// A whole number that was read as a part of a text.
+fn number(what: &str, text: &str) -> Result<i64, StoreError> {
+    text.parse()
+        .map_err(|_| corrupt(format_args!("{what} is {text:?}")))
+}
 
 /// A store in a SQLite file.
 #[derive(Debug)]
@@ -119,7 +130,7 @@ impl Store for SqliteStore {
     }
 
     async fn trial_list(&self, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError> {
-        studies::list_trials(&self.readers, study, query).await
+        trials::list(&self.readers, study, query).await
     }
 
     async fn trial_page(
@@ -127,8 +138,8 @@ impl Store for SqliteStore {
         study: StudyId,
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<TrialRow>, StoreError> {
-        statements::trial_page(&self.readers, study, after, limit).await
+    ) -> Result<Vec<StoredTrial>, StoreError> {
+        trials::page(&self.readers, study, after, limit).await
     }
 
     async fn trial_fetch(&self, study: StudyId, trial: TrialNumber) -> Result<Option<TrialRow>, StoreError> {
@@ -179,8 +190,21 @@ impl Store for SqliteStore {
         metrics: &[MetricName],
         after: TrialNumber,
         limit: u32,
-    ) -> Result<Vec<PointChunk>, StoreError> {
+    ) -> Result<PointRuns, StoreError> {
         points::page(&self.readers, study, metrics, after, limit).await
+    }
+
+    async fn point_runs(
+        &self,
+        study: StudyId,
+        metrics: &[MetricName],
+        trials: &[TrialNumber],
+    ) -> Result<PointRuns, StoreError> {
+        points::runs(&self.readers, study, metrics, trials).await
+    }
+
+    async fn point_exists(&self, study: StudyId, metric: &MetricName) -> Result<bool, StoreError> {
+        statements::point_exists(&self.readers, study, metric.as_str()).await
     }
 
     async fn point_committed(&self, study: StudyId) -> Result<Vec<(TrialNumber, Attempt, u64)>, StoreError> {

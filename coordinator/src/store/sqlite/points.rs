@@ -1,16 +1,18 @@
 //! Points: reading them, and joining their chunks.
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _, SqliteConnection, SqlitePool};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::{Attempt, StudyId, TrialNumber};
 
 use super::super::compact::{CHUNKS_PER_ROUND, Joined, Round, join_chunks};
-use super::super::sql::json::{points_from_json, points_to_json, to_json};
+use super::super::sql::json::{points_from_json, points_to_json, steps_and_values_from_json, to_json};
 use super::super::sql::records::{metric, signed, unsigned};
-use super::super::sql::rows;
+use super::super::sql::{corrupt, rows};
 use super::super::whole_trials::{self, Page};
-use super::super::{ChunkPlace, Ownership, PointChunk, StoreError};
+use super::super::{ChunkPlace, Ownership, PointChunk, PointRuns, StoreError};
 use super::error::store_error;
+use super::{FIELD, number};
 
 #[derive(Debug, FromRow)]
 struct ChunkRecord {
@@ -62,32 +64,85 @@ pub(super) async fn list(
     rows(records)
 }
 
+/// Between chunks that are read as one text: like [`FIELD`] a character that is in no name and in no JSON. `char(30)` in SQL.
+const CHUNK: char = '\u{1e}';
+
+/// Reads many chunks as one text: a row for each would cost several times what reading the points does.
+macro_rules! joined_chunks {
+    ($rest:literal) => {
+        concat!(
+            "SELECT group_concat(trial || char(31) || attempt || char(31) || metric || char(31) || points, char(30)) FROM (
+                 SELECT trial, attempt, metric, points FROM point_chunk
+                 WHERE study_id = $1 AND metric IN (SELECT value FROM json_each($2)) AND ",
+            $rest,
+            ")"
+        )
+    };
+}
+
 pub(super) async fn page(
     readers: &SqlitePool,
     study: StudyId,
     metrics: &[MetricName],
     after: TrialNumber,
     limit: u32,
-) -> Result<Vec<PointChunk>, StoreError> {
-    let records: Vec<ChunkRecord> = sqlx::query_as(chunks!(
-        "AND trial > $2 AND (json_array_length($3) = 0 OR metric IN (SELECT value FROM json_each($3)))
-         ORDER BY trial, attempt, metric, first_seq LIMIT $4"
+) -> Result<PointRuns, StoreError> {
+    let joined = sqlx::query(joined_chunks!(
+        "trial > $3 ORDER BY trial, attempt, metric, first_seq LIMIT $4"
     ))
     .bind(study.0)
-    .bind(signed(after.0))
     .bind(to_json(metrics)?)
+    .bind(signed(after.0))
     .bind(whole_trials::rows_to_ask_for(limit))
-    .fetch_all(readers)
+    .fetch_one(readers)
     .await
     .map_err(|error| store_error("list points", error))?;
-    match whole_trials::cut(rows(records)?, limit) {
-        Page::Whole(chunks) => Ok(chunks),
-        Page::PartOf(trial) => {
-            let mut chunks = list(readers, study, trial).await?;
-            chunks.retain(|chunk| metrics.is_empty() || metrics.contains(&chunk.metric));
-            Ok(chunks)
+    match whole_trials::cut(read_runs(&joined, metrics)?, limit) {
+        Page::Whole(runs) => Ok(runs),
+        Page::PartOf(trial) => runs(readers, study, metrics, &[trial]).await,
+    }
+}
+
+pub(super) async fn runs(
+    readers: &SqlitePool,
+    study: StudyId,
+    metrics: &[MetricName],
+    trials: &[TrialNumber],
+) -> Result<PointRuns, StoreError> {
+    // The limit, which is none, keeps SQLite from dropping the order.
+    let joined = sqlx::query(joined_chunks!(
+        "trial IN (SELECT value FROM json_each($3)) ORDER BY trial, attempt, metric, first_seq LIMIT -1"
+    ))
+    .bind(study.0)
+    .bind(to_json(metrics)?)
+    .bind(to_json(trials)?)
+    .fetch_one(readers)
+    .await
+    .map_err(|error| store_error("list points", error))?;
+    read_runs(&joined, metrics)
+}
+
+fn read_runs(joined: &SqliteRow, metrics: &[MetricName]) -> Result<PointRuns, StoreError> {
+    let joined: Option<&str> = joined
+        .try_get(0)
+        .map_err(|error| store_error("list points", error))?;
+    let mut runs = PointRuns::default();
+    for chunk in joined.into_iter().flat_map(|joined| joined.split(CHUNK)) {
+        let broken = || corrupt(format_args!("a chunk of points: {chunk:?}"));
+        let mut fields = chunk.splitn(4, FIELD);
+        let mut field = || fields.next().ok_or_else(broken);
+        let (trial, attempt, metric, points) = (field()?, field()?, field()?, field()?);
+        if let Some(metric) = metrics.iter().position(|wanted| wanted.as_str() == metric) {
+            steps_and_values_from_json(points, runs.open_run())?;
+            let trial = TrialNumber(unsigned("trial", number("trial", trial)?)?);
+            if runs.last_trial().is_some_and(|last| last > trial) {
+                return Err(broken());
+            }
+            let attempt = Attempt(unsigned("attempt", number("attempt", attempt)?)?);
+            runs.close_run(trial, attempt, metric);
         }
     }
+    Ok(runs)
 }
 
 /// Number of the last point of each attempt. The last chunk of each metric is found through the key, metric by metric: an attempt that

@@ -1,15 +1,10 @@
-//! Creating and deleting studies, and listing their trials by filter and rank.
+//! Creating and deleting studies.
 
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqliteConnection;
 use tunesmith_common::StudyId;
 
-use super::super::sql::json::to_json;
-use super::super::sql::records::{StudyRecord, TrialRecord, signed};
-use super::super::sql::rows;
-use super::super::sql::statements::select_trials;
-use super::super::{
-    AuditRow, RequestRow, StoreError, StudyRow, TrialOrder, TrialQuery, TrialRow, study_taken,
-};
+use super::super::sql::records::StudyRecord;
+use super::super::{AuditRow, RequestRow, StoreError, StudyRow, study_taken};
 use super::commit::name_is_taken;
 use super::error::store_error;
 use super::statements::audit_add;
@@ -87,35 +82,4 @@ pub(super) async fn delete(
     } else {
         Ok(())
     }
-}
-
-pub(super) async fn list_trials(
-    readers: &SqlitePool,
-    study: StudyId,
-    query: &TrialQuery,
-) -> Result<Vec<TrialRow>, StoreError> {
-    // Numbers that are not finite are texts here: only finite values are ranked.
-    let sql = match query.order {
-        TrialOrder::Number => select_trials!(
-            "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
-             ORDER BY number LIMIT $4 OFFSET $3"
-        ),
-        TrialOrder::BestMinimize => select_trials!(
-            "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
-             ORDER BY CASE WHEN typeof(value) = 'real' THEN value END ASC NULLS LAST, number LIMIT $4 OFFSET $3"
-        ),
-        TrialOrder::BestMaximize => select_trials!(
-            "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
-             ORDER BY CASE WHEN typeof(value) = 'real' THEN value END DESC NULLS LAST, number LIMIT $4 OFFSET $3"
-        ),
-    };
-    let records = sqlx::query_as::<_, TrialRecord>(sql)
-        .bind(study.0)
-        .bind(to_json(&query.states)?)
-        .bind(signed(query.offset))
-        .bind(i64::from(query.limit))
-        .fetch_all(readers)
-        .await
-        .map_err(|error| store_error("list trials", error))?;
-    rows(records)
 }

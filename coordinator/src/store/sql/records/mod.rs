@@ -11,7 +11,9 @@ use std::time::Duration;
 use tunesmith_common::measurement::MetricName;
 
 pub(in crate::store) use others::{AuditRecord, StudyRecord, TokenRecord, WorkerRecord};
-pub(in crate::store) use trials::{AttemptRecord, DecisionRecord, RequestRecord, TrialRecord};
+pub(in crate::store) use trials::{
+    AttemptRecord, DecisionRecord, EndedTrialRecord, RequestRecord, TrialRecord,
+};
 
 use super::super::StoreError;
 use super::corrupt;

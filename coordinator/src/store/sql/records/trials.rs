@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use sqlx::FromRow;
-use tunesmith_common::decision::StopDecision;
+use tunesmith_common::decision::{Origin, StopDecision};
 use tunesmith_common::trial::{Lease, TrialState};
 use tunesmith_common::{Attempt, LeaseId, RequestId, TrialNumber};
 use uuid::Uuid;
 
-use super::super::super::{AttemptRow, DecisionRow, RequestRow, StoreError, TrialRow};
+use super::super::super::{AttemptRow, DecisionRow, End, EndedTrial, RequestRow, StoreError, TrialRow};
 use super::super::corrupt;
 use super::super::json::{Metrics, Number, from_json, text, to_json};
 use super::super::types::{Json, Time};
@@ -145,6 +146,42 @@ impl TryFrom<TrialRecord> for TrialRow {
             started_at: record.started_at.map(|at| at.0),
             ended_at: record.ended_at.map(|at| at.0),
         })
+    }
+}
+
+/// What is read of a row of `trial` when a study is loaded.
+#[derive(Debug)]
+pub(in crate::store) struct EndedTrialRecord<'r> {
+    pub(in crate::store) number: i64,
+    pub(in crate::store) state: &'r str,
+    pub(in crate::store) params: &'r str,
+    pub(in crate::store) value: Option<Number>,
+    pub(in crate::store) last_step: Option<i64>,
+    pub(in crate::store) provenance: &'r str,
+}
+
+impl EndedTrialRecord<'_> {
+    /// The trial; none if it has not ended.
+    pub(in crate::store) fn read(self) -> Result<Option<EndedTrial>, StoreError> {
+        #[derive(Deserialize)]
+        struct Chosen {
+            origin: Origin,
+            #[serde(default)]
+            cursor: Option<u64>,
+        }
+        let Some(end) = End::named(self.state) else {
+            return Ok(None);
+        };
+        let chosen: Chosen = from_json("provenance", self.provenance)?;
+        Ok(Some(EndedTrial {
+            number: TrialNumber(unsigned("number", self.number)?),
+            end,
+            params: from_json("params", self.params)?,
+            value: self.value.map(|number| number.0),
+            last_step: self.last_step,
+            origin: chosen.origin,
+            cursor: chosen.cursor,
+        }))
     }
 }
 

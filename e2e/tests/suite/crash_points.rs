@@ -30,13 +30,13 @@ const LONG: usize = 2;
 /// F1. Defence: nothing is told before it is committed; a commit is whole or not at all; loading brings back all that was told.
 #[tokio::test(flavor = "multi_thread")]
 async fn dying_at_any_point_loses_nothing_in_a_file() {
-    walk(&Storage::Sqlite, "postgres").await;
+    Box::pin(walk(&Storage::Sqlite, "postgres")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dying_at_any_point_loses_nothing_in_a_server() {
     let database = Database::create().await;
-    walk(&Storage::Postgres(database.clone()), "sqlite").await;
+    Box::pin(walk(&Storage::Postgres(database.clone()), "sqlite")).await;
     database.drop_database().await;
 }
 

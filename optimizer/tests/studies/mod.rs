@@ -159,7 +159,7 @@ pub(crate) fn grid(shuffle: bool, points: u32) -> StrategyName {
 }
 
 /// Every entry of the registry.
-pub(crate) fn registry() -> [StrategyName; 6] {
+pub(crate) fn registry() -> [StrategyName; 8] {
     [
         StrategyName::Auto,
         StrategyName::Manual,
@@ -167,7 +167,14 @@ pub(crate) fn registry() -> [StrategyName; 6] {
         grid(true, 3),
         StrategyName::Random,
         StrategyName::Sobol,
+        StrategyName::Gp,
+        StrategyName::Tpe,
     ]
+}
+
+/// Whether results matter to what a strategy proposes.
+pub(crate) fn learns(name: StrategyName) -> bool {
+    matches!(name, StrategyName::Gp | StrategyName::Tpe)
 }
 
 pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {

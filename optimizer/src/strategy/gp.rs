@@ -29,9 +29,9 @@ use crate::rng::{Purpose, mix, purpose_rng};
 
 /// Trials before the first model: two more than there are parameters, within these.
 const STARTUP: (usize, usize) = (4, 10);
-/// Results to which the model is fitted anew each time; beyond, the length fitted to grows by [`FIT_GROWTH`].
+/// Results up to which the model is fitted anew each time; beyond, when there are a fourteenth more.
 const FIT_EACH: usize = 40;
-const FIT_GROWTH: f64 = 1.07;
+const FIT_GROWTH: usize = 14;
 /// Results that hyperparameters are fitted to at most. All of them are conditioned on.
 const FIT_AT_MOST: usize = 220;
 /// Every how many trials the length scales are shortened, to what share, and to what length at most.
@@ -117,7 +117,7 @@ impl Gp {
                 reason: format!("no hyperparameters fit the first {fitted_to} results"),
             });
         };
-        let wide = view.next.0 % WIDE_EVERY == 0;
+        let wide = view.next.0.is_multiple_of(WIDE_EVERY);
         let slot = if wide { &mut known.wide } else { &mut known.plain };
         let conditioned = match slot {
             Some((made_from, conditioned)) if *made_from == key && conditioned.seen <= results.len() => {
@@ -302,7 +302,7 @@ fn fit_length(n: usize) -> usize {
         return n;
     }
     loop {
-        let next = (length as f64 * FIT_GROWTH).ceil() as usize;
+        let next = length + length.div_ceil(FIT_GROWTH);
         if next > n {
             return length;
         }

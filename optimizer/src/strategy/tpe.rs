@@ -22,8 +22,8 @@ use crate::rng::{Purpose, below, normal, purpose_rng, uniform};
 
 /// Trials before the first model.
 const STARTUP: usize = 10;
-/// Share of the trials that is good, and how many are at most.
-const GOOD_SHARE: f64 = 0.1;
+/// One of so many trials is good, and how many are at most.
+const ONE_GOOD_OF: usize = 10;
 const MOST_GOOD: usize = 25;
 /// Kernels of the other trials.
 const MOST_OTHERS: usize = 400;
@@ -59,7 +59,7 @@ impl Tpe {
         if ranked.len() < STARTUP {
             return self.sobol.suggest(view);
         }
-        let good = ((GOOD_SHARE * ranked.len() as f64).ceil() as usize).clamp(1, MOST_GOOD);
+        let good = ranked.len().div_ceil(ONE_GOOD_OF).min(MOST_GOOD);
         let order = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         ranked.select_nth_unstable_by(good - 1, order);
         let (best, rest) = ranked.split_at_mut(good);

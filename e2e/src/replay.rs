@@ -44,7 +44,11 @@ pub fn audit_suggestions(study: &v1::Study, trials: &[v1::Trial]) {
             finished: &[],
             running: &[],
         };
-        let again = strategy.propose(&view, 1, &mut Memory::default()).unwrap().points.remove(0);
+        let again = strategy
+            .propose(&view, 1, &mut Memory::default())
+            .unwrap()
+            .points
+            .remove(0);
         let parameters: &Params = &again.params;
         assert_eq!(
             trial.parameters,

@@ -14,6 +14,9 @@ use tunesmith_coordinator::store;
 
 use crate::client::Api;
 
+/// The list of studies comes when they are loaded, which takes its time if other work runs beside.
+const STARTS_WITHIN: Duration = Duration::from_secs(300);
+
 /// Which database to measure on.
 #[derive(Clone, Debug)]
 pub(crate) enum Store {
@@ -117,7 +120,7 @@ impl Coordinator {
             {
                 return Ok(());
             }
-            if start.elapsed() > Duration::from_secs(30) {
+            if start.elapsed() > STARTS_WITHIN {
                 bail!(
                     "the coordinator does not answer:\n{}",
                     std::fs::read_to_string(self.folder.path().join("log"))?

@@ -11,6 +11,7 @@ find_openblas() { compgen -G '/usr/lib*/libopenblas.so' >/dev/null || compgen -G
 missing=()
 have cc || missing+=(gcc)
 find_openblas || missing+=(libopenblas-serial-dev)
+have pkg-config || missing+=(pkg-config)
 if [ "${1:-}" != build ]; then
   find_postgres || missing+=(postgresql)
   have python3 || missing+=(python3)

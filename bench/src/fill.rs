@@ -140,6 +140,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
             strategy: "random".to_owned(),
             seed: 1,
             history_revision: number.0,
+            results: 0,
             cursor: None,
             note: String::new(),
         }),

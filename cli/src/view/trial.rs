@@ -177,10 +177,10 @@ fn provenance(provenance: Option<&pb::Provenance>) -> String {
     };
     let mut text = match provenance.origin.as_str() {
         "strategy" => format!(
-            "proposed by {} with seed {}, knowing {}",
+            "proposed by {} with seed {}, knowing the results up to revision {}",
             human::clean(&provenance.strategy),
             provenance.seed,
-            human::plural(provenance.results, "result")
+            provenance.history_revision
         ),
         "manual" => "added by hand".to_owned(),
         "imported" => "imported with its result".to_owned(),

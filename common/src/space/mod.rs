@@ -11,7 +11,6 @@ mod error;
 mod grid;
 mod numbers;
 mod points;
-mod snap;
 mod types;
 mod values;
 

@@ -185,10 +185,6 @@ pub enum RawStrategyName {
     Random,
     /// A scrambled Sobol sequence, which spreads more evenly than random.
     Sobol,
-    /// Bayesian optimisation with a Gaussian process, for trainings that take long.
-    Gp,
-    /// Tree-structured Parzen estimator: cheap, for many trials and deep conditions.
-    Tpe,
 }
 
 /// One early-stopping rule. Which keys apply depends on the rule.
@@ -483,8 +479,6 @@ impl RawStrategyName {
             Self::Grid => "grid",
             Self::Random => "random",
             Self::Sobol => "sobol",
-            Self::Gp => "gp",
-            Self::Tpe => "tpe",
         }
     }
 }

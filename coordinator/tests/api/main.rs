@@ -6,6 +6,5 @@ mod errors;
 mod http;
 mod session;
 mod shutdown;
-mod strategies;
 mod studies;
 mod support;

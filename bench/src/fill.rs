@@ -69,9 +69,12 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
     } else {
         TrialState::Completed
     };
+    let widths = [8, 16, 32, 64, 128, 256];
+    let place = (1..=6).position(|sixth| width * 6.0 < f64::from(sixth));
+    let power_of_two = widths[place.unwrap_or(5)];
     let params: Params = [
         ("lr".parse()?, ParamValue::Float(1e-5 * 1e4_f64.powf(rate))),
-        ("width".parse()?, ParamValue::Int(1 << (3.0 + width * 6.0) as i64)),
+        ("width".parse()?, ParamValue::Int(power_of_two)),
     ]
     .into_iter()
     .collect();

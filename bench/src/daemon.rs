@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use serde_json::json;
 use tokio::time::Instant;
 use tunesmith_proto::v1;
@@ -18,8 +20,6 @@ const POINTS_PER_SECOND: u32 = 10;
 const SETTLE: Duration = Duration::from_secs(3);
 /// Trials that are stopped, one after the other.
 const STOPS: usize = 200;
-/// What `utime` and `stime` count in; the same on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU and memory of the daemon with 8 trials that print 10 points of the objective per second each.
 pub(crate) async fn measure_load(
@@ -43,7 +43,6 @@ pub(crate) async fn measure_load(
     tokio::time::sleep(time).await;
     let (after, seconds) = (Usage::of(worker.pid())?, start.elapsed().as_secs_f64());
     let per_second = |count: f64| (count / seconds * 100.0).round() / 100.0;
-    let percent = |ticks: f64| per_second(ticks / TICKS_PER_SECOND * 100.0);
     figure(
         "worker_daemon",
         coordinator.store,
@@ -51,9 +50,7 @@ pub(crate) async fn measure_load(
             "trials": TRIALS,
             "points_per_s_each": POINTS_PER_SECOND,
             "seconds": seconds.round(),
-            "cpu_percent": percent(after.user + after.system - before.user - before.system),
-            "user_percent": percent(after.user - before.user),
-            "system_percent": percent(after.system - before.system),
+            "cpu_percent": per_second((after.cpu - before.cpu).as_secs_f64() * 100.0),
             "waits_per_s": per_second(after.waits - before.waits),
             "memory_mib": after.memory_mib,
             "most_memory_mib": after.most_memory_mib,
@@ -105,8 +102,8 @@ fn is_done(study: &v1::Study) -> bool {
 /// What a process has used so far.
 #[derive(Debug)]
 struct Usage {
-    user: f64,
-    system: f64,
+    /// By the scheduler's account: the one of /proc counts ticks, of which short work causes too many or too few.
+    cpu: Duration,
     /// How often its threads went to sleep by themselves.
     waits: f64,
     memory_mib: f64,
@@ -115,10 +112,7 @@ struct Usage {
 
 impl Usage {
     fn of(pid: u32) -> anyhow::Result<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The program's name is in parentheses and may hold anything; fields are counted from behind it.
-        let (_, rest) = stat.rsplit_once(") ").context("/proc/PID/stat is malformed")?;
-        let ticks = |index: usize| rest.split(' ').nth(index).and_then(|field| field.parse().ok());
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.try_into()?))?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let mut waits = 0.0;
         for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -128,8 +122,7 @@ impl Usage {
         }
         let mib = |key| (number(&status, key) / 1024.0 * 10.0).round() / 10.0;
         Ok(Self {
-            user: ticks(11).context("no user time")?,
-            system: ticks(12).context("no system time")?,
+            cpu: clock.now()?.into(),
             waits,
             memory_mib: mib("VmRSS:"),
             most_memory_mib: mib("VmHWM:"),

@@ -14,8 +14,7 @@ const TRIALS: usize = 200;
 
 pub(crate) async fn measure(coordinator: &Coordinator, programs: &Path) -> anyhow::Result<()> {
     let mut api = coordinator.api()?;
-    let command =
-        r#"trial: {command: [sh, -c, "echo '{{\"metric\":\"val_acc\",\"value\":0.5,\"step\":1}}'"]}"#;
+    let command = r#"trial: {command: [sh, -c, "sleep 0.1; echo '{{\"metric\":\"val_acc\",\"value\":0.5,\"step\":1}}'"]}"#;
     let study = api
         .create("slots", &format!("budget: {{trials: {TRIALS}}}\n{command}\n"))
         .await?;

@@ -3,7 +3,7 @@
 //! `supervise` comes before everything else: a supervisor must start no thread and no runtime.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,11 +34,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().skip(1);
-    if let (Some(command), Some(folder)) = (args.next(), args.next())
-        && command == "supervise"
-    {
-        return tunesmith_worker::supervisor::main(Path::new(&folder));
+    if std::env::args_os().skip(1).eq(["supervise"]) {
+        return tunesmith_worker::supervisor::main();
     }
     match start(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,

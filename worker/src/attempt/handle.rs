@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -57,8 +57,6 @@ pub(super) struct Inner {
     stopping: tokio::sync::Mutex<()>,
     /// Wakes the attempt's task.
     pub(super) wake: Wake,
-    /// Whether [`super::AttemptEventKind::PointsAvailable`] was sent and nothing was read since.
-    told_of_points: AtomicBool,
     /// Number of the last point that was told of.
     told_seq: AtomicU64,
     /// Cancelled at the end.
@@ -83,7 +81,6 @@ impl Inner {
             status: Mutex::default(),
             stopping: tokio::sync::Mutex::default(),
             wake: Wake::default(),
-            told_of_points: AtomicBool::new(false),
             over: CancellationToken::new(),
         }
     }
@@ -105,13 +102,11 @@ impl Inner {
     pub(super) fn has_untold_points(&self) -> bool {
         let last = self.spool.last_seq();
         self.told_seq.fetch_max(last, Ordering::SeqCst) < last
-            && !self.told_of_points.swap(true, Ordering::SeqCst)
     }
 
     /// They are to be told of again.
     pub(super) fn points_were_not_told(&self) {
         self.told_seq.store(0, Ordering::SeqCst);
-        self.told_of_points.store(false, Ordering::SeqCst);
     }
 
     pub(super) fn set_end(&self, end: AttemptEnd) {
@@ -194,8 +189,6 @@ impl Attempt {
     /// # Errors
     /// [`AttemptError::Io`] if the spool cannot be read.
     pub async fn read_points(&self, from_seq: u64, max: usize) -> Result<PointBatch, AttemptError> {
-        // Before reading: what comes later is told of again.
-        self.0.told_of_points.store(false, Ordering::SeqCst);
         if let Some(batch) = self.0.spool.recent(from_seq, max) {
             return Ok(batch);
         }

@@ -31,6 +31,7 @@ mod runner;
 mod socket;
 mod spool;
 mod store;
+pub(crate) mod supervisors;
 mod sweep;
 mod tail;
 mod watch;

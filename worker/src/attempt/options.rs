@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct StoreOptions {
     /// Folder of everything the worker keeps; made if absent, readable by its owner alone.
     pub state_dir: PathBuf,
-    /// Program that is started as `PROGRAM supervise <folder>` for each attempt.
+    /// Program that is started as `PROGRAM supervise` for each attempt.
     pub supervisor: PathBuf,
     /// Bytes of each output file that are kept on disk; older ones are given back to the file system. Output that was not
     /// read for metrics yet is always kept.

@@ -2,10 +2,8 @@
 
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -17,14 +15,13 @@ use tunesmith_common::clock::{Clock, Timestamp};
 use tunesmith_common::worker::AttemptEnd;
 
 use super::ending::{StoredEnd, end_of};
-use super::folder::{self, Folder};
+use super::folder;
 use super::handle::Inner;
-use super::options::StoreOptions;
-use super::prepare::base_env;
 use super::pump::{Pump, Step};
 use super::records::{Exit, How, Source, State, StopNotice, StopOrder, StopWhy};
 use super::socket::{self, Answer, Operation, Request};
 use super::store::{AttemptEvent, AttemptEventKind, Shared};
+use super::supervisors::Supervisor;
 use super::watch::{Watch, Watched};
 use crate::supervisor::process;
 
@@ -43,63 +40,6 @@ const KILL_ROUNDS: u32 = 100;
 /// Rounds in which a supervisor may exit after its last words.
 const EXIT_ROUNDS: u32 = 500;
 
-/// Whether the supervisor lives.
-#[derive(Debug)]
-pub(super) enum Supervisor {
-    /// Started by this daemon.
-    Child(Child),
-    /// Started by an earlier one: it holds its lock while it lives. Once taken, the lock also keeps a late one from starting.
-    Adopted(std::fs::File),
-    /// There never was one.
-    Never,
-}
-
-impl Supervisor {
-    /// Starts one, in a session of its own, so that nothing that happens to the daemon's terminal or group reaches it.
-    pub(super) fn start(options: &StoreOptions, folder: &Folder) -> io::Result<Self> {
-        let log = folder::create(&folder.supervisor_log())?;
-        let mut command = Command::new(&options.supervisor);
-        command
-            .arg0("tunesmith-worker")
-            .arg("supervise")
-            .arg(folder.path())
-            .env_clear()
-            .envs(base_env(std::env::vars_os()))
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        detach(&mut command);
-        command.spawn().map(Self::Child)
-    }
-
-    /// One that an earlier daemon may have started.
-    pub(super) fn adopt(folder: &Folder) -> io::Result<Self> {
-        folder::create(&folder.supervisor_lock()).map(Self::Adopted)
-    }
-
-    fn is_gone(&mut self) -> bool {
-        match self {
-            Self::Child(child) => !matches!(child.try_wait(), Ok(None)),
-            Self::Adopted(lock) => lock.try_lock().is_ok(),
-            Self::Never => true,
-        }
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "std offers no safe way to make a child the leader of a new session"
-)]
-fn detach(command: &mut Command) {
-    let new_session = || rustix::process::setsid().map(|_| ()).map_err(io::Error::from);
-    // SAFETY: between fork and exec only async-signal-safe functions may run; this is one bare system call that
-    // allocates nothing.
-    unsafe {
-        command.pre_exec(new_session);
-    }
-}
-
 /// The part that blocks, shared by the attempt's task and the thread that watches files.
 #[derive(Debug)]
 struct Reading {
@@ -111,10 +51,16 @@ struct Reading {
 }
 
 impl Watched for Reading {
-    fn stdout_grew(&self) {
-        if !self.read_now() {
+    fn stdout_grew(&self) -> Option<Box<dyn FnOnce() + '_>> {
+        let Some(eyes) = self.read_now() else {
             self.inner.wake.stdout();
-        }
+            return None;
+        };
+        Some(Box::new(move || {
+            self.tell_of_points();
+            // Held so far: the task tells of the end only after this was told.
+            drop(eyes);
+        }))
     }
 
     fn changed(&self) {
@@ -130,26 +76,26 @@ impl Reading {
         }
     }
 
-    /// Reads what was printed and tells of it, without waking the task for that. False if that is for the task to do, because it looks itself,
-    /// or there is too much to read, or no room to tell.
-    fn read_now(&self) -> bool {
-        // Held to the end: the task tells of the end only after this was told.
-        let Ok(mut eyes) = self.eyes.try_lock() else {
-            return false;
-        };
-        if !self.running.load(Ordering::SeqCst) || eyes.pump.step_stdout() != Step::Idle {
-            return false;
-        }
+    /// Reads what was printed, without waking the task for that. None if that is for the task to do, because it looks itself, or there is too
+    /// much to read.
+    fn read_now(&self) -> Option<MutexGuard<'_, Eyes>> {
+        let mut eyes = self.eyes.try_lock().ok()?;
+        let read = self.running.load(Ordering::SeqCst) && eyes.pump.step_stdout() == Step::Idle;
+        read.then_some(eyes)
+    }
+
+    /// Tells of points, or leaves it to the task if there is no room to tell.
+    fn tell_of_points(&self) {
         if !self.inner.has_untold_points() {
-            return true;
+            return;
         }
         let told = self
             .events
             .try_send(self.event(AttemptEventKind::PointsAvailable));
         if told.is_err() {
             self.inner.points_were_not_told();
+            self.inner.wake.stdout();
         }
-        told.is_ok()
     }
 }
 
@@ -235,6 +181,7 @@ impl Runner {
             if let Some((pid, at)) = look.started {
                 self.inner.set_started(pid, at);
                 self.tell(AttemptEventKind::Started { pid, at }).await;
+                self.shared.make_spare_supervisor();
             }
             if look.running {
                 self.tell_of_points().await;

@@ -23,8 +23,9 @@ use super::options::StoreOptions;
 use super::prepare::prepare;
 use super::pump::Pump;
 use super::records::{Exit, How, Launch, State};
-use super::runner::{Runner, Supervisor, program};
+use super::runner::{Runner, program};
 use super::spool::{Recovered, Spool};
+use super::supervisors::{Supervisor, Supervisors};
 use super::watch::Watcher;
 use super::{socket, sweep};
 
@@ -57,8 +58,7 @@ pub enum AttemptEventKind {
         /// When it started, by this machine's wall clock.
         at: Timestamp,
     },
-    /// There are points in the spool that were not there when [`Attempt::read_points`] was last called. Sent once until
-    /// then.
+    /// There are points in the spool that were not there when this was last sent.
     PointsAvailable,
     /// Nothing of the attempt lives and all its points are in the spool.
     Ended(Box<AttemptEnd>),
@@ -107,9 +107,18 @@ pub(super) struct Shared {
     attempts: Mutex<HashMap<LeaseKey, Attempt>>,
     /// One launch at a time, so that two of the same attempt cannot both find its folder free.
     launching: tokio::sync::Mutex<()>,
+    supervisors: Arc<Supervisors>,
 }
 
 impl Shared {
+    /// In the background: whoever calls this has just started something, which matters more.
+    pub(super) fn make_spare_supervisor(&self) {
+        if !self.tasks.is_closed() {
+            let supervisors = Arc::clone(&self.supervisors);
+            self.tasks.spawn_blocking(move || supervisors.make_spare());
+        }
+    }
+
     fn attempts(&self) -> MutexGuard<'_, HashMap<LeaseKey, Attempt>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,6 +179,7 @@ impl AttemptStore {
                 None
             }
         };
+        let supervisors = Arc::new(Supervisors::new(options.supervisor.clone()));
         let store = Self(Arc::new(Shared {
             options: StoreOptions {
                 state_dir: dir,
@@ -183,6 +193,7 @@ impl AttemptStore {
             lock,
             attempts: Mutex::default(),
             launching: tokio::sync::Mutex::default(),
+            supervisors,
         }));
         let found = blocking({
             let state_dir = store.0.options.state_dir.clone();
@@ -315,9 +326,9 @@ impl AttemptStore {
             self.set_aside(&earlier.lease, &folder).await?;
         }
         let prepared = blocking({
-            let (folder, options, now) = (folder.clone(), self.0.options.clone(), self.0.clock.now());
+            let (folder, shared) = (folder.clone(), Arc::clone(&self.0));
             move || {
-                let result = start(&assignment, &folder, &options, now);
+                let result = start(&assignment, &folder, &shared);
                 if result.is_err() {
                     let _ = std::fs::remove_dir_all(folder.path());
                 }
@@ -402,6 +413,7 @@ impl AttemptStore {
         }
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.supervisors.dismiss_spare();
         // Closing the file would do the same, once the last handle is gone.
         let _ = self.0.lock.unlock();
     }
@@ -433,9 +445,9 @@ async fn take(lock: &File) -> Result<(), std::fs::TryLockError> {
 fn start(
     assignment: &Assignment,
     folder: &Folder,
-    options: &StoreOptions,
-    now: Timestamp,
+    shared: &Shared,
 ) -> io::Result<(Launch, Spool, Supervisor)> {
+    let (options, now) = (&shared.options, shared.clock.now());
     folder.make()?;
     folder.make_reserve();
     let (launch, mut failure) = prepare(assignment, folder, socket::place(folder)?, options, now);
@@ -444,7 +456,7 @@ fn start(
     let (spool, _) = Spool::open(&folder.spool())?;
     folder::write_json_unsynced(&folder.launch(), &launch)?;
     if failure.is_none() {
-        match Supervisor::start(options, folder) {
+        match shared.supervisors.start(folder) {
             Ok(supervisor) => return Ok((launch, spool, supervisor)),
             Err(error) => {
                 failure = Some(format!(

@@ -19,10 +19,11 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::sync::Notify;
 
-/// What programs print is gathered for so long before it is read: a program often writes a line in two pieces, one that prints a
-/// thousand lines a second is not worth a thousand wake-ups, and several programs are read in one. Points of the objective are sent as soon
-/// as they are read, so that this is all the time they wait on this machine.
-pub(super) const GATHER: Duration = Duration::from_millis(5);
+/// Time from the first change to reading it: a program often writes a line in two pieces.
+const SETTLE: Duration = Duration::from_millis(2);
+/// Pause after reading: what many programs print is read together, and one that prints a thousand lines a second is not worth a thousand
+/// wake-ups. Points of the objective are sent as soon as they are read, so that a point waits for at most both on this machine.
+const REST: Duration = Duration::from_millis(100);
 
 /// What programs print: appended, or a file that a program makes.
 const PRINTED: WatchFlags = WatchFlags::MODIFY.union(WatchFlags::CREATE);
@@ -31,8 +32,9 @@ const SAID: WatchFlags = WatchFlags::MOVED_TO;
 
 /// Who is told of changes in an attempt's folder, from the watcher's thread: may read for a moment, must not wait.
 pub(super) trait Watched: std::fmt::Debug + Send + Sync {
-    /// Standard output has grown.
-    fn stdout_grew(&self);
+    /// Standard output has grown. What is returned is called after all others that changed were asked, so that whoever is told finds them
+    /// all read.
+    fn stdout_grew(&self) -> Option<Box<dyn FnOnce() + '_>>;
 
     /// Anything may have changed.
     fn changed(&self);
@@ -132,22 +134,18 @@ impl Watcher {
 impl Folders {
     /// Passes changes on until the other end of `stopped` is closed.
     fn run(&self, stopped: &UnixStream) {
-        let gather = Timespec {
-            tv_sec: 0,
-            tv_nsec: GATHER.subsec_nanos().into(),
-        };
-        let mut gathering = false;
+        let mut phase = Phase::Quiet;
         loop {
             let mut fds = [
                 PollFd::new(stopped, PollFlags::IN),
                 PollFd::new(&self.said.fd, PollFlags::IN),
                 PollFd::new(&self.printed.fd, PollFlags::IN),
             ];
-            let polled = if gathering {
+            let polled = match phase {
+                Phase::Quiet => rustix::event::poll(&mut fds, None),
                 // Whatever is printed meanwhile wakes nobody.
-                rustix::event::poll(&mut fds[..2], Some(&gather))
-            } else {
-                rustix::event::poll(&mut fds, None)
+                Phase::Settling => rustix::event::poll(&mut fds[..2], Some(&timespec(SETTLE))),
+                Phase::Resting => rustix::event::poll(&mut fds[..2], Some(&timespec(REST))),
             };
             let [stopped, said, printed] = fds.map(|fd| !fd.revents().is_empty());
             match polled {
@@ -156,10 +154,14 @@ impl Folders {
                     if said {
                         self.said.pass_on();
                     }
-                    if gathering {
-                        self.printed.pass_on();
-                    }
-                    gathering = printed;
+                    phase = match phase {
+                        Phase::Quiet if printed => Phase::Settling,
+                        Phase::Quiet | Phase::Resting => Phase::Quiet,
+                        Phase::Settling => {
+                            self.printed.pass_on();
+                            Phase::Resting
+                        }
+                    };
                 }
                 Err(Errno::INTR) => {}
                 Err(error) => {
@@ -171,6 +173,24 @@ impl Folders {
                 }
             }
         }
+    }
+}
+
+/// What is done about what programs print.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Nothing was printed since it was last read.
+    Quiet,
+    /// Something was, and is read soon.
+    Settling,
+    /// It was read.
+    Resting,
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: 0,
+        tv_nsec: duration.subsec_nanos().into(),
     }
 }
 
@@ -241,12 +261,16 @@ impl Watches {
                 changed.into_iter().filter_map(told).collect()
             }
         };
-        for (watched, stdout) in told {
-            if stdout {
-                watched.stdout_grew();
+        let mut read = Vec::new();
+        for (watched, stdout) in &told {
+            if *stdout {
+                read.extend(watched.stdout_grew());
             } else {
                 watched.changed();
             }
+        }
+        for tell in read {
+            tell();
         }
     }
 }
@@ -282,8 +306,8 @@ mod tests {
     struct Listener(Arc<Wake>);
 
     impl Watched for Listener {
-        fn stdout_grew(&self) {
-            self.0.stdout();
+        fn stdout_grew(&self) -> Option<Box<dyn FnOnce() + '_>> {
+            Some(Box::new(|| self.0.stdout()))
         }
 
         fn changed(&self) {

@@ -138,8 +138,11 @@ impl<'a> Session<'a> {
                 .map_or(wake, |check| check.min(wake));
             let received = tokio::select! {
                 received = self.inbound.message() => received,
-                // What happened is read off the attempts in the next turn.
-                Some(_) = self.core.events.recv() => continue,
+                // What happened is read off the attempts in the next turn, also what happens until then.
+                Some(_) = self.core.events.recv() => {
+                    while self.core.events.try_recv().is_ok() {}
+                    continue;
+                }
                 room = self.out.reserve(), if blocked => match room {
                     Ok(_) => continue,
                     Err(_) => return lost("the connection is gone"),

@@ -1,7 +1,8 @@
 //! The small process between the daemon and a training: starts it, outlives the daemon, and sees that nothing of it stays.
 //!
-//! Synchronous and single-threaded: no tokio, no network, no logging but its own small file. Run by the daemon as `tunesmith-worker supervise
-//! FOLDER`; what it must know is in that folder's `launch.json`, what it learns goes to `state.json` and `exit.json`.
+//! Synchronous and single-threaded: no tokio, no network, no logging but its own small file. Run by the daemon as `tunesmith-worker supervise`,
+//! which is told on standard input the folder of its attempt; what it must know is in that folder's `launch.json`, what it learns goes to
+//! `state.json` and `exit.json`.
 //!
 //! # Invariants
 //!
@@ -16,15 +17,19 @@ mod program;
 mod run;
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
-use crate::attempt::folder::Folder;
+use crate::attempt::supervisors::await_folder;
 
-/// Runs the attempt in `dir` to its end. To be called before any thread or runtime was started.
+/// Waits to be told of an attempt, and runs it to its end. To be called before any thread or runtime was started.
 #[must_use]
-pub fn main(dir: &Path) -> ExitCode {
-    match run::supervise(&Folder::at(dir)) {
+pub fn main() -> ExitCode {
+    let done = match await_folder(std::io::stdin()) {
+        Ok(Some(folder)) => run::supervise(&folder),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error is the attempt's `supervisor.log`; there is nobody else to tell.

@@ -33,6 +33,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Runs the attempt to its end.
 pub(super) fn supervise(folder: &Folder) -> io::Result<()> {
+    rustix::stdio::dup2_stderr(folder::create(&folder.supervisor_log())?)?;
     let lock = folder::create(&folder.supervisor_lock())?;
     if lock.try_lock().is_err() {
         return Err(io::Error::other("another supervisor has this attempt"));

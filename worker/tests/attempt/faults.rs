@@ -1,5 +1,6 @@
 //! Daemons, supervisors and disks that fail.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,70 @@ async fn output_without_end_does_not_hide_that_the_supervisor_was_killed() {
     assert!(killed.success());
     let end = world.end_of(&attempt).await;
     assert!(matches!(end.outcome, AttemptOutcome::Lost(_)), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_spare_supervisor_costs_nothing_and_none_outlives_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pids, wrapper) = (dir.path().join("pids"), dir.path().join("supervisor"));
+    let mut world = World::with(|options| {
+        let real = std::mem::replace(&mut options.supervisor, wrapper.clone());
+        let text = format!(
+            "#!/bin/sh\necho $$ >> {}\nexec {} \"$@\"\n",
+            pids.display(),
+            real.display()
+        );
+        std::fs::write(&wrapper, text).unwrap();
+        std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o700)).unwrap();
+    })
+    .await;
+    let started = |number: usize| {
+        let text = std::fs::read_to_string(&pids).unwrap_or_default();
+        text.lines().nth(number - 1).map(str::to_owned)
+    };
+    let runs = |pid: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z")
+    };
+    let mut supervisors = Vec::new();
+    for (number, kill) in [(1, false), (2, true), (3, false)] {
+        let mut assignment = shell("echo '{\"loss\":1}'; until [ -e end ]; do sleep 0.005; done");
+        assignment.lease.trial.0 = number;
+        let attempt = world.launch(assignment).await;
+        let folder = world.folder(&attempt);
+        let state = || {
+            let text = std::fs::read(folder.join("state.json")).unwrap_or_default();
+            serde_json::from_slice::<serde_json::Value>(&text).unwrap_or_default()
+        };
+        eventually("it has started", || attempt.started().is_some()).await;
+        supervisors.push(state()["supervisor"]["pid"].to_string());
+        let next = supervisors.len() + 1;
+        eventually("the next one is ready", || started(next).is_some()).await;
+        if kill {
+            let spare = started(next).unwrap();
+            assert!(
+                Command::new("kill")
+                    .args(["-KILL", &spare])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            eventually("it is dead", || !runs(&spare)).await;
+            supervisors.push(spare);
+        }
+        std::fs::write(folder.parent().unwrap().join("end"), "").unwrap();
+        let end = world.end_of(&attempt).await;
+        assert_eq!((end.outcome, end.last_seq), (AttemptOutcome::Exited(0), 1));
+    }
+    let listed: Vec<String> = (1..=supervisors.len()).filter_map(started).collect();
+    assert_eq!(
+        listed, supervisors,
+        "each was made beforehand, and used unless it was killed"
+    );
+    let spare = started(supervisors.len() + 1).unwrap();
+    assert!(runs(&spare));
+    world.without_daemon().await;
+    assert!(!runs(&spare));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,9 @@ use std::os::unix::net::UnixStream;
 
 use tunesmith_common::study::MetricSource;
 use tunesmith_common::worker::AttemptOutcome;
-use tunesmith_worker::attempt::{Attempt, LogChunk, LogStart, LogStream, StopKind, StopRequest};
+use tunesmith_worker::attempt::{
+    Attempt, AttemptEventKind, LogChunk, LogStart, LogStream, StopKind, StopRequest,
+};
 
 use crate::world::{World, content, eventually, points, shell};
 
@@ -32,6 +34,23 @@ async fn garbage_is_log_and_metrics_are_found_amid_it() {
         warnings.contains("the value of loss is no number: null (1 times)"),
         "{warnings}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn later_points_are_told_of_though_the_first_were_never_read() {
+    let mut world = World::new().await;
+    let attempt = world
+        .script(
+            r#"echo '{"loss":1}'; until [ -e go ]; do sleep 0.005; done; echo '{"loss":2}'
+            until [ -e end ]; do sleep 0.005; done"#,
+        )
+        .await;
+    let trial = world.folder(&attempt).parent().unwrap().to_owned();
+    for next in ["go", "end"] {
+        while world.event().await.kind != AttemptEventKind::PointsAvailable {}
+        std::fs::write(trial.join(next), "").unwrap();
+    }
+    world.end_of(&attempt).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

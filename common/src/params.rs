@@ -4,12 +4,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 pub use crate::id::ParameterName;
 
 /// Value of one parameter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ParamValue {
     /// True or false.
@@ -20,6 +20,47 @@ pub enum ParamValue {
     Float(f64),
     /// A text.
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for ParamValue {
+    // Derived, it would try one variant after the other and write a message each time; there may be millions of values.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = ParamValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, a number or a text")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<ParamValue, E> {
+                Ok(ParamValue::Bool(value))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<ParamValue, E> {
+                Ok(ParamValue::Int(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<ParamValue, E> {
+                #[expect(clippy::cast_precision_loss, reason = "larger than any whole number we have")]
+                let float = value as f64;
+                Ok(i64::try_from(value).map_or(ParamValue::Float(float), ParamValue::Int))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<ParamValue, E> {
+                Ok(ParamValue::Float(value))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<ParamValue, E> {
+                Ok(ParamValue::Text(value.to_owned()))
+            }
+
+            fn visit_string<E: de::Error>(self, value: String) -> Result<ParamValue, E> {
+                Ok(ParamValue::Text(value))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 impl fmt::Display for ParamValue {
@@ -119,16 +160,16 @@ impl Serialize for Params {
 }
 
 impl<'de> Deserialize<'de> for Params {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
+        impl<'de> de::Visitor<'de> for Visitor {
             type Value = Params;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of parameter names to values")
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
                 let mut params = Params::new();
                 while let Some((name, value)) = map.next_entry()? {
                     params.insert(name, value);

@@ -21,6 +21,7 @@ setup: ## Install what building and testing need and this machine lacks.
 
 .PHONY: build
 build: ## Build the programs, optimised.
+	@scripts/setup.sh build
 	cargo build --release $(PROGRAMS)
 
 .PHONY: demo

@@ -27,7 +27,7 @@ allowed = {
     "tunesmith-worker": {"tunesmith-common", "tunesmith-proto"},
     "tunesmith-cli": {"tunesmith-common", "tunesmith-proto"},
 }
-only = {"sqlx": {"tunesmith-coordinator", "tunesmith-bench", "tunesmith-e2e"}, "axum": {"tunesmith-coordinator"}, "ndarray": {"tunesmith-optimizer", "digits"},
+only = {"sqlx": {"tunesmith-coordinator", "tunesmith-bench", "tunesmith-e2e"}, "axum": {"tunesmith-coordinator"}, "ndarray": {"tunesmith-optimizer", "digits"}, "ndarray-linalg": {"tunesmith-optimizer"},
         "tonic": {"tunesmith-proto", "tunesmith-coordinator", "tunesmith-worker", "tunesmith-cli", "tunesmith-bench", "tunesmith-e2e"}}
 bad = []
 for package in json.loads(sys.argv[1])["packages"]:

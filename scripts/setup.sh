@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks. Says what it does; does nothing when all is there.
+# Installs what building (`setup.sh build`) or also testing (`setup.sh`) needs and this machine lacks. Says what it does; does nothing when all
+# is there.
 set -euo pipefail
 
 have() { command -v "$1" >/dev/null 2>&1; }
 find_postgres() { have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+# Linear algebra: the plain, single-threaded OpenBLAS, since the coordinator has threads of its own for computing.
+find_openblas() { compgen -G '/usr/lib*/libopenblas.so' >/dev/null || compgen -G '/usr/lib/*/libopenblas.so' >/dev/null || compgen -G '/usr/local/lib/libopenblas.so' >/dev/null; }
 
 missing=()
 have cc || missing+=(gcc)
-find_postgres || missing+=(postgresql)
-have python3 || missing+=(python3)
+find_openblas || missing+=(libopenblas-serial-dev)
+have pkg-config || missing+=(pkg-config)
+if [ "${1:-}" != build ]; then
+  find_postgres || missing+=(postgresql)
+  have python3 || missing+=(python3)
+fi
 have cargo || { echo "setup: Rust is missing; install it from https://rustup.rs and run this again" >&2; exit 1; }
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -1,6 +1,6 @@
 //! Makes a study large: finished trials with their curves, written straight into the database by the store's own code.
 //!
-//! A million trials would take an hour through calls. The coordinator must not run meanwhile.
+//! Filling is no part of what is measured; a million calls would take long. The coordinator must not run meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +143,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
             strategy: "random".to_owned(),
             seed: 1,
             history_revision: number.0,
+            results: 0,
             cursor: None,
             note: String::new(),
         }),

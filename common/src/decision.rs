@@ -27,6 +27,9 @@ pub struct Provenance {
     pub seed: u64,
     /// The study's revision whose results the strategy had seen.
     pub history_revision: u64,
+    /// How many results the strategy had seen: those of the trials that had ended first.
+    #[serde(default)]
+    pub results: u64,
     /// Where the strategy's enumeration stood after it, for strategies that enumerate.
     #[serde(default)]
     pub cursor: Option<u64>,

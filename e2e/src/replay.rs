@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::{Params, TrialNumber};
-use tunesmith_optimizer::{Stoppers, StudyView, build};
+use tunesmith_optimizer::{Memory, Stoppers, StudyView, build};
 use tunesmith_proto::convert::{study::from_wire, value::params_to_wire};
 use tunesmith_proto::v1;
 
@@ -44,7 +44,11 @@ pub fn audit_suggestions(study: &v1::Study, trials: &[v1::Trial]) {
             finished: &[],
             running: &[],
         };
-        let again = strategy.propose(&view, 1).unwrap().points.remove(0);
+        let again = strategy
+            .propose(&view, 1, &mut Memory::default())
+            .unwrap()
+            .points
+            .remove(0);
         let parameters: &Params = &again.params;
         assert_eq!(
             trial.parameters,

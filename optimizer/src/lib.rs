@@ -5,6 +5,9 @@
 //! does not matter.
 #![warn(missing_docs)]
 
+mod gp;
+mod lbfgs;
+mod normal;
 mod rng;
 pub mod stopping;
 pub mod strategy;
@@ -12,6 +15,6 @@ pub mod strategy;
 pub use rng::trial_rng;
 pub use stopping::{Restorer, Stoppers};
 pub use strategy::{
-    FinishedTrial, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion, build,
-    complete,
+    FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion,
+    build, complete, fallback,
 };

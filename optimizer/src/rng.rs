@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Replacement,
     /// Parameters that were left open by whoever gave the others.
     Completion,
+    /// Where a model's promises are looked at.
+    Search,
 }
 
 /// Independent random numbers for one trial.
@@ -33,6 +35,7 @@ pub(crate) fn purpose_rng(seed: u64, trial: TrialNumber, purpose: Purpose) -> Ch
         Purpose::Point => 0,
         Purpose::Replacement => 1,
         Purpose::Completion => 2,
+        Purpose::Search => 3,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(trial.0 ^ (purpose << 56));
@@ -42,6 +45,18 @@ pub(crate) fn purpose_rng(seed: u64, trial: TrialNumber, purpose: Purpose) -> Ch
 /// A number in [0, 1), one of 2^53 equally likely and equally spaced.
 pub(crate) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     unit(rng.next_u64())
+}
+
+/// One of `0..n`, each equally likely; 0 if there is none.
+pub(crate) fn below(n: usize, rng: &mut ChaCha8Rng) -> usize {
+    let product = u128::from(rng.next_u64()) * (n as u128);
+    usize::try_from(product >> 64).unwrap_or(0)
+}
+
+/// A normal number of mean 0 and variance 1 (Box and Muller 1958).
+pub(crate) fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
+    radius * (std::f64::consts::TAU * uniform(rng)).cos()
 }
 
 /// The upper 53 bits as a number in [0, 1).

@@ -58,7 +58,12 @@ fn study_summary(spec: &StudySpec, style: Style) -> String {
     );
     let cells = match spec.strategy.name {
         StrategyName::Grid { points, .. } => spec.space.cells(points.get()),
-        StrategyName::Auto | StrategyName::Manual | StrategyName::Random | StrategyName::Sobol => None,
+        StrategyName::Auto
+        | StrategyName::Manual
+        | StrategyName::Random
+        | StrategyName::Sobol
+        | StrategyName::Gp
+        | StrategyName::Tpe => None,
     };
     facts.add_some("Grid", cells.map(|cells| format!("{cells} points")));
     let trials = match (cells, spec.budget.trials) {

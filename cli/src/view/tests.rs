@@ -69,6 +69,7 @@ fn one_trial_tells_why_it_was_tried_and_why_it_was_stopped() {
         seed: 7,
         history_revision: 41,
         note: String::new(),
+        results: 8,
     });
     sample.decisions = vec![pb::StopDecision {
         rule_index: 0,

@@ -177,10 +177,10 @@ fn provenance(provenance: Option<&pb::Provenance>) -> String {
     };
     let mut text = match provenance.origin.as_str() {
         "strategy" => format!(
-            "proposed by {} with seed {}, knowing the results up to revision {}",
+            "proposed by {} with seed {}, knowing {}",
             human::clean(&provenance.strategy),
             provenance.seed,
-            provenance.history_revision
+            human::plural(provenance.results, "result")
         ),
         "manual" => "added by hand".to_owned(),
         "imported" => "imported with its result".to_owned(),

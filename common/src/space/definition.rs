@@ -9,6 +9,7 @@ use super::check::check_parameters;
 use super::coding::Coding;
 use super::grid::Tree;
 use super::numbers::float;
+use super::snap::Gate;
 use super::{Dimension, Parameter, SpaceError};
 
 /// A checked search space: who holds one need not check its parameters again.
@@ -18,6 +19,8 @@ pub struct Space {
     constraints: Vec<Constraint>,
     dimensions: Vec<Dimension>,
     codings: Vec<Coding>,
+    /// For each parameter, its conditions.
+    gates: Vec<Vec<Gate>>,
     places: HashMap<String, usize>,
     tree: Tree,
 }
@@ -58,11 +61,13 @@ impl Space {
             .map(|(index, p)| (p.name.as_str().to_owned(), index))
             .collect();
         let tree = Tree::new(&parameters);
+        let gates = Gate::all(&parameters, &codings);
         Ok(Self {
             parameters,
             constraints: bound,
             dimensions,
             codings,
+            gates,
             places,
             tree,
         })
@@ -132,6 +137,10 @@ impl Space {
 
     pub(super) fn coding(&self, index: usize) -> &Coding {
         &self.codings[index]
+    }
+
+    pub(super) fn gates(&self, index: usize) -> &[Gate] {
+        self.gates.get(index).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn tree(&self) -> &Tree {

@@ -11,6 +11,7 @@ mod error;
 mod grid;
 mod numbers;
 mod points;
+mod snap;
 mod types;
 mod values;
 

@@ -141,6 +141,8 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
         StrategyName::Manual => RawStrategyName::Manual,
         StrategyName::Random => RawStrategyName::Random,
         StrategyName::Sobol => RawStrategyName::Sobol,
+        StrategyName::Gp => RawStrategyName::Gp,
+        StrategyName::Tpe => RawStrategyName::Tpe,
         StrategyName::Grid { shuffle, points } => {
             raw.shuffle = given(shuffle, false);
             raw.points = Some(points.get());

@@ -185,6 +185,10 @@ pub enum RawStrategyName {
     Random,
     /// A scrambled Sobol sequence, which spreads more evenly than random.
     Sobol,
+    /// Bayesian optimisation with a Gaussian process, for trainings that take long.
+    Gp,
+    /// Tree-structured Parzen estimator: cheap, for many trials and deep conditions.
+    Tpe,
 }
 
 /// One early-stopping rule. Which keys apply depends on the rule.
@@ -479,6 +483,8 @@ impl RawStrategyName {
             Self::Grid => "grid",
             Self::Random => "random",
             Self::Sobol => "sobol",
+            Self::Gp => "gp",
+            Self::Tpe => "tpe",
         }
     }
 }

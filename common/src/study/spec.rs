@@ -62,6 +62,10 @@ pub enum StrategyName {
     Random,
     /// A scrambled Sobol sequence: spreads more evenly than random.
     Sobol,
+    /// Bayesian optimisation with a Gaussian process.
+    Gp,
+    /// Tree-structured Parzen estimator.
+    Tpe,
 }
 
 /// Which strategy proposes trials, and its seed.

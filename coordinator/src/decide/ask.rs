@@ -61,6 +61,7 @@ impl StudyCore {
         if let Some(answer) = self.answered(request)? {
             return Ok(self.given(&answer.trials, answer.at));
         }
+        self.await_proposals(ctx, count.max(1))?;
         let mut numbers = Vec::new();
         for _ in 0..count.max(1) {
             let number = match self.next_trial(out, ctx) {

@@ -13,6 +13,7 @@ use tunesmith_common::trial::{Trial, TrialState};
 use tunesmith_common::{Attempt, Params, Timestamp, TrialNumber};
 use tunesmith_optimizer::{Restorer, Stoppers};
 
+use super::advice::Adviser;
 use super::curve::Curve;
 use super::study::{Counts, Ctx, Past, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
@@ -32,6 +33,8 @@ pub struct Loader {
     /// Trials that have ended and whose whole curves rules compare with.
     compared_trials: Vec<TrialNumber>,
     curves: Curves,
+    /// When each trial ended that has, indexed by its number less one.
+    ends: Vec<Timestamp>,
 }
 
 /// The curves of the trial whose points are being read, by metric; the memory is used again for the next trial.
@@ -55,11 +58,11 @@ impl Loader {
             row,
             warnings,
             revision,
-            strategy,
+            adviser: Adviser::new(strategy),
+            last_end: Timestamp::UNIX_EPOCH,
             dry: None,
             stoppers,
             active: BTreeMap::new(),
-            history: Vec::new(),
             ended: Vec::new(),
             ready: BTreeSet::new(),
             delayed: BTreeSet::new(),
@@ -82,6 +85,7 @@ impl Loader {
             curves: Curves::default(),
             stoppers: restorer,
             core,
+            ends: Vec::new(),
         })
     }
 
@@ -105,6 +109,12 @@ impl Loader {
             encoded: self.encode(&trial.params),
             last_step: trial.last_step,
         };
+        let index = usize::try_from(trial.number.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        if self.ends.len() <= index {
+            self.ends.resize(index + 1, Timestamp::UNIX_EPOCH);
+        }
+        self.ends[index] = trial.ended_at;
+        self.core.last_end = self.core.last_end.max(trial.ended_at);
         self.stoppers.trial_ended(past.number, past.usable_value());
         self.core.remember(past);
     }
@@ -277,6 +287,23 @@ impl Loader {
     #[must_use]
     pub fn finish(mut self) -> StudyCore {
         self.core.stoppers = self.stoppers.finish();
+        // Strategies saw the results in the order in which the trials ended.
+        let ends = &self.ends;
+        let end_of = |trial: TrialNumber| {
+            let index = usize::try_from(trial.0.saturating_sub(1)).unwrap_or(usize::MAX);
+            ends.get(index).copied()
+        };
+        self.core.adviser.sort_results(end_of);
+        let goal = self.core.spec.objective.goal;
+        self.core.best = None;
+        for finished in self.core.adviser.results() {
+            let value = finished.value.map(|value| goal.to_minimize(value));
+            if let Some(value) = value.filter(|value| value.is_finite())
+                && self.core.best.is_none_or(|(_, best)| goal.better(value, best))
+            {
+                self.core.best = Some((finished.trial, value));
+            }
+        }
         self.core
     }
 

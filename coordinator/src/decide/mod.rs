@@ -9,6 +9,7 @@
 //! * Whatever is answered or ordered is part of, or follows from, the changes returned by the same step.
 //! * A study's memory can be rebuilt from the store at any time, with the same later decisions.
 
+mod advice;
 mod ask;
 mod budget;
 mod curve;
@@ -24,6 +25,7 @@ mod steer;
 mod study;
 mod trial;
 
+pub use advice::{Advice, Question};
 pub use ask::{Asked, Given};
 pub(crate) use dispatch::could_fit;
 pub use dispatch::{Demand, Dispatch, Grant, Unmet, WorkerView, dispatch};

@@ -8,9 +8,10 @@ use tunesmith_common::measurement::PointBatch;
 use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, Trial, TrialState};
 use tunesmith_common::worker::Assignment;
 use tunesmith_common::{Attempt, LeaseId, LeaseKey, Params, RequestId, TrialNumber, WorkerId};
-use tunesmith_optimizer::{RunningTrial, StrategyError, StudyView};
+use tunesmith_optimizer::{StrategyError, StudyView};
 use uuid::Uuid;
 
+use super::advice::Advised;
 use super::curve::Curve;
 use super::dispatch::Demand;
 use super::order::Order;
@@ -43,6 +44,9 @@ pub enum NoTrial {
     /// Only people add trials, and none is waiting.
     #[error("no trial is waiting, and the strategy \"manual\" leaves it to people to add some")]
     Manual,
+    /// The strategy has not made its next proposal yet.
+    #[error("the strategy is computing its next proposal")]
+    Thinking,
     /// Trials wait before they are tried again after a failure.
     #[error("{0} trials wait to be tried again after a failure")]
     BackingOff(usize),
@@ -173,6 +177,7 @@ impl StudyCore {
             strategy: String::new(),
             seed: self.spec.strategy.seed,
             history_revision: self.revision,
+            results: 0,
             cursor: None,
             note: format!("added by {}", add.actor),
         };
@@ -215,6 +220,10 @@ impl StudyCore {
             (None, None) => ROUND,
             (None, Some(limit)) => limit.saturating_sub(self.created()),
         };
+        let proposable = match self.proposals_ready() {
+            Some(ready) => proposable.min(u64::from(ready)),
+            None => proposable,
+        };
         let room = self.spec.budget.parallel.map_or(ROUND, |limit| {
             u64::from(limit).saturating_sub(self.counts.in_flight())
         });
@@ -232,6 +241,7 @@ impl StudyCore {
         let reason = match (&self.dry, self.may_create()) {
             (Some(reason), _) => reason.clone(),
             (None, Err(reason)) => reason,
+            (None, Ok(())) if self.proposals_ready() == Some(0) => NoTrial::Thinking,
             (None, Ok(())) => return String::new(),
         };
         match self.delayed.len() {
@@ -273,25 +283,16 @@ impl StudyCore {
 
     fn propose(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
         let number = TrialNumber(self.next_number);
-        let running: Vec<RunningTrial<'_>> = self
-            .active
-            .iter()
-            .map(|(&trial, active)| RunningTrial {
-                trial,
-                encoded: &active.encoded,
-            })
-            .collect();
-        let proposal = self.strategy.propose(&self.view(number, &running), 1);
-        let point = match proposal.map(|proposal| proposal.points.into_iter().next()) {
-            Ok(Some(point)) => point,
-            Ok(None) => return Err(self.run_dry(StrategyError::Exhausted)),
-            Err(error) => return Err(self.run_dry(error)),
-        };
+        let Advised {
+            suggestion: point,
+            seen,
+        } = self.advice()?;
         let provenance = Provenance {
             origin: Origin::Strategy,
-            strategy: self.strategy.name().to_owned(),
+            strategy: self.adviser.name().to_owned(),
             seed: self.spec.strategy.seed,
             history_revision: self.revision,
+            results: seen as u64,
             cursor: point.cursor,
             note: point.note,
         };
@@ -316,37 +317,33 @@ impl StudyCore {
             return;
         }
         self.looked_ahead = Some(self.proposed);
-        if let Some(error) = self
-            .strategy
-            .at_end(&self.view(TrialNumber(self.next_number), &[]))
-        {
+        let view = StudyView {
+            space: &self.spec.space,
+            seed: self.spec.strategy.seed,
+            next: TrialNumber(self.next_number),
+            proposed: self.proposed,
+            cursor: self.cursor,
+            finished: &[],
+            running: &[],
+        };
+        if let Some(error) = self.adviser.strategy().at_end(&view) {
             self.run_dry(error);
         }
     }
 
-    fn run_dry(&mut self, error: StrategyError) -> NoTrial {
+    pub(super) fn run_dry(&mut self, error: StrategyError) -> NoTrial {
         let reason = match error {
             StrategyError::Exhausted => NoTrial::Exhausted,
             StrategyError::WaitsForPeople => NoTrial::Manual,
-            StrategyError::NoFeasiblePoint { .. } => NoTrial::Infeasible(error.to_string()),
+            StrategyError::NoFeasiblePoint { .. } | StrategyError::Fit { .. } => {
+                NoTrial::Infeasible(error.to_string())
+            }
         };
         self.dry = Some(reason.clone());
         if self.delayed.is_empty() {
             reason
         } else {
             NoTrial::BackingOff(self.delayed.len())
-        }
-    }
-
-    fn view<'a>(&'a self, next: TrialNumber, running: &'a [RunningTrial<'a>]) -> StudyView<'a> {
-        StudyView {
-            space: &self.spec.space,
-            seed: self.spec.strategy.seed,
-            next,
-            proposed: self.proposed,
-            cursor: self.cursor,
-            finished: &self.history,
-            running,
         }
     }
 
@@ -439,8 +436,9 @@ impl StudyCore {
             *count += 1;
         }
         self.remember_end(number, &trial, value);
+        let at = self.end_time(ctx.now);
         out.trials
-            .insert(number, Some(trial.row(number, value, Some(ctx.now))));
+            .insert(number, Some(trial.row(number, value, Some(at))));
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that an attempt begins with")]

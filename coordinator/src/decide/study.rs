@@ -10,8 +10,9 @@ use tunesmith_common::space::SpaceError;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::{Effect, Event, Holder, TransitionError, TrialState};
 use tunesmith_common::{LeaseKey, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
-use tunesmith_optimizer::{FinishedTrial, SearchStrategy, Stoppers};
+use tunesmith_optimizer::{FinishedTrial, Stoppers};
 
+use super::advice::Adviser;
 use super::ask::Answer;
 use super::order::Order;
 use super::outbox::Outbox;
@@ -213,13 +214,13 @@ pub struct StudyCore {
     pub(super) row: StudyRow,
     pub(super) warnings: Vec<String>,
     pub(super) revision: u64,
-    pub(super) strategy: Box<dyn SearchStrategy>,
+    pub(super) adviser: Adviser,
+    /// When the last trial ended.
+    pub(super) last_end: Timestamp,
     /// Why the strategy proposes nothing more, once it has said so.
     pub(super) dry: Option<NoTrial>,
     pub(super) stoppers: Stoppers,
     pub(super) active: BTreeMap<TrialNumber, ActiveTrial>,
-    /// What strategies see of trials that have ended, in the order in which they ended.
-    pub(super) history: Vec<FinishedTrial>,
     /// Indexed by trial number minus one.
     pub(super) ended: Vec<Option<Ended>>,
     pub(super) ready: BTreeSet<TrialNumber>,
@@ -479,9 +480,21 @@ impl StudyCore {
             return;
         };
         let value = self.value_of(&trial);
+        if let Some(started) = trial.started_at {
+            self.adviser.trial_took(ctx.now.saturating_since(started));
+        }
         self.remember_end(number, &trial, value);
+        let at = self.end_time(ctx.now);
         out.trials
-            .insert(number, Some(trial.row(number, value, Some(ctx.now))));
+            .insert(number, Some(trial.row(number, value, Some(at))));
+    }
+
+    /// When a trial ends that ends now: later than all that have ended, whatever the clock says. So these times tell in which order
+    /// strategies saw the results.
+    pub(super) fn end_time(&mut self, now: Timestamp) -> Timestamp {
+        let next = Timestamp::from_micros(self.last_end.as_micros().saturating_add(1));
+        self.last_end = now.max(next);
+        self.last_end
     }
 
     /// Takes a trial that has ended into the history.
@@ -512,7 +525,7 @@ impl StudyCore {
         if let (End::EarlyStopped, Some(max)) = (past.end, self.max_step()) {
             self.steps_saved += u64::try_from(max.saturating_sub(past.last_step.unwrap_or(0))).unwrap_or(0);
         }
-        self.history.push(FinishedTrial {
+        self.adviser.result(FinishedTrial {
             trial: past.number,
             encoded: past.encoded,
             value: usable.map(|value| goal.to_minimize(value)),

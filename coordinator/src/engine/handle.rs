@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tunesmith_common::{StudyId, StudyName, Timestamp};
 
-use crate::decide::{CoreError, Ctx, Outbox, StudyCore, Summary};
+use crate::decide::{CoreError, Ctx, NoTrial, Outbox, StudyCore, Summary};
 use crate::store::{Changes, StoreError};
 
 /// Why a command was not carried out.
@@ -137,6 +138,7 @@ pub struct EngineHandle {
     pub(super) name: StudyName,
     pub(super) commands: mpsc::Sender<Box<dyn Command>>,
     pub(super) events: broadcast::Sender<Committed>,
+    pub(super) advised: watch::Receiver<u64>,
 }
 
 impl fmt::Debug for EngineHandle {
@@ -205,6 +207,39 @@ impl EngineHandle {
             .send(Box::new(Tell(command)))
             .await
             .map_err(|_| stopping())
+    }
+
+    /// As [`Self::call`], for commands that need a proposal of the study's strategy: where it is still being computed, the command is
+    /// given again once it is there.
+    ///
+    /// # Errors
+    /// As for [`Self::call`]; [`EngineError::Unavailable`] also if the strategy takes very long.
+    pub async fn call_with_advice<T: Send + 'static>(
+        &self,
+        command: impl Fn(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> Result<T, EngineError>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<T, EngineError> {
+        /// A caller is better off trying again than waiting for longer.
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let mut advised = self.advised.clone();
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            advised.borrow_and_update();
+            let result = self.call(command.clone()).await;
+            if !matches!(
+                result,
+                Err(EngineError::Core(CoreError::NoTrial(NoTrial::Thinking)))
+            ) {
+                return result;
+            }
+            match tokio::time::timeout_at(until, advised.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(stopping()),
+                Err(_) => return Err(EngineError::Unavailable(NoTrial::Thinking.to_string())),
+            }
+        }
     }
 
     /// What is committed from now on.

@@ -16,6 +16,7 @@ mod registry;
 mod task;
 #[cfg(test)]
 mod tests;
+mod thinking;
 mod upkeep;
 
 pub use handle::{Committed, EngineError, EngineHandle};

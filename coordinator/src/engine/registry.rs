@@ -5,13 +5,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunesmith_common::{Clock, StudyId, StudyName};
 
 use super::handle::{EngineError, EngineHandle};
 use super::task::Engine;
+use super::thinking::Thinkers;
 use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::crash::crash_point;
 use crate::pool::Pool;
@@ -61,6 +62,7 @@ pub struct Engines {
     settings: EngineSettings,
     tasks: TaskTracker,
     upkeep: UpkeepHandle,
+    thinkers: Thinkers,
     /// No lease ends from here on.
     leaving: CancellationToken,
     shutdown: CancellationToken,
@@ -93,6 +95,7 @@ impl Engines {
             pool,
             clock,
             settings,
+            thinkers: Thinkers::new(tasks.clone()),
             tasks,
             upkeep: handle,
             leaving: CancellationToken::new(),
@@ -276,11 +279,13 @@ impl Engines {
         }
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let (events, _) = broadcast::channel(WATCHED_COMMITS);
+        let (advised, advice) = watch::channel(0);
         let handle = EngineHandle {
             id,
             name: name.clone(),
             commands,
             events: events.clone(),
+            advised: advice,
         };
         let engine = Engine {
             id,
@@ -291,8 +296,10 @@ impl Engines {
             settings: self.settings,
             upkeep: self.upkeep.clone(),
             leaving: self.leaving.clone(),
+            thinkers: self.thinkers.clone(),
             commands: receiver,
             events,
+            advised,
         };
         self.tasks.spawn(engine.run(self.shutdown.clone()));
         engines.by_name.insert(name.clone(), id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tunesmith_common::clock::{Clock, Monotonic};
@@ -14,9 +14,10 @@ use tunesmith_common::{StudyId, StudyName, WorkerId};
 use super::handle::{Answer, Command, Committed, EngineError};
 use super::load::load;
 use super::registry::EngineSettings;
+use super::thinking::{Thinkers, Thinking};
 use super::upkeep::UpkeepHandle;
 use crate::crash::crash_point;
-use crate::decide::{Ctx, Demand, Offer, Order, Outbox, StudyCore};
+use crate::decide::{Ctx, Demand, Offer, Order, Outbox, Question, StudyCore};
 use crate::pool::{Place, Pool};
 use crate::store::{Ownership, Store, StoreError};
 
@@ -41,8 +42,11 @@ pub(super) struct Engine {
     pub(super) upkeep: UpkeepHandle,
     /// Cancelled when workers are sent away: their silence is this coordinator's doing then.
     pub(super) leaving: CancellationToken,
+    pub(super) thinkers: Thinkers,
     pub(super) commands: mpsc::Receiver<Box<dyn Command>>,
     pub(super) events: broadcast::Sender<Committed>,
+    /// Counts the answers of the study's strategy.
+    pub(super) advised: watch::Sender<u64>,
 }
 
 /// Why serving ended.
@@ -150,9 +154,24 @@ impl Engine {
         let mut served = self.clock.monotonic();
         let mut idle = 0;
         let mut batch: Vec<Box<dyn Command>> = Vec::with_capacity(BATCH);
+        let mut thinking = Thinking::default();
         loop {
+            if let Some(question) = self.question(core) {
+                thinking.begin(&self.thinkers, &*self.clock, question);
+            }
             let ticked = tokio::select! {
                 biased;
+                answered = thinking.advice(&*self.clock) => {
+                    let Some((advice, took)) = answered else {
+                        return Ended::Reload;
+                    };
+                    if let Some(panic) = advice.panic() {
+                        tracing::error!(strategy = advice.strategy(), panic, "the study's strategy panicked");
+                    }
+                    core.advised(advice, took);
+                    self.advised.send_modify(|count| *count += 1);
+                    false
+                }
                 received = self.commands.recv_many(&mut batch, BATCH) => {
                     if received == 0 {
                         return Ended::Over;
@@ -318,6 +337,17 @@ impl Engine {
             self.pool.order(worker, order);
         }
         drop(places);
+    }
+
+    /// What the study's strategy is to compute next.
+    fn question(&self, core: &mut StudyCore) -> Option<Question> {
+        let mut random = || 0; // nothing is drawn
+        let ctx = Ctx {
+            now: self.clock.now(),
+            mono: self.clock.monotonic(),
+            random: &mut random,
+        };
+        core.question(&ctx)
     }
 
     /// Tells the pool what the study could use: when that changed, and now and then in case the pool has other ideas.

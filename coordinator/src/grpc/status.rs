@@ -179,6 +179,7 @@ fn no_trial_code(reason: &NoTrial) -> (Code, &'static str) {
         NoTrial::Parallel(_) => (Code::ResourceExhausted, "PARALLEL_LIMIT"),
         NoTrial::Budget(_) => (Code::ResourceExhausted, "BUDGET_USED_UP"),
         NoTrial::BackingOff(_) => (Code::ResourceExhausted, "BACKING_OFF"),
+        NoTrial::Thinking => (Code::Unavailable, "STRATEGY_COMPUTING"),
     }
 }
 

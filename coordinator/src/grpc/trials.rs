@@ -361,7 +361,9 @@ impl Api {
         };
         let count = request.count;
         let given = engine
-            .call(move |core, out, ctx| Ok(core.ask(out, ctx, count, &client, ttl, request_key)?))
+            .call_with_advice(move |core, out, ctx| {
+                Ok(core.ask(out, ctx, count, &client, ttl, request_key)?)
+            })
             .await?;
         let mut trials = Vec::with_capacity(given.len());
         for given in given {

@@ -125,6 +125,7 @@ pub(super) fn trial(study: &StudyName, row: &TrialRow) -> v1::Trial {
             seed: row.provenance.seed,
             history_revision: row.provenance.history_revision,
             note: row.provenance.note.clone(),
+            results: row.provenance.results,
         }),
         attempts: vec![],
         decisions: vec![],

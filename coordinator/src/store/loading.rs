@@ -2,7 +2,7 @@
 
 use tunesmith_common::decision::Origin;
 use tunesmith_common::trial::TrialState;
-use tunesmith_common::{Attempt, Params, TrialNumber};
+use tunesmith_common::{Attempt, Params, Timestamp, TrialNumber};
 
 use super::TrialRow;
 
@@ -43,6 +43,8 @@ pub struct EndedTrial {
     pub origin: Origin,
     /// Where the strategy's enumeration stood after it, for strategies that enumerate.
     pub cursor: Option<u64>,
+    /// When it ended; of two trials of a study, the one that ended first has the earlier time.
+    pub ended_at: Timestamp,
 }
 
 /// How a trial ended, without the reason.

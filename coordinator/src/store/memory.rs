@@ -137,6 +137,7 @@ fn stored(row: &TrialRow) -> StoredTrial {
             last_step: row.last_step,
             origin: row.provenance.origin,
             cursor: row.provenance.cursor,
+            ended_at: row.ended_at.unwrap_or(Timestamp::UNIX_EPOCH),
         }),
     }
 }

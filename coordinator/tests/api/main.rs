@@ -6,5 +6,6 @@ mod errors;
 mod http;
 mod session;
 mod shutdown;
+mod strategies;
 mod studies;
 mod support;

@@ -6,11 +6,13 @@ use tunesmith_common::space::Dimension;
 use tunesmith_common::study::{StrategyName, StudySpec};
 
 use super::SearchStrategy;
+use super::gp::Gp;
 use super::grid::Grid;
 use super::initial::Initial;
 use super::manual::Manual;
 use super::random::Random;
 use super::sobol::Sobol;
+use super::tpe::Tpe;
 
 /// Combinations up to which a space without a budget of trials is searched completely.
 const SMALL_GRID: u128 = 10_000;
@@ -27,6 +29,8 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         StrategyName::Manual => Box::new(Manual),
         StrategyName::Grid { shuffle, points } => Box::new(Grid::new(shuffle, points.get())),
         StrategyName::Random => Box::new(Random),
+        StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
+        StrategyName::Gp => Box::new(Gp::new(&spec.space)),
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };
     if spec.strategy.initial.is_empty() {

@@ -8,6 +8,7 @@
 use tunesmith_common::space::Grid as Cells;
 
 use super::SearchStrategy;
+use super::memory::Memory;
 use super::permutation::Permutation;
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 
@@ -58,13 +59,13 @@ impl SearchStrategy for Grid {
         "grid"
     }
 
-    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
+    fn propose(&self, view: &StudyView<'_>, count: usize, _: &mut Memory) -> Result<Proposal, StrategyError> {
         // The check of a study refuses grids that cannot be counted.
         let grid = view.space.grid(self.points).ok_or(StrategyError::Exhausted)?;
         one_by_one(view, count, |view| self.next_cell(view, &grid))
     }
 
     fn at_end(&self, view: &StudyView<'_>) -> Option<StrategyError> {
-        self.propose(view, 1).err()
+        self.propose(view, 1, &mut Memory::default()).err()
     }
 }

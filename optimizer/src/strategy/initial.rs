@@ -3,6 +3,7 @@
 use tunesmith_common::params::Params;
 
 use super::SearchStrategy;
+use super::memory::Memory;
 use super::random::{complete, random_point};
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 
@@ -18,14 +19,20 @@ pub(super) struct Initial {
 }
 
 impl Initial {
-    fn point(&self, given: &Params, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
+    fn point(
+        &self,
+        given: &Params,
+        view: &StudyView<'_>,
+        memory: &mut Memory,
+    ) -> Result<Suggestion, StrategyError> {
         let space = view.space;
-        let own = match self.then.propose(view, 1) {
+        let own = match self.then.propose(view, 1, memory) {
             Ok(proposal) => proposal.points.into_iter().next().map(|point| point.encoded),
             Err(
                 StrategyError::WaitsForPeople
                 | StrategyError::Exhausted
-                | StrategyError::NoFeasiblePoint { .. },
+                | StrategyError::NoFeasiblePoint { .. }
+                | StrategyError::Fit { .. },
             ) => None,
         };
         // Parameters that are inactive in the strategy's point may be active together with the given values.
@@ -55,29 +62,26 @@ impl SearchStrategy for Initial {
         self.then.name()
     }
 
-    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
-        let done = usize::try_from(view.proposed).unwrap_or(usize::MAX);
-        let waiting = self.points.get(done..).unwrap_or_default();
-        if waiting.is_empty() {
-            return self.then.propose(view, count);
-        }
-        let now = waiting.len().min(count);
-        let mut given = waiting.iter();
-        let mut proposal = one_by_one(view, now, |view| match given.next() {
-            Some(given) => self.point(given, view),
-            None => Err(StrategyError::Exhausted),
-        })?;
-        let rest = count - now;
-        if rest > 0 && proposal.points.len() == now {
-            let view = proposal
-                .points
-                .iter()
-                .fold(*view, |view, point| view.after(point));
-            if let Ok(more) = self.then.propose(&view, rest) {
-                proposal.points.extend(more.points);
+    fn is_costly(&self) -> bool {
+        self.then.is_costly()
+    }
+
+    fn propose(
+        &self,
+        view: &StudyView<'_>,
+        count: usize,
+        memory: &mut Memory,
+    ) -> Result<Proposal, StrategyError> {
+        one_by_one(view, count, |view| {
+            let done = usize::try_from(view.proposed).unwrap_or(usize::MAX);
+            match self.points.get(done) {
+                Some(given) => self.point(given, view, memory),
+                None => {
+                    let mut proposal = self.then.propose(view, 1, memory)?;
+                    proposal.points.pop().ok_or(StrategyError::Exhausted)
+                }
             }
-        }
-        Ok(proposal)
+        })
     }
 
     fn at_end(&self, view: &StudyView<'_>) -> Option<StrategyError> {

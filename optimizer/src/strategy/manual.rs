@@ -1,6 +1,7 @@
 //! The strategy of studies whose trials are all added by people and programs.
 
 use super::SearchStrategy;
+use super::memory::Memory;
 use super::view::{Proposal, StrategyError, StudyView};
 
 /// Proposes nothing.
@@ -12,7 +13,7 @@ impl SearchStrategy for Manual {
         "manual"
     }
 
-    fn propose(&self, _view: &StudyView<'_>, _count: usize) -> Result<Proposal, StrategyError> {
+    fn propose(&self, _: &StudyView<'_>, _: usize, _: &mut Memory) -> Result<Proposal, StrategyError> {
         Err(StrategyError::WaitsForPeople)
     }
 }

@@ -6,20 +6,24 @@
 //! # Invariants
 //!
 //! * The same view gives the same proposal, bit for bit, on every machine.
-//! * A batch of n is the same as n proposals of one, the view being brought up to date in between.
+//! * A batch of n is the same as n proposals of one, the view being brought up to date in between: what was proposed runs.
 //! * Every point proposed satisfies the space's constraints.
 
 mod auto;
+mod gp;
 mod grid;
 mod initial;
 mod manual;
+mod memory;
 mod permutation;
 mod random;
 mod sobol;
+mod tpe;
 mod view;
 
 pub use auto::build;
-pub use random::{MAX_TRIES, complete};
+pub use memory::Memory;
+pub use random::{MAX_TRIES, complete, fallback};
 pub use view::{FinishedTrial, Proposal, RunningTrial, StrategyError, StudyView, Suggestion};
 
 /// Proposes the points to evaluate next.
@@ -27,15 +31,25 @@ pub trait SearchStrategy: std::fmt::Debug + Send + Sync {
     /// Name for people and records, such as `sobol`.
     fn name(&self) -> &'static str;
 
+    /// Whether a proposal may take long enough to keep others waiting: it is then computed elsewhere.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
     /// Proposes up to `count` points, in the order in which they should be tried: the first as trial `view.next`, the others as
     /// the trials that follow it. Fewer only if there are no more.
     ///
-    /// The same view gives the same proposal, bit for bit. `view.running` holds the points being evaluated now, which a good
+    /// The same view gives the same proposal, bit for bit, whatever is in `memory`. `view.running` holds the points being evaluated now, which a good
     /// strategy avoids proposing again.
     ///
     /// # Errors
     /// If there is not even one point: [`StrategyError::Exhausted`] ends the study; the others say what is needed.
-    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError>;
+    fn propose(
+        &self,
+        view: &StudyView<'_>,
+        count: usize,
+        memory: &mut Memory,
+    ) -> Result<Proposal, StrategyError>;
 
     /// Why [`Self::propose`] has nothing for this view, as far as that is known without making a proposal. None is no promise, but that
     /// it is not [`StrategyError::Exhausted`]: a study ends with its last trial, whether or not anybody asks for another one.

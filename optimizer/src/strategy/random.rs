@@ -7,6 +7,7 @@ use tunesmith_common::params::Params;
 use tunesmith_common::space::Space;
 
 use super::SearchStrategy;
+use super::memory::Memory;
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, purpose_rng, uniform};
 
@@ -24,11 +25,23 @@ impl SearchStrategy for Random {
         "random"
     }
 
-    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
+    fn propose(&self, view: &StudyView<'_>, count: usize, _: &mut Memory) -> Result<Proposal, StrategyError> {
         one_by_one(view, count, |view| {
             draw(view.space, view.seed, view.next, Purpose::Point)
         })
     }
+}
+
+/// A proposal for a strategy whose model cannot be fitted: drawn at random, which its note says.
+///
+/// # Errors
+/// [`StrategyError::NoFeasiblePoint`] if the constraints refuse all draws.
+pub fn fallback(view: &StudyView<'_>, error: &StrategyError) -> Result<Proposal, StrategyError> {
+    let mut suggestion = draw(view.space, view.seed, view.next, Purpose::Replacement)?;
+    suggestion.note = format!("drawn at random: {error}");
+    Ok(Proposal {
+        points: vec![suggestion],
+    })
 }
 
 /// The first point of a trial's stream that satisfies the constraints.

@@ -9,6 +9,7 @@
 //! constraints refuse the point, the trial's point is drawn at random instead, from a stream of its own.
 
 use super::SearchStrategy;
+use super::memory::Memory;
 use super::random::draw;
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, mix, unit};
@@ -37,7 +38,7 @@ impl Sobol {
     }
 
     /// Point `index` scrambled with `seed`, shape `(d,)`. Costs O(d).
-    fn point(&self, seed: u64, index: u64) -> Vec<f64> {
+    pub(super) fn point(&self, seed: u64, index: u64) -> Vec<f64> {
         let index = u32::try_from(index & u64::from(u32::MAX)).unwrap_or(0);
         (0..)
             .zip(&self.directions)
@@ -48,7 +49,8 @@ impl Sobol {
             .collect()
     }
 
-    fn suggest(&self, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
+    /// The trial's own point, or a random one if the constraints refuse it.
+    pub(super) fn suggest(&self, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
         let space = view.space;
         let point = self.point(view.seed, view.next.0.saturating_sub(1));
         let params = space.decode(&point);
@@ -67,7 +69,7 @@ impl SearchStrategy for Sobol {
         "sobol"
     }
 
-    fn propose(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
+    fn propose(&self, view: &StudyView<'_>, count: usize, _: &mut Memory) -> Result<Proposal, StrategyError> {
         one_by_one(view, count, |view| self.suggest(view))
     }
 }

@@ -25,19 +25,6 @@ pub struct StudyView<'a> {
     pub running: &'a [RunningTrial<'a>],
 }
 
-impl StudyView<'_> {
-    /// The view after one more trial was proposed and made, with the results as they were.
-    #[must_use]
-    pub fn after(&self, suggestion: &Suggestion) -> Self {
-        Self {
-            next: TrialNumber(self.next.0.saturating_add(1)),
-            proposed: self.proposed.saturating_add(1),
-            cursor: suggestion.cursor.or(self.cursor),
-            ..*self
-        }
-    }
-}
-
 /// A trial that has ended, as strategies see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FinishedTrial {
@@ -118,6 +105,12 @@ pub enum StrategyError {
         /// Points that were tried.
         tries: u64,
     },
+    /// The strategy's model cannot be fitted to the results. Whoever asked may draw a point at random instead.
+    #[error("the model cannot be fitted: {reason}")]
+    Fit {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl StrategyError {
@@ -129,7 +122,7 @@ impl StrategyError {
     }
 }
 
-/// Proposes up to `count` points one after the other: `one` gets the view as it is after the points before.
+/// Proposes up to `count` points one after the other: `one` gets the view as it is after the points before were proposed, made and begun.
 ///
 /// An error ends the batch; it is returned only if there was no point before it.
 pub(super) fn one_by_one(
@@ -137,14 +130,28 @@ pub(super) fn one_by_one(
     count: usize,
     mut one: impl FnMut(&StudyView<'_>) -> Result<Suggestion, StrategyError>,
 ) -> Result<Proposal, StrategyError> {
-    let mut view = *view;
-    let mut points = Vec::with_capacity(count.min(1_024));
+    let mut points: Vec<Suggestion> = Vec::with_capacity(count.min(1_024));
     while points.len() < count {
-        match one(&view) {
-            Ok(point) => {
-                view = view.after(&point);
-                points.push(point);
+        let made = points.len() as u64;
+        let running: Vec<RunningTrial<'_>>;
+        let view = if points.is_empty() {
+            *view
+        } else {
+            let begun = (view.next.0..).zip(&points).map(|(number, point)| RunningTrial {
+                trial: TrialNumber(number),
+                encoded: &point.encoded,
+            });
+            running = view.running.iter().copied().chain(begun).collect();
+            StudyView {
+                next: TrialNumber(view.next.0.saturating_add(made)),
+                proposed: view.proposed.saturating_add(made),
+                cursor: points.iter().rev().find_map(|point| point.cursor).or(view.cursor),
+                running: &running,
+                ..*view
             }
+        };
+        match one(&view) {
+            Ok(point) => points.push(point),
             Err(error) if points.is_empty() => return Err(error),
             Err(_) => break,
         }

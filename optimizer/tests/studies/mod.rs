@@ -8,7 +8,7 @@ use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
 use tunesmith_common::study::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
-use tunesmith_optimizer::StudyView;
+use tunesmith_optimizer::{Memory, Proposal, SearchStrategy, StrategyError, StudyView, Suggestion};
 
 pub(crate) fn parameter(name: &str, domain: Domain) -> Parameter {
     Parameter {
@@ -159,7 +159,7 @@ pub(crate) fn grid(shuffle: bool, points: u32) -> StrategyName {
 }
 
 /// Every entry of the registry.
-pub(crate) fn registry() -> [StrategyName; 6] {
+pub(crate) fn registry() -> [StrategyName; 8] {
     [
         StrategyName::Auto,
         StrategyName::Manual,
@@ -167,7 +167,14 @@ pub(crate) fn registry() -> [StrategyName; 6] {
         grid(true, 3),
         StrategyName::Random,
         StrategyName::Sobol,
+        StrategyName::Gp,
+        StrategyName::Tpe,
     ]
+}
+
+/// Whether results matter to what a strategy proposes.
+pub(crate) fn learns(name: StrategyName) -> bool {
+    matches!(name, StrategyName::Gp | StrategyName::Tpe)
 }
 
 pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {
@@ -179,5 +186,35 @@ pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {
         cursor: None,
         finished: &[],
         running: &[],
+    }
+}
+
+/// Everything about a suggestion, bit for bit.
+pub(crate) type Bits = (Params, Vec<u64>, String, Option<u64>);
+
+pub(crate) fn bits(suggestion: &Suggestion) -> Bits {
+    let encoded = suggestion.encoded.iter().map(|x| x.to_bits()).collect();
+    (
+        suggestion.params.clone(),
+        encoded,
+        suggestion.note.clone(),
+        suggestion.cursor,
+    )
+}
+
+pub(crate) fn all_bits(proposal: &Result<Proposal, StrategyError>) -> Result<Vec<Bits>, StrategyError> {
+    proposal
+        .clone()
+        .map(|proposal| proposal.points.iter().map(bits).collect())
+}
+
+/// A proposal without anything remembered.
+pub(crate) trait Afresh {
+    fn afresh(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError>;
+}
+
+impl Afresh for dyn SearchStrategy {
+    fn afresh(&self, view: &StudyView<'_>, count: usize) -> Result<Proposal, StrategyError> {
+        self.propose(view, count, &mut Memory::default())
     }
 }

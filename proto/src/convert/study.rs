@@ -478,8 +478,8 @@ trial:
                 "space[2].choices[1]: is null; give a number, a text or a boolean",
             ),
             (
-                |s| s.strategy.as_mut().unwrap().name = "tpe".to_owned(),
-                "strategy.name: unknown variant `tpe`, expected one of",
+                |s| s.strategy.as_mut().unwrap().name = "annealing".to_owned(),
+                "strategy.name: unknown variant `annealing`, expected one of",
             ),
             (
                 |s| s.early_stopping[3].rule = String::new(),

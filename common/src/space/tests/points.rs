@@ -103,6 +103,30 @@ proptest! {
         }
     }
 
+    /// Snapping is encoding what was decoded, without the values in between.
+    #[test]
+    fn snapped_points_are_those_of_the_values(space in any_space(), point in any_point()) {
+        let dimensions = space.dimensions().len();
+        let mut point = point;
+        point.resize(dimensions, 0.5);
+        let mut snapped = vec![0.0; dimensions];
+        space.snap(&point, &mut snapped);
+        let params = space.decode(&point);
+        for ((parameter, position), dimension) in space.parameters().iter().zip(&snapped).zip(space.dimensions()) {
+            let active = params.value(parameter.name.as_str()).is_some();
+            prop_assert_eq!(active, !position.is_nan(), "{} at {}", parameter.name, position);
+            let encoded = space.encode(&params).unwrap()[space.index_of(parameter.name.as_str()).unwrap()];
+            let same = *dimension == Dimension::Continuous || !active || encoded.to_bits() == position.to_bits();
+            prop_assert!(same, "{} at {position}, not {encoded}", parameter.name);
+        }
+        let again = space.decode(&snapped);
+        prop_assert_eq!(again.len(), params.len());
+        for ((name, a), (_, b)) in params.iter().zip(again.iter()) {
+            let domain = &space.parameters()[space.index_of(name.as_str()).unwrap()].domain;
+            prop_assert!(close(domain, a, b), "{} was {:?}, is {:?}", name, a, b);
+        }
+    }
+
     /// A greater position never gives a smaller value, also on the mirrored scales.
     #[test]
     fn numbers_rise_with_their_position(space in any_space(), a in 0.0..1.0f64, b in 0.0..1.0f64) {

@@ -253,6 +253,8 @@ fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
         },
         RawStrategyName::Random => StrategyName::Random,
         RawStrategyName::Sobol => StrategyName::Sobol,
+        RawStrategyName::Gp => StrategyName::Gp,
+        RawStrategyName::Tpe => StrategyName::Tpe,
     }
 }
 

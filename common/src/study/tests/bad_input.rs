@@ -142,8 +142,8 @@ fn wrong_types_say_what_was_expected_and_found() {
              found a map",
         ),
         (
-            "strategy: tpe",
-            "study.yaml:4: strategy: unknown value \"tpe\"; known are auto, manual, grid, random, sobol",
+            "strategy: annealing",
+            "study.yaml:4: strategy: unknown value \"annealing\"; known are auto, manual, grid, random, sobol, gp, tpe",
         ),
         (
             "strategy: {name: soblo}",

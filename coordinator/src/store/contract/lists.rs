@@ -286,6 +286,7 @@ pub(super) async fn of_trials_that_have_ended_as_much_is_loaded_as_decides(fixtu
                     last_step: row.last_step,
                     origin: row.provenance.origin,
                     cursor: row.provenance.cursor,
+                    ended_at: row.ended_at.unwrap(),
                 },
             ),
         }

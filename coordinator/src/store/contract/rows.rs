@@ -94,6 +94,7 @@ pub(super) fn trial(number: u64, state: TrialState) -> TrialRow {
             strategy: "sobol".to_owned(),
             seed: u64::MAX,
             history_revision: 3,
+            results: 2,
             cursor: Some(7),
             note: String::new(),
         }),

@@ -2,11 +2,12 @@
 
 use futures::TryStreamExt as _;
 use sqlx::{Row as _, SqlitePool};
-use tunesmith_common::{StudyId, TrialNumber};
+use tunesmith_common::{StudyId, Timestamp, TrialNumber};
 
 use super::super::sql::json::{Number, to_json};
 use super::super::sql::records::{EndedTrialRecord, TrialRecord, signed};
 use super::super::sql::statements::select_trials;
+use super::super::sql::types::Time;
 use super::super::sql::{corrupt, rows};
 use super::super::{StoreError, StoredTrial, TrialOrder, TrialQuery, TrialRow};
 use super::error::store_error;
@@ -54,7 +55,8 @@ pub(super) async fn page(
 ) -> Result<Vec<StoredTrial>, StoreError> {
     let failed = |error| store_error("list trials", error);
     let mut rows = sqlx::query(
-        "SELECT value, number || char(31) || state || char(31) || coalesce(last_step, '') || char(31) || params || char(31)
+        "SELECT value, number || char(31) || state || char(31) || coalesce(last_step, '') || char(31) || coalesce(ended_at, '')
+             || char(31) || params || char(31)
              || provenance FROM trial WHERE study_id = $1 AND number > $2 ORDER BY number LIMIT $3",
     )
     .bind(study.0)
@@ -79,6 +81,10 @@ pub(super) async fn page(
             last_step: match field()? {
                 "" => None,
                 step => Some(number("last_step", step)?),
+            },
+            ended_at: match field()? {
+                "" => None,
+                at => Some(Time(Timestamp::from_micros(number("ended_at", at)?))),
             },
             params: field()?,
             value,

@@ -158,6 +158,7 @@ pub(in crate::store) struct EndedTrialRecord<'r> {
     pub(in crate::store) value: Option<Number>,
     pub(in crate::store) last_step: Option<i64>,
     pub(in crate::store) provenance: &'r str,
+    pub(in crate::store) ended_at: Option<Time>,
 }
 
 impl EndedTrialRecord<'_> {
@@ -172,6 +173,9 @@ impl EndedTrialRecord<'_> {
         let Some(end) = End::named(self.state) else {
             return Ok(None);
         };
+        let ended_at = self
+            .ended_at
+            .ok_or_else(|| corrupt(format_args!("trial {} ended at no time", self.number)))?;
         let chosen: Chosen = from_json("provenance", self.provenance)?;
         Ok(Some(EndedTrial {
             number: TrialNumber(unsigned("number", self.number)?),
@@ -181,6 +185,7 @@ impl EndedTrialRecord<'_> {
             last_step: self.last_step,
             origin: chosen.origin,
             cursor: chosen.cursor,
+            ended_at: ended_at.0,
         }))
     }
 }

@@ -1,0 +1,235 @@
+//! Drives any strategy over standard input and output, for programs that compare optimisers: one JSON object a line in, one out.
+#![expect(clippy::print_stdout, reason = "the protocol is on standard output")]
+
+use std::collections::BTreeMap;
+use std::io::BufRead as _;
+use std::num::NonZeroU32;
+
+use serde_json::{Value, json};
+use tunesmith_common::TrialNumber;
+use tunesmith_common::measurement::{From as ValueFrom, Goal};
+use tunesmith_common::params::ParamValue;
+use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
+use tunesmith_common::study::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
+
+struct Session {
+    spec: StudySpec,
+    strategy: Box<dyn SearchStrategy>,
+    next: u64,
+    cursor: Option<u64>,
+    running: BTreeMap<u64, Vec<f64>>,
+    finished: Vec<FinishedTrial>,
+    memory: Memory,
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut session: Option<Session> = None;
+    for line in std::io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let answer = match request["op"].as_str() {
+            Some("init") => {
+                session = Some(Session::new(&request)?);
+                json!({"ok": true})
+            }
+            Some("ask") => session
+                .as_mut()
+                .ok_or_else(|| anyhow::anyhow!("init first"))?
+                .ask()?,
+            Some("tell") => session
+                .as_mut()
+                .ok_or_else(|| anyhow::anyhow!("init first"))?
+                .tell(&request)?,
+            Some("report") => json!({"stop": false}),
+            other => anyhow::bail!("unknown op {other:?}"),
+        };
+        println!("{answer}");
+    }
+    Ok(())
+}
+
+impl Session {
+    fn new(request: &Value) -> anyhow::Result<Self> {
+        let mut parameters: Vec<Parameter> = Vec::new();
+        for raw in request["space"].as_array().into_iter().flatten() {
+            parameters.push(parameter(raw, &parameters)?);
+        }
+        let space = Space::new(parameters, Vec::new()).map_err(|errors| {
+            anyhow::anyhow!(
+                "{}",
+                errors
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            )
+        })?;
+        let name = match request["algorithm"].as_str().unwrap_or("auto") {
+            "auto" => StrategyName::Auto,
+            "random" => StrategyName::Random,
+            "sobol" => StrategyName::Sobol,
+            "gp" => StrategyName::Gp,
+            "tpe" => StrategyName::Tpe,
+            other => anyhow::bail!("unknown algorithm {other}"),
+        };
+        let spec = StudySpec {
+            name: "stdio".parse()?,
+            message: String::new(),
+            objective: Objective {
+                metric: "value".parse()?,
+                goal: Goal::Minimize,
+                from: ValueFrom::Last,
+            },
+            space,
+            strategy: StrategySpec {
+                name,
+                seed: request["seed"].as_u64().unwrap_or(0),
+                initial: Vec::new(),
+            },
+            early_stopping: Vec::new(),
+            budget: Budget {
+                trials: request["budget"].as_u64(),
+                ..Budget::default()
+            },
+            priority: NonZeroU32::MIN,
+            trial: None,
+        };
+        let (strategy, _) = build(&spec);
+        Ok(Self {
+            spec,
+            strategy,
+            next: 1,
+            cursor: None,
+            running: BTreeMap::new(),
+            finished: Vec::new(),
+            memory: Memory::default(),
+        })
+    }
+
+    fn ask(&mut self) -> anyhow::Result<Value> {
+        let running: Vec<RunningTrial<'_>> = self
+            .running
+            .iter()
+            .map(|(&trial, encoded)| RunningTrial {
+                trial: TrialNumber(trial),
+                encoded,
+            })
+            .collect();
+        let view = StudyView {
+            space: &self.spec.space,
+            seed: self.spec.strategy.seed,
+            next: TrialNumber(self.next),
+            proposed: self.next - 1,
+            cursor: self.cursor,
+            finished: &self.finished,
+            running: &running,
+        };
+        let point = self
+            .strategy
+            .propose(&view, 1, &mut self.memory)?
+            .points
+            .remove(0);
+        self.cursor = point.cursor.or(self.cursor);
+        let params: serde_json::Map<String, Value> = point
+            .params
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), plain(value)))
+            .collect();
+        self.running.insert(self.next, point.encoded);
+        self.next += 1;
+        Ok(json!({"id": self.next - 1, "params": params}))
+    }
+
+    fn tell(&mut self, request: &Value) -> anyhow::Result<Value> {
+        let id = request["id"]
+            .as_u64()
+            .ok_or_else(|| anyhow::anyhow!("tell without id"))?;
+        let encoded = self
+            .running
+            .remove(&id)
+            .ok_or_else(|| anyhow::anyhow!("trial {id} is not running"))?;
+        let value = request["value"].as_f64();
+        self.finished.push(FinishedTrial {
+            trial: TrialNumber(id),
+            encoded: encoded.into(),
+            value,
+            failed: value.is_none(),
+            partial: false,
+            last_step: None,
+        });
+        Ok(json!({"ok": true}))
+    }
+}
+
+fn plain(value: &ParamValue) -> Value {
+    match value {
+        ParamValue::Bool(value) => json!(value),
+        ParamValue::Int(value) => json!(value),
+        ParamValue::Float(value) => json!(value),
+        ParamValue::Text(value) => json!(value),
+    }
+}
+
+fn given(value: &Value) -> ParamValue {
+    match value {
+        Value::Bool(value) => ParamValue::Bool(*value),
+        Value::Number(number) => match number.as_i64() {
+            Some(int) => ParamValue::Int(int),
+            None => ParamValue::Float(number.as_f64().unwrap_or(0.0)),
+        },
+        other => ParamValue::Text(other.as_str().map_or_else(|| other.to_string(), str::to_owned)),
+    }
+}
+
+fn parameter(raw: &Value, before: &[Parameter]) -> anyhow::Result<Parameter> {
+    let log = raw["log"].as_bool().unwrap_or(false);
+    let scale = if log { Scale::Log } else { Scale::Linear };
+    let bound = |key: &str| {
+        raw[key]
+            .as_f64()
+            .ok_or_else(|| anyhow::anyhow!("{key} is missing in {raw}"))
+    };
+    let whole = |key: &str| {
+        raw[key]
+            .as_i64()
+            .ok_or_else(|| anyhow::anyhow!("{key} is not a whole number in {raw}"))
+    };
+    let domain = match raw["kind"].as_str() {
+        Some("float") => Domain::Float {
+            low: bound("lo")?,
+            high: bound("hi")?,
+            scale,
+            step: None,
+        },
+        Some("int") => Domain::Int {
+            low: whole("lo")?,
+            high: whole("hi")?,
+            scale,
+            step: 1,
+        },
+        Some("cat") => Domain::Categorical {
+            choices: raw["choices"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(given)
+                .collect(),
+        },
+        other => anyhow::bail!("unknown kind {other:?}"),
+    };
+    let mut conditions = Vec::new();
+    if let Some([parent, values]) = raw["cond"].as_array().map(Vec::as_slice) {
+        let place = before
+            .iter()
+            .position(|p| Some(p.name.as_str()) == parent.as_str());
+        conditions.push(Condition {
+            parent: place.ok_or_else(|| anyhow::anyhow!("unknown parent {parent}"))?,
+            values: values.as_array().into_iter().flatten().map(given).collect(),
+        });
+    }
+    Ok(Parameter {
+        name: raw["name"].as_str().unwrap_or_default().parse()?,
+        domain,
+        conditions,
+    })
+}

@@ -1,0 +1,211 @@
+//! How a kernel sees encoded points: as columns of numbers between which distances are taken.
+//!
+//! Each parameter that has more than one value is one *group* with one length scale. Its squared distance between two points is
+//!
+//! * of numbers and levels that are always active: the square of the difference;
+//! * of those under a condition: the points lie on an arc of radius 1 and length 1, and the centre stands for "inactive", so that
+//!   an inactive parameter is equally far from all values (Hutter and Osborne 2013, "A kernel for hierarchical parameter spaces");
+//! * of categories: 1 where they differ, "inactive" being a category of its own.
+//!
+//! All of these are squared Euclidean distances of some embedding, so every radial kernel of their weighted sum is positive definite.
+
+use tunesmith_common::space::{Dimension, Space};
+
+/// How a column contributes to the squared distance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metric {
+    /// Square of the difference.
+    Difference,
+    /// 1 where the values differ.
+    Hamming,
+}
+
+/// What a group is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A number, always active.
+    Plain,
+    /// A number under a condition: cosine and sine of its place on the arc.
+    Arc,
+    /// A category.
+    Category,
+}
+
+/// One parameter that varies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    /// Its place in the encoded point.
+    pub(crate) dimension: usize,
+    pub(crate) kind: Kind,
+    /// Its first column.
+    pub(crate) column: usize,
+}
+
+/// Which groups and columns a space has.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    groups: Vec<Group>,
+    /// For each column, its metric and its group.
+    columns: Vec<(Metric, usize)>,
+}
+
+impl Layout {
+    pub(crate) fn new(space: &Space) -> Self {
+        let mut groups = Vec::new();
+        let mut columns = Vec::new();
+        for (dimension, kind) in space.dimensions().iter().enumerate() {
+            let conditional = space.is_conditional(dimension);
+            let kind = match *kind {
+                Dimension::Levels(0 | 1) | Dimension::Categorical(0 | 1) if !conditional => continue,
+                Dimension::Categorical(_) => Kind::Category,
+                Dimension::Continuous | Dimension::Levels(_) if conditional => Kind::Arc,
+                Dimension::Continuous | Dimension::Levels(_) => Kind::Plain,
+            };
+            groups.push(Group {
+                dimension,
+                kind,
+                column: columns.len(),
+            });
+            let group = groups.len() - 1;
+            match kind {
+                Kind::Plain => columns.push((Metric::Difference, group)),
+                Kind::Arc => columns.extend([(Metric::Difference, group); 2]),
+                Kind::Category => columns.push((Metric::Hamming, group)),
+            }
+        }
+        Self { groups, columns }
+    }
+
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The columns of one point, appended to `out`.
+    fn embed(&self, encoded: &[f64], mut out: impl FnMut(usize, f64)) {
+        for group in &self.groups {
+            let x = encoded[group.dimension];
+            match group.kind {
+                Kind::Plain => out(group.column, if x.is_nan() { 0.5 } else { x }),
+                Kind::Arc if x.is_nan() => {
+                    out(group.column, 0.0);
+                    out(group.column + 1, 0.0);
+                }
+                Kind::Arc => {
+                    let (sin, cos) = x.sin_cos();
+                    out(group.column, cos);
+                    out(group.column + 1, sin);
+                }
+                Kind::Category => out(group.column, if x.is_nan() { -1.0 } else { x }),
+            }
+        }
+    }
+}
+
+/// Points as columns, shape `(columns, n)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Points {
+    columns: Vec<Vec<f64>>,
+    len: usize,
+}
+
+impl Points {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        Self {
+            columns: vec![Vec::new(); layout.columns.len()],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn from_rows<'a>(layout: &Layout, rows: impl IntoIterator<Item = &'a [f64]>) -> Self {
+        let mut points = Self::new(layout);
+        for row in rows {
+            points.push(layout, row);
+        }
+        points
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// `encoded` has shape `(d,)`, NaN where inactive.
+    pub(crate) fn push(&mut self, layout: &Layout, encoded: &[f64]) {
+        layout.embed(encoded, |column, value| self.columns[column].push(value));
+        self.len += 1;
+    }
+
+    /// Forgets all points but the first `n`.
+    pub(crate) fn truncate(&mut self, n: usize) {
+        for column in &mut self.columns {
+            column.truncate(n);
+        }
+        self.len = self.len.min(n);
+    }
+
+    pub(crate) fn column(&self, column: usize) -> &[f64] {
+        &self.columns[column]
+    }
+
+    /// Weighted squared distances from point `i` of `self` to the points `range` of `other`, written to `out`.
+    ///
+    /// `weights` has one entry for each group.
+    pub(crate) fn distances(
+        &self,
+        layout: &Layout,
+        weights: &[f64],
+        i: usize,
+        other: &Self,
+        out: &mut [f64],
+    ) {
+        out.fill(0.0);
+        for (column, &(metric, group)) in layout.columns.iter().enumerate() {
+            let (x, weight) = (self.columns[column][i], weights[group]);
+            let others = &other.columns[column][..out.len()];
+            match metric {
+                Metric::Difference => {
+                    for (sum, y) in out.iter_mut().zip(others) {
+                        *sum += weight * (x - y) * (x - y);
+                    }
+                }
+                Metric::Hamming => {
+                    for (sum, y) in out.iter_mut().zip(others) {
+                        *sum += if (x - y).abs() > 0.0 { weight } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+
+    /// For each group the sum over all pairs of `matrix[i][j]` times the group's squared distance. `matrix` is symmetric, shape
+    /// `(n, n)`, by rows.
+    pub(crate) fn weighted_sums(&self, layout: &Layout, matrix: &[f64]) -> Vec<f64> {
+        let n = self.len;
+        let mut sums = vec![0.0; layout.groups.len()];
+        let row_sums: Vec<f64> = matrix.chunks_exact(n).map(|row| row.iter().sum()).collect();
+        for (column, &(metric, group)) in layout.columns.iter().enumerate() {
+            let x = &self.columns[column];
+            let mut total = 0.0;
+            match metric {
+                // sum m_ij (x_i - x_j)^2 = 2 sum_i x_i (x_i (M 1)_i - (M x)_i)
+                Metric::Difference => {
+                    for (i, row) in matrix.chunks_exact(n).enumerate() {
+                        let product: f64 = row.iter().zip(x).map(|(m, x)| m * x).sum();
+                        total += 2.0 * x[i] * (x[i] * row_sums[i] - product);
+                    }
+                }
+                Metric::Hamming => {
+                    for (i, row) in matrix.chunks_exact(n).enumerate() {
+                        let same: f64 = row
+                            .iter()
+                            .zip(x)
+                            .map(|(m, y)| if (x[i] - y).abs() > 0.0 { 0.0 } else { *m })
+                            .sum();
+                        total += row_sums[i] - same;
+                    }
+                }
+            }
+            sums[group] += total;
+        }
+        sums
+    }
+}

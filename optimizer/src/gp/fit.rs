@@ -1,0 +1,245 @@
+//! Fitting a Gaussian process's hyperparameters: the maximum of their posterior, by gradients.
+//!
+//! The model: a constant mean, which is always the best one for the other parameters; covariance `s2 matern(sum_k D_k / l_k^2)` with
+//! the squared distances D_k of [`super::features`]; independent noise. Priors on the logarithms are normal:
+//!
+//! * length scales around the width of the space, whatever the number of parameters: most functions of many parameters depend on few of
+//!   them, and the data say on which (unlike Hvarfner, Hellsten and Nardi 2024, who let all of them grow with it);
+//! * amplitude around that of the standardised outcomes;
+//! * noise small but not excluded.
+
+use ndarray::{Array1, Array2};
+use ndarray_linalg::{Cholesky, Diag, SolveTriangular, UPLO};
+
+use super::features::{Layout, Points};
+use super::kernel::matern_both;
+use crate::lbfgs::{Limits, minimize};
+
+/// Smallest variance of the noise, as a share of the outcomes' variance: keeps the matrices well conditioned.
+pub(crate) const LEAST_NOISE: f64 = 1e-8;
+/// Range of logarithms of hyperparameters.
+const LOG_RANGE: (f64, f64) = (-18.5, 12.0);
+
+/// Hyperparameters.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Hyper {
+    /// Inverse squared length scale of each group.
+    pub(crate) weights: Vec<f64>,
+    /// Variance of the function.
+    pub(crate) amplitude: f64,
+    /// Variance of the noise.
+    pub(crate) noise: f64,
+}
+
+/// Priors, normal in the logarithm: mean and standard deviation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Priors {
+    pub(crate) length: (f64, f64),
+    pub(crate) amplitude: (f64, f64),
+    pub(crate) noise: (f64, f64),
+}
+
+impl Default for Priors {
+    fn default() -> Self {
+        Self {
+            length: (0.0, 1.0),
+            amplitude: (0.0, 1.0),
+            noise: (-9.0, 3.0),
+        }
+    }
+}
+
+/// How much work a fit may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Descents.
+    pub(crate) starts: usize,
+    /// Evaluations of each descent.
+    pub(crate) evaluations: usize,
+}
+
+/// Fits hyperparameters to outcomes of mean about 0 and variance about 1. Also the logarithm of the posterior there.
+///
+/// `near` are hyperparameters to begin with instead of those that the priors suggest. None if no start has a usable covariance
+/// matrix.
+pub(crate) fn fit(
+    layout: &Layout,
+    points: &Points,
+    outcomes: &[f64],
+    priors: &Priors,
+    near: Option<&Hyper>,
+    effort: Effort,
+) -> Option<(Hyper, f64)> {
+    let groups = layout.groups().len();
+    let mut problem = Problem::new(layout, points, outcomes, priors);
+    let mut starts: Vec<(f64, Vec<f64>)> = Vec::new();
+    let mut consider = |theta: Vec<f64>| {
+        let mut gradient = vec![0.0; groups + 2];
+        if let Some(value) = problem.evaluate(&theta, &mut gradient) {
+            starts.push((value, theta));
+        }
+    };
+    match near {
+        Some(near) => consider(pack(near)),
+        None => {
+            for shift in [-1.0, 0.0, 1.0] {
+                for noise in [-9.0, -3.0] {
+                    let mut theta = vec![priors.length.0 + shift; groups];
+                    theta.extend([0.0, noise]);
+                    consider(theta);
+                }
+            }
+        }
+    }
+    starts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let limits = Limits {
+        evaluations: effort.evaluations,
+        gradient: 1e-3,
+        improvement: 1e-3,
+        first_step: 0.5,
+    };
+    let descents = starts.into_iter().take(effort.starts).filter_map(|(_, theta)| {
+        minimize(&theta, LOG_RANGE, limits, |theta, gradient| {
+            problem.evaluate(theta, gradient)
+        })
+    });
+    let best = descents.min_by(|a, b| a.value.total_cmp(&b.value))?;
+    Some((unpack(&best.x), -best.value))
+}
+
+fn pack(hyper: &Hyper) -> Vec<f64> {
+    let lengths = hyper.weights.iter().map(|weight| -0.5 * weight.ln());
+    let noise = (hyper.noise - LEAST_NOISE).max(LEAST_NOISE);
+    lengths.chain([hyper.amplitude.ln(), noise.ln()]).collect()
+}
+
+fn unpack(theta: &[f64]) -> Hyper {
+    let groups = theta.len() - 2;
+    Hyper {
+        weights: theta[..groups]
+            .iter()
+            .map(|length| (-2.0 * length).exp())
+            .collect(),
+        amplitude: theta[groups].exp(),
+        noise: theta[groups + 1].exp() + LEAST_NOISE,
+    }
+}
+
+/// The negative logarithm of the posterior of the hyperparameters, with its gradient.
+pub(crate) struct Problem<'a> {
+    layout: &'a Layout,
+    points: &'a Points,
+    outcomes: Array1<f64>,
+    priors: &'a Priors,
+    row: Vec<f64>,
+    /// Slope of the kernel for each pair, shape `(n, n)`.
+    slopes: Vec<f64>,
+    correlation: Array2<f64>,
+}
+
+impl<'a> Problem<'a> {
+    pub(crate) fn new(layout: &'a Layout, points: &'a Points, outcomes: &[f64], priors: &'a Priors) -> Self {
+        let n = points.len();
+        Self {
+            layout,
+            points,
+            outcomes: Array1::from(outcomes.to_vec()),
+            priors,
+            row: vec![0.0; n],
+            slopes: vec![0.0; n * n],
+            correlation: Array2::zeros((n, n)),
+        }
+    }
+
+    /// `theta`: logarithms of the length scales, then of amplitude and noise.
+    pub(crate) fn evaluate(&mut self, theta: &[f64], gradient: &mut [f64]) -> Option<f64> {
+        let n = self.points.len();
+        let groups = theta.len() - 2;
+        let hyper = unpack(theta);
+        for i in 0..n {
+            self.points
+                .distances(self.layout, &hyper.weights, i, self.points, &mut self.row[..=i]);
+            for j in 0..i {
+                let (value, slope) = matern_both(self.row[j]);
+                self.correlation[(i, j)] = value;
+                self.correlation[(j, i)] = value;
+                self.slopes[i * n + j] = slope;
+                self.slopes[j * n + i] = slope;
+            }
+            self.correlation[(i, i)] = 1.0;
+        }
+        let mut covariance = &self.correlation * hyper.amplitude;
+        for i in 0..n {
+            covariance[(i, i)] += hyper.noise;
+        }
+        let factor = covariance.cholesky(UPLO::Lower).ok()?;
+        let inverse_factor = inverse_of_lower(&factor);
+        let log_root: f64 = (0..n).map(|i| factor[(i, i)].ln()).sum();
+        let inverse = inverse_factor.t().dot(&inverse_factor);
+
+        let ones = inverse.sum_axis(ndarray::Axis(1));
+        let mean = ones.dot(&self.outcomes) / ones.sum();
+        let centred = &self.outcomes - mean;
+        let alpha = inverse.dot(&centred);
+        let count = n as f64;
+        let mut value =
+            0.5 * centred.dot(&alpha) + log_root + 0.5 * count * (2.0 * std::f64::consts::PI).ln();
+
+        // 1/2 sum of (K^-1 - alpha alpha^T) times the derivative of K.
+        let mut outer = inverse;
+        for i in 0..n {
+            for j in 0..n {
+                outer[(i, j)] -= alpha[i] * alpha[j];
+            }
+        }
+        let noise_share = hyper.noise - LEAST_NOISE;
+        gradient[groups + 1] = 0.5 * noise_share * outer.diag().sum();
+        gradient[groups] = 0.5 * hyper.amplitude * (&outer * &self.correlation).sum();
+        for (slope, outer) in self.slopes.iter_mut().zip(outer.iter()) {
+            *slope *= outer * hyper.amplitude;
+        }
+        let sums = self.points.weighted_sums(self.layout, &self.slopes);
+        for k in 0..groups {
+            gradient[k] = -hyper.weights[k] * sums[k];
+        }
+
+        let priors = self.priors;
+        let each = std::iter::repeat_n(priors.length, groups).chain([priors.amplitude, priors.noise]);
+        for ((theta, gradient), (mean, deviation)) in theta.iter().zip(gradient.iter_mut()).zip(each) {
+            let z = (theta - mean) / deviation;
+            value += 0.5 * z * z;
+            *gradient += z / deviation;
+        }
+        Some(value)
+    }
+}
+
+/// The inverse of a lower triangular matrix, shape `(n, n)`.
+pub(crate) fn inverse_of_lower(factor: &Array2<f64>) -> Array2<f64> {
+    /// From here on the library's blocked algorithm is quicker than the plain one.
+    const LARGE: usize = 96;
+    let n = factor.nrows();
+    if n >= LARGE
+        && let Ok(inverse) = factor.solve_triangular(UPLO::Lower, Diag::NonUnit, &Array2::eye(n))
+    {
+        return inverse;
+    }
+    let mut inverse = vec![0.0; n * n];
+    for i in 0..n {
+        let (done, rest) = inverse.split_at_mut(i * n);
+        let row = &mut rest[..=i];
+        // Row i is (e_i - sum over j < i of L_ij times row j) / L_ii.
+        for (j, above) in done.chunks_exact(n).enumerate() {
+            let l = factor[(i, j)];
+            for (x, above) in row.iter_mut().zip(&above[..=j]) {
+                *x -= l * above;
+            }
+        }
+        row[i] = 1.0;
+        let scale = 1.0 / factor[(i, i)];
+        for x in row {
+            *x *= scale;
+        }
+    }
+    Array2::from_shape_vec((n, n), inverse).unwrap_or_else(|_| Array2::zeros((n, n)))
+}

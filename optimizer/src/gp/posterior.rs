@@ -1,0 +1,253 @@
+//! A Gaussian process conditioned on outcomes: mean and variance anywhere, and their gradients.
+//!
+//! The points come first, the outcomes after them ([`Posterior::condition`]), since outcomes are scaled anew whenever one is added and the
+//! costly part, a factor of the covariance matrix, depends on the points alone. Points that are appended leave the factor of those
+//! before them as it was: appending and going back cost O(n^2).
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray_linalg::{Cholesky, UPLO};
+
+use super::features::{Kind, Layout, Points};
+use super::fit::{Hyper, LEAST_NOISE, inverse_of_lower};
+use super::kernel::{matern, matern_both};
+
+/// Variance below which a prediction counts as certain, as a share of the amplitude.
+const LEAST_VARIANCE: f64 = 1e-12;
+
+/// The posterior.
+#[derive(Clone, Debug)]
+pub(crate) struct Posterior {
+    hyper: Hyper,
+    points: Points,
+    mean: f64,
+    /// Inverse of the covariance's lower Cholesky factor in its upper left corner of shape `(n, n)`; there may be room for more.
+    inverse_factor: Array2<f64>,
+    /// Inverse covariance times what outcomes differ from the mean, shape `(n,)`.
+    alpha: Array1<f64>,
+}
+
+impl Posterior {
+    /// The process at these points, its outcomes still to come. None if the covariance matrix has no Cholesky factor even with
+    /// more noise.
+    pub(crate) fn new(layout: &Layout, points: Points, hyper: Hyper) -> Option<Self> {
+        let n = points.len();
+        let mut covariance = Array2::<f64>::zeros((n, n));
+        let mut row = vec![0.0; n];
+        for i in 0..n {
+            points.distances(layout, &hyper.weights, i, &points, &mut row[..=i]);
+            for j in 0..i {
+                let value = hyper.amplitude * matern(row[j]);
+                covariance[(i, j)] = value;
+                covariance[(j, i)] = value;
+            }
+            covariance[(i, i)] = hyper.amplitude + hyper.noise;
+        }
+        let factor = covariance.cholesky(UPLO::Lower).or_else(|_| {
+            let more = 1e4 * LEAST_NOISE * hyper.amplitude.max(1.0);
+            covariance.diag_mut().mapv_inplace(|x| x + more);
+            covariance.cholesky(UPLO::Lower)
+        });
+        let inverse_factor = inverse_of_lower(&factor.ok()?);
+        if inverse_factor.iter().any(|x| !x.is_finite()) {
+            return None;
+        }
+        Some(Self {
+            hyper,
+            points,
+            mean: 0.0,
+            inverse_factor,
+            alpha: Array1::zeros(n),
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    fn inverse_factor(&self) -> ArrayView2<'_, f64> {
+        self.inverse_factor.slice(s![..self.len(), ..self.len()])
+    }
+
+    /// Covariances of the function at one point with it at the points known, shape `(n,)`.
+    fn covariances(&self, layout: &Layout, encoded: &[f64]) -> Array1<f64> {
+        let mut row = vec![0.0; self.len()];
+        Points::from_rows(layout, [encoded]).distances(
+            layout,
+            &self.hyper.weights,
+            0,
+            &self.points,
+            &mut row,
+        );
+        row.iter().map(|r| self.hyper.amplitude * matern(*r)).collect()
+    }
+
+    /// Appends a point. Its outcome is taken to be what the model expects there, until [`Self::condition`] says otherwise: the mean
+    /// stays as it is everywhere, the variance around the point shrinks. Returns that outcome.
+    pub(crate) fn append(&mut self, layout: &Layout, encoded: &[f64]) -> f64 {
+        let n = self.len();
+        let covariance = self.covariances(layout, encoded);
+        let expected = self.mean + covariance.dot(&self.alpha);
+        let whitened = self.inverse_factor().dot(&covariance);
+        let total = self.hyper.amplitude + self.hyper.noise;
+        let left = (total - whitened.dot(&whitened)).max(LEAST_NOISE * total);
+        let corner = 1.0 / left.sqrt();
+        let last = self.inverse_factor().t().dot(&whitened) * -corner;
+        if self.inverse_factor.nrows() == n {
+            let mut roomier = Array2::zeros((n + n / 8 + 8, n + n / 8 + 8));
+            roomier.slice_mut(s![..n, ..n]).assign(&self.inverse_factor);
+            self.inverse_factor = roomier;
+        }
+        self.inverse_factor.slice_mut(s![n, ..n]).assign(&last);
+        self.inverse_factor.slice_mut(s![..=n, n]).fill(0.0);
+        self.inverse_factor[(n, n)] = corner;
+        self.points.push(layout, encoded);
+        let mut alpha = std::mem::take(&mut self.alpha).to_vec();
+        alpha.push(0.0);
+        self.alpha = Array1::from(alpha);
+        expected
+    }
+
+    /// Forgets all points but the first `n`. Their outcomes are to be given again.
+    pub(crate) fn truncate(&mut self, n: usize) {
+        self.points.truncate(n);
+        self.alpha = Array1::zeros(self.points.len());
+    }
+
+    /// Conditions on the outcomes of all points. False if they are not usable.
+    pub(crate) fn condition(&mut self, outcomes: &[f64]) -> bool {
+        let outcomes = Array1::from(outcomes.to_vec());
+        // The best constant mean: generalised least squares.
+        let inverse_factor = self.inverse_factor();
+        let whitened = inverse_factor.dot(&outcomes);
+        let ones = inverse_factor.sum_axis(Axis(1));
+        let mean = ones.dot(&whitened) / ones.dot(&ones);
+        let alpha = inverse_factor.t().dot(&(whitened - ones * mean));
+        if !mean.is_finite() || alpha.iter().any(|a| !a.is_finite()) {
+            return false;
+        }
+        self.mean = mean;
+        self.alpha = alpha;
+        true
+    }
+
+    /// Mean and variance of the function, without noise, at each of `at`.
+    pub(crate) fn predict(&self, layout: &Layout, at: &Points) -> Vec<(f64, f64)> {
+        /// Points whose covariances are held at once.
+        const BLOCK: usize = 256;
+        let n = self.len();
+        let mut predictions = Vec::with_capacity(at.len());
+        let mut covariances = Array2::<f64>::zeros((BLOCK.min(at.len()), n));
+        for start in (0..at.len()).step_by(BLOCK) {
+            let rows = BLOCK.min(at.len() - start);
+            let mut block = covariances.slice_mut(s![..rows, ..]);
+            for (i, mut row) in (start..).zip(block.rows_mut()) {
+                if let Some(row) = row.as_slice_mut() {
+                    at.distances(layout, &self.hyper.weights, i, &self.points, row);
+                    for value in row {
+                        *value = self.hyper.amplitude * matern(*value);
+                    }
+                }
+            }
+            let means = block.dot(&self.alpha);
+            let whitened = block.dot(&self.inverse_factor().t());
+            predictions.extend(
+                means
+                    .iter()
+                    .zip(whitened.rows())
+                    .map(|(mean, whitened)| (self.mean + mean, self.left_variance(whitened))),
+            );
+        }
+        predictions
+    }
+
+    /// Means at the points known.
+    pub(crate) fn fitted(&self, outcomes: &[f64]) -> Vec<f64> {
+        // K alpha = y - m - noise alpha.
+        let noise = self.hyper.noise;
+        outcomes
+            .iter()
+            .zip(&self.alpha)
+            .map(|(y, alpha)| y - noise * alpha)
+            .collect()
+    }
+
+    fn left_variance(&self, whitened: ArrayView1<'_, f64>) -> f64 {
+        let explained: f64 = whitened.iter().map(|v| v * v).sum();
+        (self.hyper.amplitude - explained).max(LEAST_VARIANCE * self.hyper.amplitude)
+    }
+
+    /// Mean and variance at one point with their gradients with respect to the encoded coordinates of the plain and arc groups.
+    /// The gradients have shape `(d,)`, 0 for categories and inactive parameters.
+    pub(crate) fn predict_with_gradient(
+        &self,
+        layout: &Layout,
+        encoded: &[f64],
+        mean_gradient: &mut [f64],
+        variance_gradient: &mut [f64],
+        scratch: &mut Scratch,
+    ) -> (f64, f64) {
+        let n = self.len();
+        let amplitude = self.hyper.amplitude;
+        scratch.row.resize(n, 0.0);
+        scratch.slopes.resize(n, 0.0);
+        Points::from_rows(layout, [encoded]).distances(
+            layout,
+            &self.hyper.weights,
+            0,
+            &self.points,
+            &mut scratch.row,
+        );
+        for (value, slope) in scratch.row.iter_mut().zip(&mut scratch.slopes) {
+            let (k, k_slope) = matern_both(*value);
+            *value = amplitude * k;
+            *slope = amplitude * k_slope;
+        }
+        let covariance = ArrayView1::from(&scratch.row[..]);
+        let mean = self.mean + covariance.dot(&self.alpha);
+        let whitened = self.inverse_factor().dot(&covariance);
+        let variance = self.left_variance(whitened.view());
+        let pull = self.inverse_factor().t().dot(&whitened);
+        mean_gradient.fill(0.0);
+        variance_gradient.fill(0.0);
+        for (group, weight) in layout.groups().iter().zip(&self.hyper.weights) {
+            let x = encoded[group.dimension];
+            if group.kind == Kind::Category || x.is_nan() {
+                continue;
+            }
+            let (mut along_mean, mut along_variance) = (0.0, 0.0);
+            let mut add = |i: usize, derivative: f64| {
+                let change = scratch.slopes[i] * derivative;
+                along_mean += change * self.alpha[i];
+                along_variance += change * pull[i];
+            };
+            match group.kind {
+                Kind::Plain => {
+                    for (i, y) in self.points.column(group.column).iter().enumerate() {
+                        add(i, 2.0 * (x - y));
+                    }
+                }
+                Kind::Arc => {
+                    let (sin, cos) = x.sin_cos();
+                    let others = self.points.column(group.column).iter();
+                    for (i, (other_cos, other_sin)) in
+                        others.zip(self.points.column(group.column + 1)).enumerate()
+                    {
+                        // |(cos x, sin x) - o|^2 changes by 2 (sin x o_1 - cos x o_2); not at all towards the centre.
+                        add(i, 2.0 * (sin * other_cos - cos * other_sin));
+                    }
+                }
+                Kind::Category => {}
+            }
+            mean_gradient[group.dimension] = weight * along_mean;
+            variance_gradient[group.dimension] = -2.0 * weight * along_variance;
+        }
+        (mean, variance)
+    }
+}
+
+/// Memory that predictions with gradients use again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scratch {
+    row: Vec<f64>,
+    slopes: Vec<f64>,
+}

@@ -1,0 +1,127 @@
+//! Against values of scikit-learn (`tests/golden/make_gp.py`) and of numerical differentiation.
+
+use tunesmith_common::space::{Domain, Parameter, Scale, Space};
+
+use super::features::{Layout, Points};
+use super::fit::{Hyper, LEAST_NOISE, Priors, Problem};
+use super::posterior::{Posterior, Scratch};
+
+fn golden() -> serde_json::Value {
+    serde_json::from_str(include_str!("../../tests/golden/gp.json")).unwrap()
+}
+
+fn numbers(value: &serde_json::Value) -> Vec<f64> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| x.as_f64().unwrap())
+        .collect()
+}
+
+fn rows(value: &serde_json::Value) -> Vec<Vec<f64>> {
+    value.as_array().unwrap().iter().map(numbers).collect()
+}
+
+fn cube(d: usize) -> Space {
+    let parameter = |k: usize| Parameter {
+        name: format!("x{k}").parse().unwrap(),
+        domain: Domain::Float {
+            low: 0.0,
+            high: 1.0,
+            scale: Scale::Linear,
+            step: None,
+        },
+        conditions: Vec::new(),
+    };
+    Space::new((0..d).map(parameter).collect(), Vec::new()).unwrap()
+}
+
+fn close(a: f64, b: f64, tolerance: f64) {
+    assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{a} against {b}");
+}
+
+/// Priors so wide that they say nothing.
+const FLAT: Priors = Priors {
+    length: (0.0, 1e12),
+    amplitude: (0.0, 1e12),
+    noise: (0.0, 1e12),
+};
+
+#[test]
+fn likelihood_and_gradient_are_those_of_scikit_learn() {
+    let golden = golden();
+    let layout = Layout::new(&cube(4));
+    let x = rows(&golden["x"]);
+    let points = Points::from_rows(&layout, x.iter().map(Vec::as_slice));
+    let y = numbers(&golden["y"]);
+    let mut problem = Problem::new(&layout, &points, &y, &FLAT);
+    let mut theta: Vec<f64> = numbers(&golden["lengths"]).iter().map(|l| l.ln()).collect();
+    theta.push(golden["amplitude"].as_f64().unwrap().ln());
+    theta.push((golden["noise"].as_f64().unwrap() - LEAST_NOISE).ln());
+    let mut gradient = vec![0.0; 6];
+    let value = problem.evaluate(&theta, &mut gradient).unwrap();
+    close(-value, golden["log_likelihood"].as_f64().unwrap(), 1e-9);
+    let expected = numbers(&golden["gradient"]);
+    for (k, ours) in [4, 0, 1, 2, 3, 5].into_iter().enumerate() {
+        close(-gradient[ours], expected[k], 1e-6);
+    }
+}
+
+#[test]
+fn predictions_are_those_of_scikit_learn() {
+    let golden = golden();
+    let layout = Layout::new(&cube(4));
+    let x = rows(&golden["x"]);
+    let points = Points::from_rows(&layout, x.iter().map(Vec::as_slice));
+    let hyper = Hyper {
+        weights: numbers(&golden["lengths"])
+            .iter()
+            .map(|l| 1.0 / (l * l))
+            .collect(),
+        amplitude: golden["amplitude"].as_f64().unwrap(),
+        noise: golden["noise"].as_f64().unwrap(),
+    };
+    let mut posterior = Posterior::new(&layout, points, hyper.clone()).unwrap();
+    assert!(posterior.condition(&numbers(&golden["y"])));
+    // Appended one by one, and gone back to, it is the same.
+    let mut appended = Posterior::new(
+        &layout,
+        Points::from_rows(&layout, x[..5].iter().map(Vec::as_slice)),
+        hyper,
+    )
+    .unwrap();
+    for x in &x[5..] {
+        appended.append(&layout, x);
+    }
+    appended.append(&layout, &[0.5; 4]);
+    appended.truncate(x.len());
+    assert!(appended.condition(&numbers(&golden["y"])));
+    let at = rows(&golden["at"]);
+    let predictions = posterior.predict(&layout, &Points::from_rows(&layout, at.iter().map(Vec::as_slice)));
+    let (means, variances) = (numbers(&golden["expected"]), numbers(&golden["variance"]));
+    let mut scratch = Scratch::default();
+    let others = appended.predict(&layout, &Points::from_rows(&layout, at.iter().map(Vec::as_slice)));
+    for (a, b) in predictions.iter().zip(&others) {
+        close(a.0, b.0, 1e-9);
+        close(a.1, b.1, 1e-9);
+    }
+    for (k, (mean, variance)) in predictions.into_iter().enumerate() {
+        close(mean, means[k], 1e-9);
+        close(variance, variances[k], 1e-9);
+        let (mut a, mut b) = (vec![0.0; 4], vec![0.0; 4]);
+        let single = posterior.predict_with_gradient(&layout, &at[k], &mut a, &mut b, &mut scratch);
+        close(single.0, mean, 1e-9);
+        close(single.1, variance, 1e-9);
+        for i in 0..4 {
+            let h = 1e-6;
+            let moved = |by: f64| {
+                let mut x = at[k].clone();
+                x[i] += by;
+                posterior.predict(&layout, &Points::from_rows(&layout, [&x[..]]))[0]
+            };
+            close(a[i], (moved(h).0 - moved(-h).0) / (2.0 * h), 1e-5);
+            close(b[i], (moved(h).1 - moved(-h).1) / (2.0 * h), 1e-5);
+        }
+    }
+}

@@ -85,6 +85,7 @@ impl Session {
                 name,
                 seed: request["seed"].as_u64().unwrap_or(0),
                 initial: Vec::new(),
+                random_share: 0.0,
             },
             early_stopping: Vec::new(),
             budget: Budget {

@@ -471,6 +471,43 @@ fn parameters_that_an_initial_point_makes_active_are_spread_over_their_range() {
 }
 
 #[test]
+fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
+    for (kind, space) in spaces() {
+        for name in registry() {
+            let mut spec = study(space.clone(), name, 7, Vec::new());
+            spec.strategy.random_share = 0.5;
+            for (next, count) in [(1, 0), (1, 9), (1_000_000, 2)] {
+                check_contract(&spec, &view(&spec, next), count);
+            }
+            if name == StrategyName::Manual || kind == "1,000 parameters" {
+                continue;
+            }
+            // Those of the strategy itself are the ones that it has without a baseline.
+            let batch = build(&spec).0.afresh(&view(&spec, 1), 9).unwrap();
+            let own: Vec<_> = batch.points.iter().filter(|point| point.note.is_empty()).collect();
+            if let StrategyName::Grid { .. } = name {
+                spec.strategy.random_share = 0.0;
+                let whole = build(&spec).0.afresh(&view(&spec, 1), own.len()).unwrap();
+                let params = |points: Vec<&Suggestion>| points.iter().map(|point| point.params.clone()).collect::<Vec<_>>();
+                assert_eq!(params(own), params(whole.points.iter().collect()), "{kind}");
+            }
+        }
+    }
+    let (_, space) = spaces().swap_remove(0);
+    let mut spec = study(space, StrategyName::Sobol, 3, Vec::new());
+    let drawn = |spec: &StudySpec| {
+        let batch = build(spec).0.afresh(&view(spec, 1), 1_000).unwrap();
+        let notes = batch.points.iter().map(|point| &point.note[..]);
+        notes.filter(|note| *note == "drawn at random, as a baseline").count()
+    };
+    for (share, expected) in [(0.0, 0..=0), (0.2, 160..=240), (1.0, 1_000..=1_000)] {
+        spec.strategy.random_share = share;
+        let drawn = drawn(&spec);
+        assert!(expected.contains(&drawn), "{drawn} of 1,000 at {share}");
+    }
+}
+
+#[test]
 fn auto_says_what_it_chose_and_why() {
     let spaces = spaces();
     let choose = |kind: &str, trials: Option<u64>| {
@@ -491,14 +528,31 @@ fn auto_says_what_it_chose_and_why() {
     assert_eq!(
         choose("finite", Some(23)),
         said(
-            "sobol",
-            "auto chose sobol: the space has 24 combinations, more than the budget of 23 trials"
+            "gp",
+            "auto chose gp: the space has 24 combinations, more than the budget of 23 trials, and it learns most from each trial"
         )
     );
     assert_eq!(choose("finite", None).0, "grid");
     assert_eq!(
         choose("continuous", Some(1_000)),
-        said("sobol", "auto chose sobol: the space has continuous parameters")
+        said(
+            "gp",
+            "auto chose gp: the space has continuous parameters, and it learns most from each trial"
+        )
+    );
+    assert_eq!(
+        choose("continuous", Some(10_001)),
+        said(
+            "tpe",
+            "auto chose tpe: the space has continuous parameters, and with 10001 trials it is faster than gp, which is for up to 10000"
+        )
+    );
+    assert_eq!(
+        choose("1,000 parameters", None),
+        said(
+            "tpe",
+            "auto chose tpe: the space has continuous parameters, and with 1000 parameters it is faster than gp, which is for up to 200"
+        )
     );
     let (_, space) = &spaces[0];
     assert!(

@@ -134,6 +134,7 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
     let mut raw = RawStrategy {
         seed: Some(spec.seed),
         initial: spec.initial.iter().map(point).collect(),
+        random_share: given(spec.random_share, 0.0),
         ..RawStrategy::default()
     };
     raw.name = match spec.name {

@@ -161,6 +161,9 @@ pub struct RawStrategy {
     /// Points to try first, in order; parameters left out are chosen by the strategy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initial: Vec<Ordered<RawValue>>,
+    /// All but manual: share of the trials that are drawn at random instead, as a baseline, from 0 to 1; none if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_share: Option<f64>,
 }
 
 impl RawStrategy {

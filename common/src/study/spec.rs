@@ -77,6 +77,8 @@ pub struct StrategySpec {
     pub seed: u64,
     /// Points to try before the strategy's own, in order. Parameters left out are chosen by the strategy.
     pub initial: Vec<Params>,
+    /// Probability with which a trial is drawn at random instead, as a baseline. From 0 to 1.
+    pub random_share: f64,
 }
 
 /// An early-stopping rule of a study.

@@ -23,7 +23,7 @@ space:
   nesterov:  {type: bool, when: {optimizer: sgd}}
   epochs:    {type: constant, value: 50}
 constraints: ["batch * width <= 16384"]
-strategy: {name: grid, seed: 7, shuffle: true, points: 3, initial: [{lr: 0.01, optimizer: adam}]}
+strategy: {name: grid, seed: 7, shuffle: true, points: 3, initial: [{lr: 0.01, optimizer: adam}], random_share: 0.25}
 early_stopping:
   - {rule: median, warmup_steps: 5, min_trials: 5, shadow: true}
   - {rule: percentile, keep: 25, interval: 2}
@@ -114,6 +114,7 @@ fn a_full_study_reads_as_meant() {
     );
     assert_eq!(spec.strategy.seed, 7);
     assert_eq!(spec.strategy.initial.len(), 1);
+    assert_eq!(spec.strategy.random_share, 0.25);
     assert_eq!(spec.early_stopping.len(), 7);
     assert!(spec.early_stopping[0].shadow);
     assert_eq!(spec.budget.wall_time.unwrap().as_secs(), 4 * 3600);

@@ -6,6 +6,7 @@ use tunesmith_common::space::Dimension;
 use tunesmith_common::study::{StrategyName, StudySpec};
 
 use super::SearchStrategy;
+use super::baseline::Baseline;
 use super::gp::Gp;
 use super::grid::Grid;
 use super::initial::Initial;
@@ -15,7 +16,10 @@ use super::sobol::Sobol;
 use super::tpe::Tpe;
 
 /// Combinations up to which a space without a budget of trials is searched completely.
-const SMALL_GRID: u128 = 10_000;
+const SMALL_GRID: u128 = 1_000;
+/// Parameters, and trials, up to which the Gaussian process is worth its time.
+const MOST_DIMENSIONS: usize = 200;
+const MOST_TRIALS: u64 = 10_000;
 
 /// The strategy that a study asks for, and what its owner should know about it: which one `auto` chose and why. The note is
 /// empty if nothing was left to choose.
@@ -25,38 +29,64 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         StrategyName::Auto => choose(spec),
         name => (name, String::new()),
     };
-    let strategy: Box<dyn SearchStrategy> = match name {
+    let mut strategy: Box<dyn SearchStrategy> = match name {
         StrategyName::Manual => Box::new(Manual),
         StrategyName::Grid { shuffle, points } => Box::new(Grid::new(shuffle, points.get())),
         StrategyName::Random => Box::new(Random),
         StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
         StrategyName::Gp => Box::new(Gp::new(&spec.space)),
+        // `auto` has been replaced by its choice.
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };
-    if spec.strategy.initial.is_empty() {
-        return (strategy, note);
+    if spec.strategy.random_share > 0.0 {
+        strategy = Box::new(Baseline {
+            share: spec.strategy.random_share,
+            then: strategy,
+        });
     }
-    (
-        Box::new(Initial {
+    if !spec.strategy.initial.is_empty() {
+        strategy = Box::new(Initial {
             points: spec.strategy.initial.clone(),
             then: strategy,
-        }),
-        note,
+        });
+    }
+    (strategy, note)
+}
+
+/// A shuffled grid where every combination can be tried, else the Gaussian process, or TPE where that would be too slow.
+fn choose(spec: &StudySpec) -> (StrategyName, String) {
+    let combinations = match combinations(spec) {
+        Ok((grid, why)) => return (grid, format!("auto chose grid in random order: {why}")),
+        Err(why) => why,
+    };
+    let dimensions = spec.space.dimensions().len();
+    if dimensions > MOST_DIMENSIONS {
+        let why = format!("with {dimensions} parameters it is faster than gp, which is for up to {MOST_DIMENSIONS}");
+        return (StrategyName::Tpe, format!("auto chose tpe: {combinations}, and {why}"));
+    }
+    if let Some(trials) = spec.budget.trials
+        && trials > MOST_TRIALS
+    {
+        let why = format!("with {trials} trials it is faster than gp, which is for up to {MOST_TRIALS}");
+        return (StrategyName::Tpe, format!("auto chose tpe: {combinations}, and {why}"));
+    }
+    (
+        StrategyName::Gp,
+        format!("auto chose gp: {combinations}, and it learns most from each trial"),
     )
 }
 
-/// A shuffled grid where every combination can be tried, else Sobol.
-fn choose(spec: &StudySpec) -> (StrategyName, String) {
-    let sobol = |why: &str| (StrategyName::Sobol, format!("auto chose sobol: {why}"));
+/// A grid of all combinations, and why it will do; or why it will not.
+fn combinations(spec: &StudySpec) -> Result<(StrategyName, String), String> {
     let mut levels = 1;
     for dimension in spec.space.dimensions() {
         match *dimension {
-            Dimension::Continuous => return sobol("the space has continuous parameters"),
+            Dimension::Continuous => return Err("the space has continuous parameters".to_owned()),
             Dimension::Levels(count) | Dimension::Categorical(count) => levels = count.max(levels),
         }
     }
     let Some(points) = u32::try_from(levels).ok().and_then(NonZeroU32::new) else {
-        return sobol("the space has too many combinations to try them all");
+        return Err("the space has too many combinations to try them all".to_owned());
     };
     let (limit, against) = match spec.budget.trials {
         Some(trials) => (u128::from(trials), format!("the budget of {trials} trials")),
@@ -67,20 +97,13 @@ fn choose(spec: &StudySpec) -> (StrategyName, String) {
     };
     match spec.space.cells(points.get()) {
         Some(cells) if cells <= limit => {
-            let name = StrategyName::Grid {
+            let grid = StrategyName::Grid {
                 shuffle: true,
                 points,
             };
-            (
-                name,
-                format!(
-                    "auto chose grid in random order: the space has {cells} combinations, within {against}"
-                ),
-            )
+            Ok((grid, format!("the space has {cells} combinations, within {against}")))
         }
-        Some(cells) => sobol(&format!(
-            "the space has {cells} combinations, more than {against}"
-        )),
-        None => sobol(&format!("the space has more combinations than {against}")),
+        Some(cells) => Err(format!("the space has {cells} combinations, more than {against}")),
+        None => Err(format!("the space has more combinations than {against}")),
     }
 }

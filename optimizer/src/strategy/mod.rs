@@ -10,6 +10,7 @@
 //! * Every point proposed satisfies the space's constraints.
 
 mod auto;
+mod baseline;
 mod gp;
 mod grid;
 mod initial;

@@ -143,7 +143,12 @@ pub(crate) fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Pa
             from: ValueFrom::Last,
         },
         space,
-        strategy: StrategySpec { name, seed, initial },
+        strategy: StrategySpec {
+            name,
+            seed,
+            initial,
+            random_share: 0.0,
+        },
         early_stopping: Vec::new(),
         budget: Budget::default(),
         priority: NonZeroU32::MIN,

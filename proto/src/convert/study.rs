@@ -41,6 +41,7 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
             shuffle: raw.strategy.shuffle,
             points: raw.strategy.points,
             initial: raw.strategy.initial.iter().map(point_to_wire).collect(),
+            random_share: raw.strategy.random_share,
         }),
         early_stopping: raw.early_stopping.iter().map(stopper_to_wire).collect(),
         budget: Some(v1::Budget {
@@ -248,6 +249,7 @@ fn strategy_from_wire(strategy: &v1::Strategy) -> Result<RawStrategy, ConvertErr
         initial: initial
             .map(|(index, point)| point_from_wire(point, &format!("strategy.initial[{index}]")))
             .collect::<Result<_, _>>()?,
+        random_share: strategy.random_share,
     })
 }
 

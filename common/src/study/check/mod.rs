@@ -138,6 +138,7 @@ impl StudySpec {
         let space = space::check(&raw.space, &raw.constraints, seed, &mut problems);
         let initial = space::initial(space.as_ref(), &raw.strategy.initial, &mut problems);
         let strategy_name = strategy(&raw.strategy, &mut problems);
+        let random_share = random_share(&raw.strategy, &mut problems);
         if let (Some(space), StrategyName::Grid { points, .. }) = (&space, strategy_name)
             && space.cells(points.get()).is_none()
         {
@@ -172,6 +173,7 @@ impl StudySpec {
                     name: strategy_name,
                     seed,
                     initial,
+                    random_share,
                 },
                 early_stopping,
                 budget,
@@ -256,6 +258,20 @@ fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
         RawStrategyName::Gp => StrategyName::Gp,
         RawStrategyName::Tpe => StrategyName::Tpe,
     }
+}
+
+fn random_share(raw: &RawStrategy, problems: &mut Problems) -> f64 {
+    let share = raw.random_share.unwrap_or(0.0);
+    if !(0.0..=1.0).contains(&share) {
+        problems.add(
+            "strategy.random_share",
+            format!("must be from 0 to 1, got {share}; 0.1 draws one trial in ten at random"),
+        );
+    } else if share > 0.0 && raw.name == RawStrategyName::Manual {
+        let message = "a manual study has no trials of its own to draw at random; remove it, or choose another strategy";
+        problems.add("strategy.random_share", message);
+    }
+    share
 }
 
 fn priority(raw: Option<u32>, problems: &mut Problems) -> NonZeroU32 {

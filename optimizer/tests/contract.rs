@@ -212,7 +212,8 @@ proptest! {
             let bare = view(&spec, next);
             let full = StudyView { finished: &finished, running: &running, ..bare };
             check_contract(&spec, &full, count);
-            if !learns(name) {
+            // What `auto` chooses may learn.
+            if !learns(name) && name != StrategyName::Auto {
                 let (strategy, _) = build(&spec);
                 prop_assert_eq!(all_bits(&strategy.afresh(&full, count)), all_bits(&strategy.afresh(&bare, count)));
             }
@@ -484,11 +485,20 @@ fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
             }
             // Those of the strategy itself are the ones that it has without a baseline.
             let batch = build(&spec).0.afresh(&view(&spec, 1), 9).unwrap();
-            let own: Vec<_> = batch.points.iter().filter(|point| point.note.is_empty()).collect();
+            let own: Vec<_> = batch
+                .points
+                .iter()
+                .filter(|point| point.note.is_empty())
+                .collect();
             if let StrategyName::Grid { .. } = name {
                 spec.strategy.random_share = 0.0;
                 let whole = build(&spec).0.afresh(&view(&spec, 1), own.len()).unwrap();
-                let params = |points: Vec<&Suggestion>| points.iter().map(|point| point.params.clone()).collect::<Vec<_>>();
+                let params = |points: Vec<&Suggestion>| {
+                    points
+                        .iter()
+                        .map(|point| point.params.clone())
+                        .collect::<Vec<_>>()
+                };
                 assert_eq!(params(own), params(whole.points.iter().collect()), "{kind}");
             }
         }
@@ -498,7 +508,9 @@ fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
     let drawn = |spec: &StudySpec| {
         let batch = build(spec).0.afresh(&view(spec, 1), 1_000).unwrap();
         let notes = batch.points.iter().map(|point| &point.note[..]);
-        notes.filter(|note| *note == "drawn at random, as a baseline").count()
+        notes
+            .filter(|note| *note == "drawn at random, as a baseline")
+            .count()
     };
     for (share, expected) in [(0.0, 0..=0), (0.2, 160..=240), (1.0, 1_000..=1_000)] {
         spec.strategy.random_share = share;

@@ -61,14 +61,22 @@ fn choose(spec: &StudySpec) -> (StrategyName, String) {
     };
     let dimensions = spec.space.dimensions().len();
     if dimensions > MOST_DIMENSIONS {
-        let why = format!("with {dimensions} parameters it is faster than gp, which is for up to {MOST_DIMENSIONS}");
-        return (StrategyName::Tpe, format!("auto chose tpe: {combinations}, and {why}"));
+        let why = format!(
+            "with {dimensions} parameters it is faster than gp, which is for up to {MOST_DIMENSIONS}"
+        );
+        return (
+            StrategyName::Tpe,
+            format!("auto chose tpe: {combinations}, and {why}"),
+        );
     }
     if let Some(trials) = spec.budget.trials
         && trials > MOST_TRIALS
     {
         let why = format!("with {trials} trials it is faster than gp, which is for up to {MOST_TRIALS}");
-        return (StrategyName::Tpe, format!("auto chose tpe: {combinations}, and {why}"));
+        return (
+            StrategyName::Tpe,
+            format!("auto chose tpe: {combinations}, and {why}"),
+        );
     }
     (
         StrategyName::Gp,
@@ -101,7 +109,10 @@ fn combinations(spec: &StudySpec) -> Result<(StrategyName, String), String> {
                 shuffle: true,
                 points,
             };
-            Ok((grid, format!("the space has {cells} combinations, within {against}")))
+            Ok((
+                grid,
+                format!("the space has {cells} combinations, within {against}"),
+            ))
         }
         Some(cells) => Err(format!("the space has {cells} combinations, more than {against}")),
         None => Err(format!("the space has more combinations than {against}")),

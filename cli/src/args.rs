@@ -12,8 +12,8 @@ Start here:
   tunesmith up                  coordinator and worker on this machine
   tunesmith run study.yaml      submit a study and follow it
 
-Exit status: 0 done, 1 the study ended without one usable trial, 2 wrong usage or wrong study file,
-3 coordinator unreachable, 4 refused by the coordinator, 130 interrupted.";
+Exit status: 0 done, 1 the study ended without one usable trial or a replay
+differs, 2 wrong usage or wrong study file, 3 coordinator unreachable, 4 refused by the coordinator, 130 interrupted.";
 
 /// Finds the best hyperparameters for your training program on a pool of machines.
 #[derive(Debug, Parser)]
@@ -209,6 +209,11 @@ pub enum StudyCommand {
         /// Name of the study [default: the one in the file]
         #[arg(long)]
         name: Option<String>,
+    },
+    /// Make the strategy's proposals again from what is stored, and report those that differ
+    Replay {
+        /// The study
+        study: StudyRef,
     },
     /// Hide a study that has ended from lists
     Archive {

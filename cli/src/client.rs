@@ -181,6 +181,7 @@ calls! {
     studies.resume_study(ResumeStudyRequest) -> ResumeStudyResponse;
     studies.stop_study(StopStudyRequest) -> StopStudyResponse;
     studies.archive_study(ArchiveStudyRequest) -> ArchiveStudyResponse;
+    studies.replay_study(ReplayStudyRequest) -> ReplayStudyResponse;
     studies.delete_study(DeleteStudyRequest) -> DeleteStudyResponse;
     trials.get_trial(GetTrialRequest) -> GetTrialResponse;
     trials.list_trials(ListTrialsRequest) -> ListTrialsResponse;

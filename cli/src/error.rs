@@ -11,8 +11,8 @@ use tonic_types::StatusExt as _;
 
 use crate::output::human;
 
-/// The study ended without one usable trial.
-pub const EXIT_NO_USABLE_TRIAL: u8 = 1;
+/// The study ended without one usable trial, or what was looked at is not as it should be.
+pub const EXIT_BAD_RESULT: u8 = 1;
 /// Wrong usage, a wrong study file, or a file that cannot be read or written.
 pub const EXIT_USAGE: u8 = 2;
 /// The coordinator, or a program that `tunesmith up` started, is not there.
@@ -65,6 +65,14 @@ pub enum CliError {
         /// What to do.
         hints: Vec<String>,
     },
+    /// What was looked at is not as it should be.
+    #[error("{headline}")]
+    Failed {
+        /// What is wrong.
+        headline: String,
+        /// What to do.
+        hints: Vec<String>,
+    },
     /// The user interrupted; everything there is to say has been said.
     #[error("interrupted")]
     Interrupted,
@@ -94,7 +102,7 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NoUsableTrial { .. } => EXIT_NO_USABLE_TRIAL,
+            Self::NoUsableTrial { .. } | Self::Failed { .. } => EXIT_BAD_RESULT,
             Self::Usage { .. } => EXIT_USAGE,
             Self::Unreachable { .. } => EXIT_UNREACHABLE,
             Self::Refused { .. } | Self::NameTaken { .. } => EXIT_REFUSED,
@@ -111,7 +119,8 @@ impl CliError {
             | Self::Usage { headline, hints }
             | Self::Unreachable { headline, hints }
             | Self::Refused { headline, hints }
-            | Self::NameTaken { headline, hints } => (headline, hints),
+            | Self::NameTaken { headline, hints }
+            | Self::Failed { headline, hints } => (headline, hints),
             Self::Interrupted | Self::OutputClosed => return String::new(),
         };
         let mut text = format!("error: {}\n", human::clean(headline));
@@ -131,7 +140,8 @@ impl CliError {
         | Self::Usage { hints, .. }
         | Self::Unreachable { hints, .. }
         | Self::Refused { hints, .. }
-        | Self::NameTaken { hints, .. } = &mut self
+        | Self::NameTaken { hints, .. }
+        | Self::Failed { hints, .. } = &mut self
         {
             hints.push(hint.into());
         }

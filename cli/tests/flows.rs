@@ -376,6 +376,55 @@ fn trials_are_added_noted_stopped_and_their_logs_read() {
 }
 
 #[test]
+fn a_replay_goes_on_to_the_end_and_ends_with_status_1_if_anything_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (memory, fake) = with_study(folder.path());
+    let part = |same, next_trial| pb::ReplayStudyResponse {
+        same,
+        next_trial,
+        not_proposed: 1,
+        ..Default::default()
+    };
+    memory.lock().replays = [part(3, 5), part(4, 0)].into();
+    let ended = fake.run(&["study", "replay", "digits"]).expect_code(0);
+    assert_eq!(
+        ended.stdout,
+        "7 proposals made again and the same; 2 trials chosen by people or programs.\n"
+    );
+    assert!(
+        memory
+            .lock()
+            .calls
+            .ends_with(&["replay from 0".to_owned(), "replay from 5".to_owned()])
+    );
+
+    let different = pb::ReplayDifference {
+        trial: 2,
+        stored: trial(2, pb::TrialState::Completed, None).parameters,
+        again: None,
+        reason: "the model cannot be fitted".to_owned(),
+    };
+    memory.lock().replays = [pb::ReplayStudyResponse {
+        differences: vec![different],
+        ..part(1, 0)
+    }]
+    .into();
+    let ended = fake.run(&["study", "replay", "digits"]).expect_code(1);
+    assert!(
+        ended.stdout.starts_with(
+            "Trial 2: stored lr=0.01 opt=adam, now nothing (the model cannot be fitted)\n1 proposal made"
+        ),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stderr.contains("1 proposal of study \"digits\" is not"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn a_token_goes_to_standard_output_alone_or_into_a_private_file() {
     let folder = tempfile::tempdir().unwrap();
     let (_memory, fake) = with_study(folder.path());

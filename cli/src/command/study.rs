@@ -38,6 +38,7 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
             }
         }
         StudyCommand::Import { file, name } => transfer::import(&file, name.as_deref(), context).await,
+        StudyCommand::Replay { study } => replay(&study, context).await,
         StudyCommand::Archive { study } => archive(&study, context).await,
         StudyCommand::Delete { study, yes } => delete(&study, yes, context).await,
     }
@@ -225,6 +226,42 @@ async fn archive(study: &StudyRef, context: &Context) -> Result<(), CliError> {
             study.0
         ),
     )
+}
+
+async fn replay(study: &StudyRef, context: &Context) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let doing = format!("replay study \"{}\"", study.0);
+    let mut request = pb::ReplayStudyRequest {
+        name: study.resource(),
+        from_trial: 0,
+    };
+    let mut all = pb::ReplayStudyResponse::default();
+    loop {
+        let some = client.replay_study(request.clone(), &doing).await?;
+        all.same += some.same;
+        all.not_proposed += some.not_proposed;
+        all.differences.extend(some.differences);
+        if some.next_trial == 0 {
+            break;
+        }
+        request.from_trial = some.next_trial;
+    }
+    context.screen.result(&all, || view::replayed(&all))?;
+    match all.differences.len() {
+        0 => Ok(()),
+        count => Err(CliError::Failed {
+            headline: format!(
+                "{} of study \"{}\" {} not what its history gives",
+                human::plural(count as u64, "proposal"),
+                study.0,
+                if count == 1 { "is" } else { "are" }
+            ),
+            hints: vec![
+                "a trial that was retried by hand, or another version of Tunesmith, explains differences"
+                    .to_owned(),
+            ],
+        }),
+    }
 }
 
 async fn delete(study: &StudyRef, yes: bool, context: &Context) -> Result<(), CliError> {

@@ -10,6 +10,51 @@ use crate::names;
 use crate::output::table::{self, number, text};
 use crate::output::{Style, human};
 
+/// What came of making a study's proposals again.
+#[must_use]
+pub(crate) fn replayed(replay: &pb::ReplayStudyResponse) -> String {
+    let mut out = String::new();
+    let line = |values: Option<&pbjson_types::Struct>| match values {
+        Some(values) => {
+            let values = parts::parameters(values, &[]);
+            let values: Vec<String> = values
+                .into_iter()
+                .map(|(name, value)| format!("{}={}", human::clean(name), parts::value_exact(value)))
+                .collect();
+            values.join(" ")
+        }
+        None => "nothing".to_owned(),
+    };
+    for difference in &replay.differences {
+        let _ = writeln!(
+            out,
+            "Trial {}: stored {}, now {}{}",
+            difference.trial,
+            line(difference.stored.as_ref()),
+            line(difference.again.as_ref()),
+            if difference.reason.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", human::clean(&difference.reason))
+            }
+        );
+    }
+    let _ = write!(
+        out,
+        "{} made again and the same",
+        human::plural(replay.same, "proposal")
+    );
+    if replay.not_proposed > 0 {
+        let _ = write!(
+            out,
+            "; {} chosen by people or programs",
+            human::plural(replay.not_proposed, "trial")
+        );
+    }
+    out.push_str(".\n");
+    out
+}
+
 /// The list of studies.
 #[must_use]
 pub(crate) fn list(studies: &[pb::Study], style: Style, now: Timestamp) -> String {

@@ -4,7 +4,7 @@
 
 mod services;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) created: Vec<pb::CreateStudyRequest>,
     pub(crate) updated: Vec<pb::UpdateStudyRequest>,
     pub(crate) added: Vec<pb::AddTrialRequest>,
+    /// Answers to replays, in order.
+    pub(crate) replays: VecDeque<pb::ReplayStudyResponse>,
     /// Names of other calls that change something.
     pub(crate) calls: Vec<String>,
     /// How often a study was watched.
@@ -53,6 +55,7 @@ impl Memory {
             created: vec![],
             updated: vec![],
             added: vec![],
+            replays: VecDeque::new(),
             calls: vec![],
             watches: 0,
             events,

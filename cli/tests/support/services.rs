@@ -179,6 +179,17 @@ impl StudyService for Memory {
         })
     }
 
+    async fn replay_study(
+        &self,
+        request: Request<pb::ReplayStudyRequest>,
+    ) -> Answer<pb::ReplayStudyResponse> {
+        let request = request.into_inner();
+        self.study(&request.name)?;
+        let mut state = self.lock();
+        state.calls.push(format!("replay from {}", request.from_trial));
+        ok(state.replays.pop_front().unwrap_or_default())
+    }
+
     async fn delete_study(
         &self,
         request: Request<pb::DeleteStudyRequest>,

@@ -28,6 +28,7 @@ pub const GRPC: &[(&str, Access)] = &[
     ("/tunesmith.v1.StudyService/ResumeStudy", USER),
     ("/tunesmith.v1.StudyService/StopStudy", USER),
     ("/tunesmith.v1.StudyService/ArchiveStudy", USER),
+    ("/tunesmith.v1.StudyService/ReplayStudy", USER),
     ("/tunesmith.v1.StudyService/DeleteStudy", USER),
     ("/tunesmith.v1.StudyService/WatchStudy", USER),
     ("/tunesmith.v1.TrialService/GetTrial", USER),

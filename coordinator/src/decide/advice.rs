@@ -276,7 +276,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 }
 
 /// What the strategy proposes; where its model cannot be fitted, points drawn at random that say so.
-fn propose(
+pub(super) fn propose(
     strategy: &dyn SearchStrategy,
     view: &StudyView<'_>,
     count: usize,

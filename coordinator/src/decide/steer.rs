@@ -102,12 +102,16 @@ impl StudyCore {
     /// must be loaded again after the commit, since new rules look at all points reported so far.
     pub fn edit(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, edit: StudyEdit, actor: &str) -> bool {
         let rules_changed = edit.spec.early_stopping != self.spec.early_stopping;
+        // What `auto` chooses depends on the budget.
+        let (strategy, note) = tunesmith_optimizer::build(&edit.spec);
+        let strategy_changed = strategy.name() != self.adviser.name();
+        self.row.strategy_note = note;
         self.warnings = edit.spec.warnings();
         self.row.spec = edit.raw;
         self.spec = Arc::new(edit.spec);
         out.study = true;
         self.audit(out, ctx, actor, "update_study", None, &edit.changed.join(", "));
-        rules_changed
+        rules_changed || strategy_changed
     }
 
     /// Stops a trial. Stopping one that is being stopped makes the stop a cancellation.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunesmith_common::clock::Monotonic;
+use tunesmith_common::measurement::Goal;
 use tunesmith_common::space::SpaceError;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::{Effect, Event, Holder, TransitionError, TrialState};
@@ -203,6 +204,18 @@ impl Past {
     pub(super) fn usable_value(&self) -> Option<f64> {
         self.value
             .filter(|_| !matches!(self.end, End::Failed | End::Cancelled))
+    }
+
+    /// The trial as strategies see it.
+    pub(super) fn finished(self, goal: Goal) -> FinishedTrial {
+        FinishedTrial {
+            trial: self.number,
+            value: self.usable_value().map(|value| goal.to_minimize(value)),
+            failed: self.end == End::Failed,
+            partial: matches!(self.end, End::EarlyStopped | End::TimedOut),
+            last_step: self.last_step,
+            encoded: self.encoded,
+        }
     }
 }
 
@@ -525,14 +538,6 @@ impl StudyCore {
         if let (End::EarlyStopped, Some(max)) = (past.end, self.max_step()) {
             self.steps_saved += u64::try_from(max.saturating_sub(past.last_step.unwrap_or(0))).unwrap_or(0);
         }
-        self.adviser.result(FinishedTrial {
-            trial: past.number,
-            encoded: past.encoded,
-            value: usable.map(|value| goal.to_minimize(value)),
-            failed: past.end == End::Failed,
-            partial: matches!(past.end, End::EarlyStopped | End::TimedOut),
-            last_step: past.last_step,
-        });
         let index = usize::try_from(past.number.0.saturating_sub(1)).unwrap_or(usize::MAX);
         if self.ended.len() <= index {
             self.ended.resize(index + 1, None);
@@ -541,6 +546,7 @@ impl StudyCore {
             state: past.end.name(),
             value: past.value,
         });
+        self.adviser.result(past.finished(goal));
     }
 
     fn max_step(&self) -> Option<i64> {

@@ -5,6 +5,7 @@ mod log;
 mod page;
 mod points;
 mod pool;
+mod replay;
 mod session;
 mod status;
 mod studies;
@@ -18,6 +19,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,6 +58,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Cancelled when the coordinator begins to stop: streams end, new sessions and studies are refused.
     pub draining: CancellationToken,
+    /// Held by whoever makes proposals of a study again.
+    pub replaying: Arc<Mutex<()>>,
 }
 
 /// All services. Cheap to clone; clones are the same.

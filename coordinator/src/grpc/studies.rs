@@ -127,6 +127,13 @@ impl StudyService for Api {
         }))
     }
 
+    async fn replay_study(
+        &self,
+        request: Request<v1::ReplayStudyRequest>,
+    ) -> Result<Response<v1::ReplayStudyResponse>, Status> {
+        Ok(Response::new(self.replay(request.get_ref()).await?))
+    }
+
     async fn delete_study(
         &self,
         request: Request<v1::DeleteStudyRequest>,

@@ -69,6 +69,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     POST "/v1/studies/{study}/resume" => "StudyService".resume_study as "ResumeStudy" for "name" = "studies/{study}";
     POST "/v1/studies/{study}/stop" => "StudyService".stop_study as "StopStudy" for "name" = "studies/{study}";
     POST "/v1/studies/{study}/archive" => "StudyService".archive_study as "ArchiveStudy" for "name" = "studies/{study}";
+    GET "/v1/studies/{study}/replay" => "StudyService".replay_study as "ReplayStudy" for "name" = "studies/{study}";
     GET "/v1/studies/{study}/trials" => "TrialService".list_trials as "ListTrials" for "parent" = "studies/{study}";
     POST "/v1/studies/{study}/trials" => "TrialService".add_trial as "AddTrial" for "parent" = "studies/{study}";
     POST "/v1/studies/{study}/ask" => "TrialService".ask_trials as "AskTrials" for "parent" = "studies/{study}";

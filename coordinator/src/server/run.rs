@@ -165,6 +165,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         metrics: Arc::clone(&metrics),
         tasks: calls.clone(),
         draining: draining.clone(),
+        replaying: Arc::default(),
     });
     let (routes, health) = api
         .routes()

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::study::StudySpec;
-use tunesmith_common::{Params, TrialNumber};
-use tunesmith_coordinator::store::{MemoryStore, Store, TrialOrder, TrialQuery, TrialRow};
-use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, StudyView, build};
+use tunesmith_coordinator::decide::{History, Replayed};
+use tunesmith_coordinator::store::{MemoryStore, Store, TrialQuery};
+use tunesmith_proto::convert::value::params_to_wire;
 use tunesmith_proto::v1;
 
 use crate::support::{World, soon, spec};
@@ -68,7 +69,7 @@ async fn tell(world: &World, asked: v1::AskedTrial) {
 
 /// Runs a study to its end, three trials at a time that end in another order than they began, and the coordinator starting again now and
 /// then.
-async fn run(strategy: &str, store: &Arc<dyn Store>) {
+async fn run(strategy: &str, store: &Arc<dyn Store>) -> World {
     let mut world = World::on(Arc::clone(store)).await;
     world.create(study(strategy)).await;
     let mut open: Vec<v1::AskedTrial> = Vec::new();
@@ -84,85 +85,112 @@ async fn run(strategy: &str, store: &Arc<dyn Store>) {
             tell(&world, ended).await;
         }
     }
+    world
 }
 
-/// What the strategy proposes for a trial, given the results that it had seen and what ran then.
-fn again(spec: &StudySpec, rows: &[TrialRow], row: &TrialRow) -> Params {
-    let mut ended: Vec<&TrialRow> = rows.iter().filter(|row| row.ended_at.is_some()).collect();
-    ended.sort_by_key(|row| row.ended_at);
-    ended.truncate(usize::try_from(row.provenance.results).unwrap());
-    let encode = |row: &TrialRow| spec.space.encode(&row.params).unwrap();
-    let finished: Vec<FinishedTrial> = ended
-        .iter()
-        .map(|row| FinishedTrial {
-            trial: row.number,
-            encoded: encode(row).into(),
-            value: row.value,
-            failed: false,
-            partial: false,
-            last_step: None,
-        })
-        .collect();
-    let ran: Vec<(TrialNumber, Vec<f64>)> = rows
-        .iter()
-        .filter(|other| other.number < row.number && ended.iter().all(|ended| ended.number != other.number))
-        .map(|other| (other.number, encode(other)))
-        .collect();
-    let running: Vec<RunningTrial<'_>> = ran
-        .iter()
-        .map(|(trial, encoded)| RunningTrial {
-            trial: *trial,
-            encoded,
-        })
-        .collect();
-    let view = StudyView {
-        space: &spec.space,
-        seed: spec.strategy.seed,
-        next: row.number,
-        proposed: row.number.0 - 1,
-        cursor: None,
-        finished: &finished,
-        running: &running,
+async fn replay(world: &World, from_trial: u64) -> v1::ReplayStudyResponse {
+    let request = v1::ReplayStudyRequest {
+        name: "studies/study".to_owned(),
+        from_trial,
     };
-    let (strategy, _) = build(spec);
-    let proposal = strategy.propose(&view, 1, &mut Memory::default());
-    proposal.unwrap().points.remove(0).params
+    let answer = soon(async { world.studies().replay_study(request).await }).await;
+    answer.unwrap().into_inner()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_proposal_can_be_made_again_from_what_is_stored() {
-    for strategy in ["gp", "tpe"] {
+    for strategy in ["gp", "tpe", "sobol"] {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        run(strategy, &store).await;
+        let world = run(strategy, &store).await;
+        let answer = replay(&world, 0).await;
+        assert_eq!(
+            (answer.same, &answer.differences[..]),
+            (40, &[][..]),
+            "{strategy}"
+        );
+        assert_eq!((answer.not_proposed, answer.next_trial), (0, 0));
+        assert_eq!(replay(&world, 38).await.same, 3);
+
         let study = store
             .study_find(&"study".parse().unwrap())
             .await
             .unwrap()
             .unwrap();
-        let spec = StudySpec::try_from(study.spec.clone()).unwrap();
         let query = TrialQuery {
-            states: Vec::new(),
-            order: TrialOrder::Number,
-            offset: 0,
             limit: 100,
+            ..TrialQuery::default()
         };
-        let rows = store.trial_list(study.id, &query).await.unwrap();
-        assert_eq!(rows.len(), 40);
-        for row in &rows {
-            assert_eq!(
-                again(&spec, &rows, row),
-                *row.params,
-                "{strategy}, trial {}",
-                row.number
-            );
-        }
+        let mut rows = store.trial_list(study.id, &query).await.unwrap();
         let best = rows
             .iter()
             .filter_map(|row| row.value)
             .fold(f64::INFINITY, f64::min);
         // One of 40 random points comes so near with a chance of an eighth.
-        assert!(best < 1e-3, "{strategy}: {best}");
+        assert!(strategy == "sobol" || best < 1e-3, "{strategy}: {best}");
+        // Whatever is changed is found.
+        let params = Params::clone(&rows[19].params);
+        rows[19].params = Arc::clone(&rows[7].params);
+        let mut history = History::new(StudySpec::try_from(study.spec).unwrap());
+        rows.into_iter().rev().for_each(|row| history.add(row));
+        let first = history.replay().find(|(_, replayed)| *replayed != Replayed::Same);
+        let (number, Replayed::Different { again, .. }) = first.unwrap() else {
+            panic!("not different")
+        };
+        assert_eq!((number.0, again), (20, Some(params)), "{strategy}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_chooses_again_when_the_budget_changes_and_what_people_add_is_left_out() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let world = World::on(Arc::clone(&store)).await;
+    let budget = |trials| v1::Budget {
+        trials: Some(trials),
+        ..Default::default()
+    };
+    let integer = |name: &str| v1::Parameter {
+        name: name.to_owned(),
+        r#type: "int".to_owned(),
+        low: Some(0.0),
+        high: Some(3.0),
+        ..Default::default()
+    };
+    let small = v1::StudySpec {
+        space: vec![integer("x"), integer("y")],
+        budget: Some(budget(8)),
+        ..study("auto")
+    };
+    world.create(small.clone()).await;
+    let add = v1::AddTrialRequest {
+        parent: "studies/study".to_owned(),
+        parameters: Some(params_to_wire(&Params::from_iter([
+            ("x".parse().unwrap(), ParamValue::Int(1)),
+            ("y".parse().unwrap(), ParamValue::Int(2)),
+        ]))),
+        ..Default::default()
+    };
+    world.trials().add_trial(add).await.unwrap();
+    for _ in 0..6 {
+        tell(&world, ask(&world, 1).await.remove(0)).await;
+    }
+    let update = v1::UpdateStudyRequest {
+        name: "studies/study".to_owned(),
+        spec: Some(v1::StudySpec {
+            budget: Some(budget(22)),
+            ..small
+        }),
+        update_mask: Some(pbjson_types::FieldMask {
+            paths: vec!["budget".to_owned()],
+        }),
+    };
+    let changed = world.studies().update_study(update).await.unwrap().into_inner();
+    let note = changed.study.unwrap().strategy_note;
+    assert!(note.starts_with("auto chose grid in random order"), "{note}");
+    let asked = ask(&world, 1).await.remove(0);
+    assert_eq!(asked.trial.clone().unwrap().provenance.unwrap().strategy, "grid");
+    tell(&world, asked).await;
+    let answer = replay(&world, 0).await;
+    assert_eq!((answer.same, answer.not_proposed), (6, 1), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

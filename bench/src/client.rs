@@ -57,8 +57,18 @@ impl Api {
 
     /// Creates a study of two parameters with the median rule; `more` is added to its file.
     pub(crate) async fn create(&mut self, name: &str, more: &str) -> anyhow::Result<String> {
+        self.create_with("random", name, more).await
+    }
+
+    /// As [`Self::create`], with another strategy.
+    pub(crate) async fn create_with(
+        &mut self,
+        strategy: &str,
+        name: &str,
+        more: &str,
+    ) -> anyhow::Result<String> {
         let yaml = format!(
-            "name: {name}\nobjective: {{metric: val_acc, goal: maximize}}\nstrategy: {{name: random, seed: 1}}\nspace:\n  lr: \
+            "name: {name}\nobjective: {{metric: val_acc, goal: maximize}}\nstrategy: {{name: {strategy}, seed: 1}}\nspace:\n  lr: \
              {{type: float, low: 1e-5, high: 1e-1, scale: log}}\n  width: {{type: int, low: 8, high: 512, scale: log2}}\n{more}"
         );
         let (raw, _) = StudyFile::parse(&yaml, "bench.yaml")?;

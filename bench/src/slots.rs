@@ -13,10 +13,22 @@ use crate::worker::{Worker, wait_for_study};
 const TRIALS: usize = 200;
 
 pub(crate) async fn measure(coordinator: &Coordinator, programs: &Path) -> anyhow::Result<()> {
+    for strategy in ["random", "gp"] {
+        measure_one(coordinator, programs, strategy).await?;
+    }
+    Ok(())
+}
+
+async fn measure_one(coordinator: &Coordinator, programs: &Path, strategy: &str) -> anyhow::Result<()> {
     let mut api = coordinator.api()?;
-    let command = r#"trial: {command: [sh, -c, "sleep 0.1; echo '{{\"metric\":\"val_acc\",\"value\":0.5,\"step\":1}}'"]}"#;
+    // Long enough for what is made ready beforehand to be ready, as real trainings are.
+    let command = r#"trial: {command: [sh, -c, "sleep 0.1; echo '{{\"metric\":\"val_acc\",\"value\":{width},\"step\":1}}'"]}"#;
     let study = api
-        .create("slots", &format!("budget: {{trials: {TRIALS}}}\n{command}\n"))
+        .create_with(
+            strategy,
+            &format!("slots-{strategy}"),
+            &format!("budget: {{trials: {TRIALS}}}\n{command}\n"),
+        )
         .await?;
     let worker = Worker::start(coordinator, programs, 1)?;
     let done = |study: &v1::Study| study.state() == v1::StudyState::Done;
@@ -53,7 +65,10 @@ pub(crate) async fn measure(coordinator: &Coordinator, programs: &Path) -> anyho
     figure(
         "free_slot_to_next_start",
         coordinator.store,
-        with(json!({"trials": TRIALS}), quantiles(&mut gaps)),
+        with(
+            json!({"trials": TRIALS, "strategy": strategy}),
+            quantiles(&mut gaps),
+        ),
     );
     Ok(())
 }

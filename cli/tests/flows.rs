@@ -379,49 +379,30 @@ fn trials_are_added_noted_stopped_and_their_logs_read() {
 fn a_replay_goes_on_to_the_end_and_ends_with_status_1_if_anything_differs() {
     let folder = tempfile::tempdir().unwrap();
     let (memory, fake) = with_study(folder.path());
-    let part = |same, next_trial| pb::ReplayStudyResponse {
+    let part = |same, next_trial, differences| pb::ReplayStudyResponse {
         same,
-        next_trial,
+        differences,
         not_proposed: 1,
-        ..Default::default()
+        next_trial,
     };
-    memory.lock().replays = [part(3, 5), part(4, 0)].into();
+    memory.lock().replays = [part(3, 5, vec![]), part(4, 0, vec![])].into();
     let ended = fake.run(&["study", "replay", "digits"]).expect_code(0);
-    assert_eq!(
-        ended.stdout,
-        "7 proposals made again and the same; 2 trials chosen by people or programs.\n"
-    );
-    assert!(
-        memory
-            .lock()
-            .calls
-            .ends_with(&["replay from 0".to_owned(), "replay from 5".to_owned()])
-    );
+    let said = "7 proposals made again and the same; 2 trials chosen by people or programs.\n";
+    assert_eq!(ended.stdout, said);
+    assert_eq!(memory.lock().calls[..], ["replay from 0", "replay from 5"]);
 
     let different = pb::ReplayDifference {
         trial: 2,
         stored: trial(2, pb::TrialState::Completed, None).parameters,
         again: None,
-        reason: "the model cannot be fitted".to_owned(),
+        reason: "no model".to_owned(),
     };
-    memory.lock().replays = [pb::ReplayStudyResponse {
-        differences: vec![different],
-        ..part(1, 0)
-    }]
-    .into();
+    memory.lock().replays = [part(1, 0, vec![different])].into();
     let ended = fake.run(&["study", "replay", "digits"]).expect_code(1);
-    assert!(
-        ended.stdout.starts_with(
-            "Trial 2: stored lr=0.01 opt=adam, now nothing (the model cannot be fitted)\n1 proposal made"
-        ),
-        "{}",
-        ended.stdout
-    );
-    assert!(
-        ended.stderr.contains("1 proposal of study \"digits\" is not"),
-        "{}",
-        ended.stderr
-    );
+    let said = "Trial 2: stored lr=0.01 opt=adam, now nothing (no model)\n1 proposal made again and the same";
+    assert!(ended.stdout.starts_with(said), "{}", ended.stdout);
+    let said = "1 proposal of study \"digits\" is not";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
 }
 
 #[test]

@@ -56,6 +56,19 @@ fn parse(text: &str) -> StudySpec {
         .1
 }
 
+#[test]
+fn a_manual_study_draws_no_trials_of_its_own() {
+    let refused = StudyFile::parse(
+        &format!("{LEAST}strategy: {{name: manual, random_share: 0.1}}\n"),
+        "study.yaml",
+    );
+    let message = refused.unwrap_err().to_string();
+    assert!(
+        message.contains("strategy.random_share: a manual study has no trials of its own"),
+        "{message}"
+    );
+}
+
 fn domain<'a>(spec: &'a StudySpec, name: &str) -> &'a Domain {
     &spec.space.parameters()[spec.space.index_of(name).unwrap()].domain
 }
@@ -114,7 +127,7 @@ fn a_full_study_reads_as_meant() {
     );
     assert_eq!(spec.strategy.seed, 7);
     assert_eq!(spec.strategy.initial.len(), 1);
-    assert_eq!(spec.strategy.random_share, 0.25);
+    assert_eq!(spec.strategy.random_share.to_bits(), 0.25_f64.to_bits());
     assert_eq!(spec.early_stopping.len(), 7);
     assert!(spec.early_stopping[0].shadow);
     assert_eq!(spec.budget.wall_time.unwrap().as_secs(), 4 * 3600);

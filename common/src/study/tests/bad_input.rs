@@ -563,10 +563,6 @@ fn what_the_space_refuses_has_its_line() {
             "  x: {type: float, low: 0, high: 1}\nstrategy: {random_share: 10}\n",
             "study.yaml:4: strategy.random_share: must be from 0 to 1, got 10; 0.1 draws one trial in ten at random",
         ),
-        (
-            "  x: {type: float, low: 0, high: 1}\nstrategy: {name: manual, random_share: 0.1}\n",
-            "study.yaml:4: strategy.random_share: a manual study has no trials of its own to draw at random; remove it, or choose another strategy",
-        ),
     ];
     assert_all(space, &cases);
     let twice = "  a: {type: float, low: 2, high: 1}\n  b: {type: float, low: -1, high: 1, scale: log}\n";

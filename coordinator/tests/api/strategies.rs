@@ -131,7 +131,7 @@ fn again(spec: &StudySpec, rows: &[TrialRow], row: &TrialRow) -> Params {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_proposal_can_be_made_again_from_what_is_stored() {
-    for strategy in ["gp", "tpe"] {
+    for strategy in ["gp", "tpe", "cmaes", "evolution"] {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         run(strategy, &store).await;
         let study = store

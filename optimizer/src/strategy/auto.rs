@@ -6,6 +6,8 @@ use tunesmith_common::space::Dimension;
 use tunesmith_common::study::{StrategyName, StudySpec};
 
 use super::SearchStrategy;
+use super::cmaes::Cmaes;
+use super::evolution::Evolution;
 use super::gp::Gp;
 use super::grid::Grid;
 use super::initial::Initial;
@@ -30,6 +32,8 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         StrategyName::Grid { shuffle, points } => Box::new(Grid::new(shuffle, points.get())),
         StrategyName::Random => Box::new(Random),
         StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
+        StrategyName::Cmaes => Box::new(Cmaes::new(&spec.space)),
+        StrategyName::Evolution => Box::new(Evolution::new(&spec.space)),
         StrategyName::Gp => Box::new(Gp::new(&spec.space)),
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };

@@ -10,6 +10,8 @@
 //! * Every point proposed satisfies the space's constraints.
 
 mod auto;
+mod cmaes;
+mod evolution;
 mod gp;
 mod grid;
 mod initial;
@@ -19,6 +21,7 @@ mod permutation;
 mod random;
 mod sobol;
 mod tpe;
+mod tried;
 mod view;
 
 pub use auto::build;

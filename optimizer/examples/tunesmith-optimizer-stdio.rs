@@ -70,6 +70,8 @@ impl Session {
             "sobol" => StrategyName::Sobol,
             "gp" => StrategyName::Gp,
             "tpe" => StrategyName::Tpe,
+            "cmaes" => StrategyName::Cmaes,
+            "evolution" => StrategyName::Evolution,
             other => anyhow::bail!("unknown algorithm {other}"),
         };
         let spec = StudySpec {

@@ -5,6 +5,7 @@
 //! does not matter.
 #![warn(missing_docs)]
 
+mod cma;
 mod gp;
 mod lbfgs;
 mod normal;

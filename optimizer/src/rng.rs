@@ -18,6 +18,10 @@ pub(crate) enum Purpose {
     Completion,
     /// Where a model's promises are looked at.
     Search,
+    /// Values of parameters without an order.
+    Choice,
+    /// Where a search begins again; by the number of the search.
+    Restart,
     /// Whether the trial is drawn at random as a baseline.
     Lot,
     /// Its point, if so.
@@ -40,8 +44,10 @@ pub(crate) fn purpose_rng(seed: u64, trial: TrialNumber, purpose: Purpose) -> Ch
         Purpose::Replacement => 1,
         Purpose::Completion => 2,
         Purpose::Search => 3,
-        Purpose::Lot => 4,
-        Purpose::Baseline => 5,
+        Purpose::Choice => 4,
+        Purpose::Restart => 5,
+        Purpose::Lot => 6,
+        Purpose::Baseline => 7,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(trial.0 ^ (purpose << 56));

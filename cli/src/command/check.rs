@@ -63,7 +63,9 @@ fn study_summary(spec: &StudySpec, style: Style) -> String {
         | StrategyName::Random
         | StrategyName::Sobol
         | StrategyName::Gp
-        | StrategyName::Tpe => None,
+        | StrategyName::Tpe
+        | StrategyName::Cmaes
+        | StrategyName::Evolution => None,
     };
     facts.add_some("Grid", cells.map(|cells| format!("{cells} points")));
     let trials = match (cells, spec.budget.trials) {

@@ -144,6 +144,8 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
         StrategyName::Sobol => RawStrategyName::Sobol,
         StrategyName::Gp => RawStrategyName::Gp,
         StrategyName::Tpe => RawStrategyName::Tpe,
+        StrategyName::Cmaes => RawStrategyName::Cmaes,
+        StrategyName::Evolution => RawStrategyName::Evolution,
         StrategyName::Grid { shuffle, points } => {
             raw.shuffle = given(shuffle, false);
             raw.points = Some(points.get());

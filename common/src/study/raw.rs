@@ -192,6 +192,10 @@ pub enum RawStrategyName {
     Gp,
     /// Tree-structured Parzen estimator: cheap, for many trials and deep conditions.
     Tpe,
+    /// Covariance matrix adaptation: cheap, for hundreds of trials and more over numbers.
+    Cmaes,
+    /// Regularised evolution: cheap, for many trials in spaces of choices, such as architectures.
+    Evolution,
 }
 
 /// One early-stopping rule. Which keys apply depends on the rule.
@@ -488,6 +492,8 @@ impl RawStrategyName {
             Self::Sobol => "sobol",
             Self::Gp => "gp",
             Self::Tpe => "tpe",
+            Self::Cmaes => "cmaes",
+            Self::Evolution => "evolution",
         }
     }
 }

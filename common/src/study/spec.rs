@@ -66,6 +66,10 @@ pub enum StrategyName {
     Gp,
     /// Tree-structured Parzen estimator.
     Tpe,
+    /// Covariance matrix adaptation evolution strategy.
+    Cmaes,
+    /// Regularised evolution.
+    Evolution,
 }
 
 /// Which strategy proposes trials, and its seed.

@@ -7,6 +7,8 @@ use tunesmith_common::study::{StrategyName, StudySpec};
 
 use super::SearchStrategy;
 use super::baseline::Baseline;
+use super::cmaes::Cmaes;
+use super::evolution::Evolution;
 use super::gp::Gp;
 use super::grid::Grid;
 use super::initial::Initial;
@@ -34,6 +36,8 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         StrategyName::Grid { shuffle, points } => Box::new(Grid::new(shuffle, points.get())),
         StrategyName::Random => Box::new(Random),
         StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
+        StrategyName::Cmaes => Box::new(Cmaes::new(&spec.space)),
+        StrategyName::Evolution => Box::new(Evolution::new(&spec.space)),
         StrategyName::Gp => Box::new(Gp::new(&spec.space)),
         // `auto` has been replaced by its choice.
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),

@@ -11,6 +11,8 @@
 
 mod auto;
 mod baseline;
+mod cmaes;
+mod evolution;
 mod gp;
 mod grid;
 mod initial;
@@ -20,6 +22,7 @@ mod permutation;
 mod random;
 mod sobol;
 mod tpe;
+mod tried;
 mod view;
 
 pub use auto::build;

@@ -164,7 +164,7 @@ pub(crate) fn grid(shuffle: bool, points: u32) -> StrategyName {
 }
 
 /// Every entry of the registry.
-pub(crate) fn registry() -> [StrategyName; 8] {
+pub(crate) fn registry() -> [StrategyName; 10] {
     [
         StrategyName::Auto,
         StrategyName::Manual,
@@ -174,12 +174,17 @@ pub(crate) fn registry() -> [StrategyName; 8] {
         StrategyName::Sobol,
         StrategyName::Gp,
         StrategyName::Tpe,
+        StrategyName::Cmaes,
+        StrategyName::Evolution,
     ]
 }
 
 /// Whether results matter to what a strategy proposes.
 pub(crate) fn learns(name: StrategyName) -> bool {
-    matches!(name, StrategyName::Gp | StrategyName::Tpe)
+    matches!(
+        name,
+        StrategyName::Gp | StrategyName::Tpe | StrategyName::Cmaes | StrategyName::Evolution
+    )
 }
 
 pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {

@@ -257,6 +257,8 @@ fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
         RawStrategyName::Sobol => StrategyName::Sobol,
         RawStrategyName::Gp => StrategyName::Gp,
         RawStrategyName::Tpe => StrategyName::Tpe,
+        RawStrategyName::Cmaes => StrategyName::Cmaes,
+        RawStrategyName::Evolution => StrategyName::Evolution,
     }
 }
 

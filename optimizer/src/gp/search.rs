@@ -5,8 +5,9 @@
 
 use rand_chacha::ChaCha8Rng;
 use tunesmith_common::space::{Dimension, Space};
+use tunesmith_common::study::Acquisition;
 
-use super::acquisition::log_expected_improvement;
+use super::acquisition;
 use super::features::{Layout, Points};
 use super::posterior::{Posterior, Scratch};
 use crate::lbfgs::{Limits, minimize};
@@ -54,6 +55,8 @@ pub(crate) struct Search<'a> {
     pub(crate) space: &'a Space,
     pub(crate) layout: &'a Layout,
     pub(crate) posterior: &'a Posterior,
+    /// What is to be largest.
+    pub(crate) acquisition: Acquisition,
     /// Outcome to improve on.
     pub(crate) incumbent: f64,
     /// Points that may not be proposed: those known.
@@ -105,7 +108,7 @@ impl Search<'_> {
         let points = Points::from_rows(self.layout, candidates.iter().map(|c| &c.encoded[..]));
         let predictions = self.posterior.predict(self.layout, &points);
         for (candidate, (mean, variance)) in candidates.iter_mut().zip(predictions) {
-            candidate.value = log_expected_improvement(self.incumbent, mean, variance).0;
+            candidate.value = acquisition::value(self.acquisition, self.incumbent, mean, variance).0;
         }
         candidates.retain(|candidate| !candidate.value.is_nan());
         candidates
@@ -233,7 +236,8 @@ impl Search<'_> {
                 &mut variance_gradient,
                 &mut scratch,
             );
-            let (value, by_mean, by_variance) = log_expected_improvement(self.incumbent, mean, variance);
+            let (value, by_mean, by_variance) =
+                acquisition::value(self.acquisition, self.incumbent, mean, variance);
             for (gradient, &i) in gradient.iter_mut().zip(&free) {
                 *gradient = -(by_mean * mean_gradient[i] + by_variance * variance_gradient[i]);
             }

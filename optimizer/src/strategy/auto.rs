@@ -30,7 +30,7 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         StrategyName::Grid { shuffle, points } => Box::new(Grid::new(shuffle, points.get())),
         StrategyName::Random => Box::new(Random),
         StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
-        StrategyName::Gp => Box::new(Gp::new(&spec.space)),
+        StrategyName::Gp { acquisition } => Box::new(Gp::new(&spec.space, acquisition)),
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };
     if spec.strategy.initial.is_empty() {

@@ -15,6 +15,7 @@
 use std::collections::HashSet;
 
 use tunesmith_common::space::Space;
+use tunesmith_common::study::Acquisition;
 
 use super::SearchStrategy;
 use super::memory::Memory;
@@ -45,6 +46,7 @@ const CENTRES: usize = 5;
 pub(super) struct Gp {
     sobol: Sobol,
     layout: Layout,
+    acquisition: Acquisition,
     startup: usize,
 }
 
@@ -73,12 +75,13 @@ struct Conditioned {
 }
 
 impl Gp {
-    pub(super) fn new(space: &Space) -> Self {
+    pub(super) fn new(space: &Space, acquisition: Acquisition) -> Self {
         let layout = Layout::new(space);
         Self {
             sobol: Sobol::new(space.dimensions().len()),
             startup: (layout.groups().len() + 2).clamp(STARTUP.0, STARTUP.1),
             layout,
+            acquisition,
         }
     }
 
@@ -201,7 +204,7 @@ impl Gp {
         best.map(|(_, model)| model)
     }
 
-    /// The point of the largest expected improvement.
+    /// The most promising point.
     fn search(
         &self,
         view: &StudyView<'_>,
@@ -228,6 +231,7 @@ impl Gp {
             space: view.space,
             layout: &self.layout,
             posterior,
+            acquisition: self.acquisition,
             incumbent,
             taken: &taken,
             best: &centres,

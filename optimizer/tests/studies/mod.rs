@@ -7,7 +7,7 @@ use tunesmith_common::constraint::Constraint;
 use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
-use tunesmith_common::study::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use tunesmith_common::study::{Acquisition, Budget, Objective, StrategyName, StrategySpec, StudySpec};
 use tunesmith_optimizer::{Memory, Proposal, SearchStrategy, StrategyError, StudyView, Suggestion};
 
 pub(crate) fn parameter(name: &str, domain: Domain) -> Parameter {
@@ -158,8 +158,12 @@ pub(crate) fn grid(shuffle: bool, points: u32) -> StrategyName {
     }
 }
 
+pub(crate) fn gp(acquisition: Acquisition) -> StrategyName {
+    StrategyName::Gp { acquisition }
+}
+
 /// Every entry of the registry.
-pub(crate) fn registry() -> [StrategyName; 8] {
+pub(crate) fn registry() -> [StrategyName; 10] {
     [
         StrategyName::Auto,
         StrategyName::Manual,
@@ -167,14 +171,16 @@ pub(crate) fn registry() -> [StrategyName; 8] {
         grid(true, 3),
         StrategyName::Random,
         StrategyName::Sobol,
-        StrategyName::Gp,
+        gp(Acquisition::LogEi),
+        gp(Acquisition::Ei),
+        gp(Acquisition::Ucb),
         StrategyName::Tpe,
     ]
 }
 
 /// Whether results matter to what a strategy proposes.
 pub(crate) fn learns(name: StrategyName) -> bool {
-    matches!(name, StrategyName::Gp | StrategyName::Tpe)
+    matches!(name, StrategyName::Gp { .. } | StrategyName::Tpe)
 }
 
 pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {

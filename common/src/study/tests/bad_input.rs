@@ -146,6 +146,10 @@ fn wrong_types_say_what_was_expected_and_found() {
             "study.yaml:4: strategy: unknown value \"annealing\"; known are auto, manual, grid, random, sobol, gp, tpe",
         ),
         (
+            "strategy: {name: gp, acquisition: logei}",
+            "study.yaml:4: strategy.acquisition: unknown value \"logei\"; did you mean \"log_ei\"?",
+        ),
+        (
             "strategy: {name: soblo}",
             "study.yaml:4: strategy.name: unknown value \"soblo\"; did you mean \"sobol\"?",
         ),
@@ -221,6 +225,10 @@ fn keys_that_belong_to_other_types_are_refused() {
         (
             "strategy: {name: random, points: 3}",
             "study.yaml:4: strategy.points: only the strategy grid takes \"points\"",
+        ),
+        (
+            "strategy: {name: tpe, acquisition: ei}",
+            "study.yaml:4: strategy.acquisition: only the strategy gp takes \"acquisition\"",
         ),
         (
             "early_stopping: [{rule: median, patience: 3}]",

@@ -10,7 +10,7 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
-use tunesmith_common::study::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use tunesmith_common::study::{Acquisition, Budget, Objective, StrategyName, StrategySpec, StudySpec};
 use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
 
 struct Session {
@@ -64,11 +64,14 @@ impl Session {
                     .join("; ")
             )
         })?;
+        let gp = |acquisition| StrategyName::Gp { acquisition };
         let name = match request["algorithm"].as_str().unwrap_or("auto") {
             "auto" => StrategyName::Auto,
             "random" => StrategyName::Random,
             "sobol" => StrategyName::Sobol,
-            "gp" => StrategyName::Gp,
+            "gp" => gp(Acquisition::LogEi),
+            "gp-ei" => gp(Acquisition::Ei),
+            "gp-ucb" => gp(Acquisition::Ucb),
             "tpe" => StrategyName::Tpe,
             "cmaes" => StrategyName::Cmaes,
             "evolution" => StrategyName::Evolution,

@@ -62,7 +62,7 @@ fn study_summary(spec: &StudySpec, style: Style) -> String {
         | StrategyName::Manual
         | StrategyName::Random
         | StrategyName::Sobol
-        | StrategyName::Gp
+        | StrategyName::Gp { .. }
         | StrategyName::Tpe
         | StrategyName::Cmaes
         | StrategyName::Evolution => None,

@@ -7,8 +7,8 @@ use super::raw::{
     RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
 };
 use super::spec::{
-    Baseline, MetricSource, Resources, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec,
-    TrialSpec,
+    Acquisition, Baseline, MetricSource, Resources, StopperRule, StopperSpec, StrategyName, StrategySpec,
+    StudySpec, TrialSpec,
 };
 use super::values::{Ordered, RawNumber, RawValue};
 use crate::measurement::From as ValueFrom;
@@ -142,10 +142,13 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
         StrategyName::Manual => RawStrategyName::Manual,
         StrategyName::Random => RawStrategyName::Random,
         StrategyName::Sobol => RawStrategyName::Sobol,
-        StrategyName::Gp => RawStrategyName::Gp,
         StrategyName::Tpe => RawStrategyName::Tpe,
         StrategyName::Cmaes => RawStrategyName::Cmaes,
         StrategyName::Evolution => RawStrategyName::Evolution,
+        StrategyName::Gp { acquisition } => {
+            raw.acquisition = given(acquisition, Acquisition::default());
+            RawStrategyName::Gp
+        }
         StrategyName::Grid { shuffle, points } => {
             raw.shuffle = given(shuffle, false);
             raw.points = Some(points.get());

@@ -22,7 +22,7 @@ pub use raw::{
 };
 pub use schema::study_schema;
 pub use spec::{
-    Baseline, Budget, GpuRequest, MetricSource, Objective, Resources, Steps, StopperRule, StopperSpec,
-    StrategyName, StrategySpec, StudySpec, TrialSpec,
+    Acquisition, Baseline, Budget, GpuRequest, MetricSource, Objective, Resources, Steps, StopperRule,
+    StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec,
 };
 pub use values::{Ordered, RawNumber, RawValue};

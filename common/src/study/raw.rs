@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::spec::Acquisition;
 use super::values::{Ordered, RawNumber, RawValue, command, constraints, one_or_many, strategy};
 use crate::measurement::Goal;
 use crate::space::Scale;
@@ -158,6 +159,9 @@ pub struct RawStrategy {
     /// grid: values per float or int without a step; 10 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<u32>,
+    /// gp: log_ei (if left out), ei or ucb.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquisition: Option<Acquisition>,
     /// Points to try first, in order; parameters left out are chosen by the strategy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initial: Vec<Ordered<RawValue>>,

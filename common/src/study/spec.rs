@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::id::{MetricName, StudyName, TrialNumber};
 use crate::measurement::{From as ValueFrom, Goal};
 use crate::params::Params;
@@ -63,13 +66,41 @@ pub enum StrategyName {
     /// A scrambled Sobol sequence: spreads more evenly than random.
     Sobol,
     /// Bayesian optimisation with a Gaussian process.
-    Gp,
+    Gp {
+        /// What is made of the model's mean and variance.
+        acquisition: Acquisition,
+    },
     /// Tree-structured Parzen estimator.
     Tpe,
     /// Covariance matrix adaptation evolution strategy.
     Cmaes,
     /// Regularised evolution.
     Evolution,
+}
+
+/// How promising a point is, from the mean and the variance that a model gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Acquisition {
+    /// Logarithm of the expected improvement.
+    #[default]
+    LogEi,
+    /// Expected improvement.
+    Ei,
+    /// Confidence bound: the mean and so many deviations in the better direction.
+    Ucb,
+}
+
+impl Acquisition {
+    /// The acquisition as the study file writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogEi => "log_ei",
+            Self::Ei => "ei",
+            Self::Ucb => "ucb",
+        }
+    }
 }
 
 /// Which strategy proposes trials, and its seed.

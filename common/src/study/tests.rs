@@ -5,6 +5,7 @@ use crate::params::ParamValue;
 use crate::space::{Domain, Scale};
 
 mod bad_input;
+mod limits;
 mod round_trip;
 mod schema;
 

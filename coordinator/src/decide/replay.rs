@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use tunesmith_common::decision::{Origin, Provenance};
-use tunesmith_common::study::{StrategyName, StudySpec};
+use tunesmith_common::study::{Acquisition, StrategyName, StudySpec};
 use tunesmith_common::{Params, Timestamp, TrialNumber};
 use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
 
@@ -229,7 +229,10 @@ impl Iterator for Replay {
 
 /// The study's strategy, or another one that `auto` chooses, by its name.
 fn strategy_named(name: &str, spec: &StudySpec) -> Option<Box<dyn SearchStrategy>> {
-    [spec.strategy.name, StrategyName::Gp, StrategyName::Tpe]
+    let gp = StrategyName::Gp {
+        acquisition: Acquisition::default(),
+    };
+    [spec.strategy.name, gp, StrategyName::Tpe]
         .into_iter()
         .map(|choice| {
             let mut spec = spec.clone();

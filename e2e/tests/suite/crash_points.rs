@@ -168,7 +168,7 @@ macro_rules! call {
 impl Caller {
     /// Calls until the coordinator has died, and is back.
     async fn rounds(&self, memory: &mut Memory, random: &mut ChaCha8Rng, study: &str, crashed: &AtomicBool) {
-        self.create(memory, study).await;
+        Box::pin(self.create(memory, study)).await;
         loop {
             let over = crashed.load(Ordering::SeqCst);
             self.round(memory, random).await;

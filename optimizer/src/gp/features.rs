@@ -9,6 +9,7 @@
 //!
 //! All of these are squared Euclidean distances of some embedding, so every radial kernel of their weighted sum is positive definite.
 
+use ndarray::{Array2, Axis};
 use tunesmith_common::space::{Dimension, Space};
 
 /// How a column contributes to the squared distance.
@@ -177,34 +178,33 @@ impl Points {
     }
 
     /// For each group the sum over all pairs of `matrix[i][j]` times the group's squared distance. `matrix` is symmetric, shape
-    /// `(n, n)`, by rows.
-    pub(crate) fn weighted_sums(&self, layout: &Layout, matrix: &[f64]) -> Vec<f64> {
-        let n = self.len;
+    /// `(n, n)`.
+    pub(crate) fn weighted_sums(&self, layout: &Layout, matrix: &Array2<f64>) -> Vec<f64> {
         let mut sums = vec![0.0; layout.groups.len()];
-        let row_sums: Vec<f64> = matrix.chunks_exact(n).map(|row| row.iter().sum()).collect();
+        let row_sums = matrix.sum_axis(Axis(1));
+        let differences: Vec<usize> = (0..self.columns.len())
+            .filter(|&column| layout.columns[column].0 == Metric::Difference)
+            .collect();
+        let x = Array2::from_shape_fn((self.len, differences.len()), |(i, k)| {
+            self.columns[differences[k]][i]
+        });
+        // sum m_ij (x_i - x_j)^2 = 2 sum_i x_i (x_i (M 1)_i - (M x)_i)
+        let products = matrix.dot(&x);
+        let parts = &x * (&x * &row_sums.view().insert_axis(Axis(1)) - products);
+        for (&column, part) in differences.iter().zip(parts.sum_axis(Axis(0))) {
+            sums[layout.columns[column].1] += 2.0 * part;
+        }
         for (column, &(metric, group)) in layout.columns.iter().enumerate() {
-            let x = &self.columns[column];
-            let mut total = 0.0;
-            match metric {
-                // sum m_ij (x_i - x_j)^2 = 2 sum_i x_i (x_i (M 1)_i - (M x)_i)
-                Metric::Difference => {
-                    for (i, row) in matrix.chunks_exact(n).enumerate() {
-                        let product: f64 = row.iter().zip(x).map(|(m, x)| m * x).sum();
-                        total += 2.0 * x[i] * (x[i] * row_sums[i] - product);
-                    }
-                }
-                Metric::Hamming => {
-                    for (i, row) in matrix.chunks_exact(n).enumerate() {
-                        let same: f64 = row
-                            .iter()
-                            .zip(x)
-                            .map(|(m, y)| if (x[i] - y).abs() > 0.0 { 0.0 } else { *m })
-                            .sum();
-                        total += row_sums[i] - same;
-                    }
+            if metric == Metric::Hamming {
+                let x = &self.columns[column];
+                for (row, x_i) in matrix.rows().into_iter().zip(x) {
+                    sums[group] += row
+                        .iter()
+                        .zip(x)
+                        .map(|(m, x)| if (x_i - x).abs() > 0.0 { *m } else { 0.0 })
+                        .sum::<f64>();
                 }
             }
-            sums[group] += total;
         }
         sums
     }

@@ -9,7 +9,7 @@
 //! * noise small but not excluded.
 
 use ndarray::{Array1, Array2};
-use ndarray_linalg::{Cholesky, Diag, SolveTriangular, UPLO};
+use ndarray_linalg::{Diag, FactorizeCInto, InverseCInto, SolveTriangular, UPLO};
 
 use super::features::{Layout, Points};
 use super::kernel::matern_both;
@@ -133,7 +133,7 @@ pub(crate) struct Problem<'a> {
     priors: &'a Priors,
     row: Vec<f64>,
     /// Slope of the kernel for each pair, shape `(n, n)`.
-    slopes: Vec<f64>,
+    slopes: Array2<f64>,
     correlation: Array2<f64>,
 }
 
@@ -146,7 +146,7 @@ impl<'a> Problem<'a> {
             outcomes: Array1::from(outcomes.to_vec()),
             priors,
             row: vec![0.0; n],
-            slopes: vec![0.0; n * n],
+            slopes: Array2::zeros((n, n)),
             correlation: Array2::zeros((n, n)),
         }
     }
@@ -163,8 +163,8 @@ impl<'a> Problem<'a> {
                 let (value, slope) = matern_both(self.row[j]);
                 self.correlation[(i, j)] = value;
                 self.correlation[(j, i)] = value;
-                self.slopes[i * n + j] = slope;
-                self.slopes[j * n + i] = slope;
+                self.slopes[(i, j)] = slope;
+                self.slopes[(j, i)] = slope;
             }
             self.correlation[(i, i)] = 1.0;
         }
@@ -172,10 +172,9 @@ impl<'a> Problem<'a> {
         for i in 0..n {
             covariance[(i, i)] += hyper.noise;
         }
-        let factor = covariance.cholesky(UPLO::Lower).ok()?;
-        let inverse_factor = inverse_of_lower(&factor);
-        let log_root: f64 = (0..n).map(|i| factor[(i, i)].ln()).sum();
-        let inverse = inverse_factor.t().dot(&inverse_factor);
+        let factor = covariance.factorizec_into(UPLO::Lower).ok()?;
+        let log_root: f64 = factor.factor.diag().iter().map(|x| x.ln()).sum();
+        let inverse = factor.invc_into().ok()?;
 
         let ones = inverse.sum_axis(ndarray::Axis(1));
         let mean = ones.dot(&self.outcomes) / ones.sum();
@@ -187,20 +186,16 @@ impl<'a> Problem<'a> {
 
         // 1/2 sum of (K^-1 - alpha alpha^T) times the derivative of K.
         let mut outer = inverse;
-        for i in 0..n {
-            for j in 0..n {
-                outer[(i, j)] -= alpha[i] * alpha[j];
-            }
+        for (mut row, a) in outer.rows_mut().into_iter().zip(&alpha) {
+            row.scaled_add(-a, &alpha);
         }
         let noise_share = hyper.noise - LEAST_NOISE;
         gradient[groups + 1] = 0.5 * noise_share * outer.diag().sum();
-        gradient[groups] = 0.5 * hyper.amplitude * (&outer * &self.correlation).sum();
-        for (slope, outer) in self.slopes.iter_mut().zip(outer.iter()) {
-            *slope *= outer * hyper.amplitude;
-        }
-        let sums = self.points.weighted_sums(self.layout, &self.slopes);
+        gradient[groups] = 0.5 * hyper.amplitude * sum_of_products(&outer, &self.correlation);
+        outer *= &self.slopes;
+        let sums = self.points.weighted_sums(self.layout, &outer);
         for k in 0..groups {
-            gradient[k] = -hyper.weights[k] * sums[k];
+            gradient[k] = -hyper.weights[k] * hyper.amplitude * sums[k];
         }
 
         let priors = self.priors;
@@ -214,7 +209,11 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// The inverse of a lower triangular matrix, shape `(n, n)`.
+fn sum_of_products(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
+    a.rows().into_iter().zip(b.rows()).map(|(a, b)| a.dot(&b)).sum()
+}
+
+/// The inverse of a lower triangular matrix, shape `(n, n)`, by rows.
 pub(crate) fn inverse_of_lower(factor: &Array2<f64>) -> Array2<f64> {
     /// From here on the library's blocked algorithm is quicker than the plain one.
     const LARGE: usize = 96;
@@ -222,7 +221,7 @@ pub(crate) fn inverse_of_lower(factor: &Array2<f64>) -> Array2<f64> {
     if n >= LARGE
         && let Ok(inverse) = factor.solve_triangular(UPLO::Lower, Diag::NonUnit, &Array2::eye(n))
     {
-        return inverse;
+        return inverse.as_standard_layout().into_owned();
     }
     let mut inverse = vec![0.0; n * n];
     for i in 0..n {

@@ -8,6 +8,7 @@ pub(crate) mod acquisition;
 pub(crate) mod features;
 pub(crate) mod fit;
 pub(crate) mod kernel;
+pub(crate) mod local;
 pub(crate) mod outcome;
 pub(crate) mod posterior;
 pub(crate) mod search;

@@ -4,7 +4,7 @@
 //! costly part, a factor of the covariance matrix, depends on the points alone. Points that are appended leave the factor of those
 //! before them as it was: appending and going back cost O(n^2).
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 use ndarray_linalg::{Cholesky, UPLO};
 
 use super::features::{Kind, Layout, Points};
@@ -20,8 +20,10 @@ pub(crate) struct Posterior {
     hyper: Hyper,
     points: Points,
     mean: f64,
-    /// Inverse of the covariance's lower Cholesky factor in its upper left corner of shape `(n, n)`; there may be room for more.
+    /// By rows: inverse of the covariance's lower Cholesky factor in its upper left corner of shape `(n, n)`; there may be room for more.
     inverse_factor: Array2<f64>,
+    /// Its rows' sums, shape `(n,)`.
+    row_sums: Vec<f64>,
     /// Inverse covariance times what outcomes differ from the mean, shape `(n,)`.
     alpha: Array1<f64>,
 }
@@ -55,21 +57,42 @@ impl Posterior {
             hyper,
             points,
             mean: 0.0,
+            row_sums: inverse_factor.sum_axis(Axis(1)).to_vec(),
             inverse_factor,
             alpha: Array1::zeros(n),
         })
+    }
+
+    /// The model's inverse squared length scales, one for each group.
+    pub(crate) fn weights(&self) -> &[f64] {
+        &self.hyper.weights
     }
 
     pub(crate) fn len(&self) -> usize {
         self.points.len()
     }
 
-    fn inverse_factor(&self) -> ArrayView2<'_, f64> {
-        self.inverse_factor.slice(s![..self.len(), ..self.len()])
+    /// What the inverse factor makes of a vector of shape `(n,)`, and what its transpose makes of that: the inverse covariance times
+    /// the vector. In one pass over the factor, which for many points is larger than a processor's caches.
+    fn solve(&self, vector: &[f64], whitened: &mut Vec<f64>, solved: &mut Vec<f64>) {
+        whitened.clear();
+        solved.clear();
+        solved.resize(vector.len(), 0.0);
+        let rows = self.inverse_factor.rows().into_iter().take(vector.len());
+        for (i, row) in rows.enumerate() {
+            let Some(row) = row.to_slice().map(|row| &row[..=i]) else {
+                unreachable!("the inverse factor lies by rows");
+            };
+            let white = dot(row, &vector[..=i]);
+            for (sum, x) in solved.iter_mut().zip(row) {
+                *sum += white * x;
+            }
+            whitened.push(white);
+        }
     }
 
     /// Covariances of the function at one point with it at the points known, shape `(n,)`.
-    fn covariances(&self, layout: &Layout, encoded: &[f64]) -> Array1<f64> {
+    fn covariances(&self, layout: &Layout, encoded: &[f64]) -> Vec<f64> {
         let mut row = vec![0.0; self.len()];
         Points::from_rows(layout, [encoded]).distances(
             layout,
@@ -78,7 +101,10 @@ impl Posterior {
             &self.points,
             &mut row,
         );
-        row.iter().map(|r| self.hyper.amplitude * matern(*r)).collect()
+        for value in &mut row {
+            *value = self.hyper.amplitude * matern(*value);
+        }
+        row
     }
 
     /// Appends a point. Its outcome is taken to be what the model expects there, until [`Self::condition`] says otherwise: the mean
@@ -86,18 +112,24 @@ impl Posterior {
     pub(crate) fn append(&mut self, layout: &Layout, encoded: &[f64]) -> f64 {
         let n = self.len();
         let covariance = self.covariances(layout, encoded);
-        let expected = self.mean + covariance.dot(&self.alpha);
-        let whitened = self.inverse_factor().dot(&covariance);
+        let expected = self.mean + ArrayView1::from(&covariance).dot(&self.alpha);
+        let (mut whitened, mut last) = (Vec::new(), Vec::new());
+        self.solve(&covariance, &mut whitened, &mut last);
         let total = self.hyper.amplitude + self.hyper.noise;
-        let left = (total - whitened.dot(&whitened)).max(LEAST_NOISE * total);
+        let left = (total - dot(&whitened, &whitened)).max(LEAST_NOISE * total);
         let corner = 1.0 / left.sqrt();
-        let last = self.inverse_factor().t().dot(&whitened) * -corner;
+        for x in &mut last {
+            *x *= -corner;
+        }
         if self.inverse_factor.nrows() == n {
             let mut roomier = Array2::zeros((n + n / 8 + 8, n + n / 8 + 8));
             roomier.slice_mut(s![..n, ..n]).assign(&self.inverse_factor);
             self.inverse_factor = roomier;
         }
-        self.inverse_factor.slice_mut(s![n, ..n]).assign(&last);
+        self.row_sums.push(last.iter().sum::<f64>() + corner);
+        self.inverse_factor
+            .slice_mut(s![n, ..n])
+            .assign(&ArrayView1::from(&last));
         self.inverse_factor.slice_mut(s![..=n, n]).fill(0.0);
         self.inverse_factor[(n, n)] = corner;
         self.points.push(layout, encoded);
@@ -110,18 +142,20 @@ impl Posterior {
     /// Forgets all points but the first `n`. Their outcomes are to be given again.
     pub(crate) fn truncate(&mut self, n: usize) {
         self.points.truncate(n);
+        self.row_sums.truncate(n);
         self.alpha = Array1::zeros(self.points.len());
     }
 
     /// Conditions on the outcomes of all points. False if they are not usable.
     pub(crate) fn condition(&mut self, outcomes: &[f64]) -> bool {
-        let outcomes = Array1::from(outcomes.to_vec());
-        // The best constant mean: generalised least squares.
-        let inverse_factor = self.inverse_factor();
-        let whitened = inverse_factor.dot(&outcomes);
-        let ones = inverse_factor.sum_axis(Axis(1));
-        let mean = ones.dot(&whitened) / ones.dot(&ones);
-        let alpha = inverse_factor.t().dot(&(whitened - ones * mean));
+        // The best constant mean: generalised least squares. Its whitened ones are the sums of the rows.
+        let (mut whitened, mut solved) = (Vec::new(), Vec::new());
+        self.solve(outcomes, &mut whitened, &mut solved);
+        let ones = &self.row_sums;
+        let mean = dot(ones, &whitened) / dot(ones, ones);
+        let centred: Vec<f64> = outcomes.iter().map(|y| y - mean).collect();
+        self.solve(&centred, &mut whitened, &mut solved);
+        let alpha = Array1::from(solved);
         if !mean.is_finite() || alpha.iter().any(|a| !a.is_finite()) {
             return false;
         }
@@ -134,7 +168,10 @@ impl Posterior {
     pub(crate) fn predict(&self, layout: &Layout, at: &Points) -> Vec<(f64, f64)> {
         /// Points whose covariances are held at once.
         const BLOCK: usize = 256;
+        /// Rows of the triangular factor that are multiplied at once, up to their last entry that is not 0.
+        const ROWS: usize = 128;
         let n = self.len();
+        let amplitude = self.hyper.amplitude;
         let mut predictions = Vec::with_capacity(at.len());
         let mut covariances = Array2::<f64>::zeros((BLOCK.min(at.len()), n));
         for start in (0..at.len()).step_by(BLOCK) {
@@ -144,17 +181,25 @@ impl Posterior {
                 if let Some(row) = row.as_slice_mut() {
                     at.distances(layout, &self.hyper.weights, i, &self.points, row);
                     for value in row {
-                        *value = self.hyper.amplitude * matern(*value);
+                        *value = amplitude * matern(*value);
                     }
                 }
             }
             let means = block.dot(&self.alpha);
-            let whitened = block.dot(&self.inverse_factor().t());
+            let mut explained = vec![0.0; rows];
+            for first in (0..n).step_by(ROWS) {
+                let end = n.min(first + ROWS);
+                let factor = self.inverse_factor.slice(s![first..end, ..end]);
+                let whitened = block.slice(s![.., ..end]).dot(&factor.t());
+                for (sum, whitened) in explained.iter_mut().zip(whitened.rows()) {
+                    *sum += whitened.dot(&whitened);
+                }
+            }
             predictions.extend(
                 means
                     .iter()
-                    .zip(whitened.rows())
-                    .map(|(mean, whitened)| (self.mean + mean, self.left_variance(whitened))),
+                    .zip(explained)
+                    .map(|(mean, explained)| (self.mean + mean, self.left_variance(explained))),
             );
         }
         predictions
@@ -171,8 +216,7 @@ impl Posterior {
             .collect()
     }
 
-    fn left_variance(&self, whitened: ArrayView1<'_, f64>) -> f64 {
-        let explained: f64 = whitened.iter().map(|v| v * v).sum();
+    fn left_variance(&self, explained: f64) -> f64 {
         (self.hyper.amplitude - explained).max(LEAST_VARIANCE * self.hyper.amplitude)
     }
 
@@ -204,9 +248,13 @@ impl Posterior {
         }
         let covariance = ArrayView1::from(&scratch.row[..]);
         let mean = self.mean + covariance.dot(&self.alpha);
-        let whitened = self.inverse_factor().dot(&covariance);
-        let variance = self.left_variance(whitened.view());
-        let pull = self.inverse_factor().t().dot(&whitened);
+        self.solve(&scratch.row, &mut scratch.whitened, &mut scratch.pull);
+        let variance = self.left_variance(dot(&scratch.whitened, &scratch.whitened));
+        // Each point's share in the slopes of mean and variance.
+        for ((slope, pull), alpha) in scratch.slopes.iter_mut().zip(&mut scratch.pull).zip(&self.alpha) {
+            *pull *= *slope;
+            *slope *= alpha;
+        }
         mean_gradient.fill(0.0);
         variance_gradient.fill(0.0);
         for (group, weight) in layout.groups().iter().zip(&self.hyper.weights) {
@@ -214,30 +262,26 @@ impl Posterior {
             if group.kind == Kind::Category || x.is_nan() {
                 continue;
             }
-            let (mut along_mean, mut along_variance) = (0.0, 0.0);
-            let mut add = |i: usize, derivative: f64| {
-                let change = scratch.slopes[i] * derivative;
-                along_mean += change * self.alpha[i];
-                along_variance += change * pull[i];
-            };
+            let derivatives = &mut scratch.row;
             match group.kind {
                 Kind::Plain => {
-                    for (i, y) in self.points.column(group.column).iter().enumerate() {
-                        add(i, 2.0 * (x - y));
+                    for (derivative, y) in derivatives.iter_mut().zip(self.points.column(group.column)) {
+                        *derivative = 2.0 * (x - y);
                     }
                 }
                 Kind::Arc => {
                     let (sin, cos) = x.sin_cos();
                     let others = self.points.column(group.column).iter();
-                    for (i, (other_cos, other_sin)) in
-                        others.zip(self.points.column(group.column + 1)).enumerate()
-                    {
+                    let others = others.zip(self.points.column(group.column + 1));
+                    for (derivative, (other_cos, other_sin)) in derivatives.iter_mut().zip(others) {
                         // |(cos x, sin x) - o|^2 changes by 2 (sin x o_1 - cos x o_2); not at all towards the centre.
-                        add(i, 2.0 * (sin * other_cos - cos * other_sin));
+                        *derivative = 2.0 * (sin * other_cos - cos * other_sin);
                     }
                 }
                 Kind::Category => {}
             }
+            let along_mean = dot(derivatives, &scratch.slopes);
+            let along_variance = dot(derivatives, &scratch.pull);
             mean_gradient[group.dimension] = weight * along_mean;
             variance_gradient[group.dimension] = -2.0 * weight * along_variance;
         }
@@ -250,4 +294,11 @@ impl Posterior {
 pub(crate) struct Scratch {
     row: Vec<f64>,
     slopes: Vec<f64>,
+    whitened: Vec<f64>,
+    pull: Vec<f64>,
+}
+
+/// Scalar product, in an order that lets processors do several terms at once.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    ArrayView1::from(a).dot(&ArrayView1::from(b))
 }

@@ -5,9 +5,11 @@
 
 use rand_chacha::ChaCha8Rng;
 use tunesmith_common::space::{Dimension, Space};
+use tunesmith_common::study::Acquisition;
 
-use super::acquisition::log_expected_improvement;
+use super::acquisition;
 use super::features::{Layout, Points};
+use super::local::Region;
 use super::posterior::{Posterior, Scratch};
 use crate::lbfgs::{Limits, minimize};
 use crate::rng::{below, normal, uniform};
@@ -26,14 +28,14 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// For a model of `n` points: the same time beyond a few hundred of them.
+    /// For a model of `n` points: hardly more time beyond a few hundred of them.
     pub(crate) fn for_points(n: usize) -> Self {
         let cost = (n * n).max(1);
         Self {
-            spread: (40_000_000 / cost).clamp(64, 512),
-            around: (40_000_000 / cost).clamp(64, 512),
-            refined: (400_000 / cost).clamp(2, 6),
-            descent: (20_000_000 / cost).clamp(15, 40),
+            spread: (100_000_000 / cost).clamp(100, 512),
+            around: (100_000_000 / cost).clamp(100, 512),
+            refined: (2_000_000 / cost).clamp(3, 6),
+            descent: (25_000_000 / cost).clamp(25, 40),
         }
     }
 }
@@ -54,8 +56,12 @@ pub(crate) struct Search<'a> {
     pub(crate) space: &'a Space,
     pub(crate) layout: &'a Layout,
     pub(crate) posterior: &'a Posterior,
+    /// What is to be largest.
+    pub(crate) acquisition: Acquisition,
     /// Outcome to improve on.
     pub(crate) incumbent: f64,
+    /// Where it is looked for.
+    pub(crate) region: &'a Region,
     /// Points that may not be proposed: those known.
     pub(crate) taken: &'a dyn Fn(&[f64]) -> bool,
     /// The best points known, best first, encoded.
@@ -73,6 +79,12 @@ impl Search<'_> {
         rng: &mut ChaCha8Rng,
     ) -> Option<Candidate> {
         let mut latents: Vec<Vec<f64>> = spread.take(effort.spread).collect();
+        for (i, x) in latents
+            .iter_mut()
+            .flat_map(|latent| latent.iter_mut().enumerate())
+        {
+            *x = self.region.at(i, *x);
+        }
         latents.extend(self.neighbours(effort.around, rng));
         let mut candidates = self.evaluate(latents);
         candidates.sort_by(|a, b| b.value.total_cmp(&a.value));
@@ -105,7 +117,7 @@ impl Search<'_> {
         let points = Points::from_rows(self.layout, candidates.iter().map(|c| &c.encoded[..]));
         let predictions = self.posterior.predict(self.layout, &points);
         for (candidate, (mean, variance)) in candidates.iter_mut().zip(predictions) {
-            candidate.value = log_expected_improvement(self.incumbent, mean, variance).0;
+            candidate.value = acquisition::value(self.acquisition, self.incumbent, mean, variance).0;
         }
         candidates.retain(|candidate| !candidate.value.is_nan());
         candidates
@@ -146,14 +158,12 @@ impl Search<'_> {
     }
 
     fn moved(&self, dimension: usize, x: f64, width: f64, rng: &mut ChaCha8Rng) -> f64 {
-        match self.space.dimensions()[dimension] {
-            Dimension::Categorical(_) => uniform(rng),
-            Dimension::Levels(levels) => {
-                let least = 1.0 / levels as f64;
-                (x + normal(rng) * width.max(least)).clamp(0.0, 1.0 - f64::EPSILON)
-            }
-            Dimension::Continuous => (x + normal(rng) * width).clamp(0.0, 1.0 - f64::EPSILON),
-        }
+        let width = match self.space.dimensions()[dimension] {
+            Dimension::Categorical(_) => return uniform(rng),
+            Dimension::Levels(levels) => width.max(1.0 / levels as f64),
+            Dimension::Continuous => width,
+        };
+        self.region.clamp(dimension, x + normal(rng) * width)
     }
 
     /// The first `count` that are not next to one another.
@@ -221,10 +231,16 @@ impl Search<'_> {
             improvement: 1e-7,
             first_step: 0.1,
         };
-        let from: Vec<f64> = free.iter().map(|&i| start.encoded[i]).collect();
+        // Variables are shares of the region.
+        let Region { low, extent } = self.region;
+        let free: Vec<usize> = free.into_iter().filter(|&i| extent[i] > 0.0).collect();
+        let from: Vec<f64> = free
+            .iter()
+            .map(|&i| (start.encoded[i] - low[i]) / extent[i])
+            .collect();
         let found = minimize(&from, (0.0, 1.0 - f64::EPSILON / 2.0), limits, |x, gradient| {
             for (&i, x) in free.iter().zip(x) {
-                at[i] = *x;
+                at[i] = self.region.at(i, *x);
             }
             let (mean, variance) = self.posterior.predict_with_gradient(
                 self.layout,
@@ -233,16 +249,17 @@ impl Search<'_> {
                 &mut variance_gradient,
                 &mut scratch,
             );
-            let (value, by_mean, by_variance) = log_expected_improvement(self.incumbent, mean, variance);
+            let (value, by_mean, by_variance) =
+                acquisition::value(self.acquisition, self.incumbent, mean, variance);
             for (gradient, &i) in gradient.iter_mut().zip(&free) {
-                *gradient = -(by_mean * mean_gradient[i] + by_variance * variance_gradient[i]);
+                *gradient = -extent[i] * (by_mean * mean_gradient[i] + by_variance * variance_gradient[i]);
             }
             Some(-value)
         });
         let Some(found) = found else { return start };
         let mut latent = start.latent.clone();
         for (&i, x) in free.iter().zip(&found.x) {
-            latent[i] = *x;
+            latent[i] = self.region.at(i, *x);
         }
         // Snapped and valued again: an int on a logarithmic scale moved to a whole number.
         match self.evaluate(vec![latent]).pop() {

@@ -1,10 +1,12 @@
 //! Against values of scikit-learn (`tests/golden/make_gp.py`) and of numerical differentiation.
 
-use tunesmith_common::space::{Domain, Parameter, Scale, Space};
+use tunesmith_common::params::ParamValue;
+use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
 
 use super::features::{Layout, Points};
 use super::fit::{Hyper, LEAST_NOISE, Priors, Problem};
 use super::posterior::{Posterior, Scratch};
+use crate::rng::{mix, unit};
 
 fn golden() -> serde_json::Value {
     serde_json::from_str(include_str!("../../tests/golden/gp.json")).unwrap()
@@ -123,5 +125,97 @@ fn predictions_are_those_of_scikit_learn() {
             close(a[i], (moved(h).0 - moved(-h).0) / (2.0 * h), 1e-5);
             close(b[i], (moved(h).1 - moved(-h).1) / (2.0 * h), 1e-5);
         }
+    }
+}
+
+#[test]
+fn many_points_are_predicted_alike_in_bulk_one_by_one_and_appended() {
+    let layout = Layout::new(&cube(3));
+    let x: Vec<Vec<f64>> = (0..400_u64)
+        .map(|k| (0..3).map(|i| unit(mix(k ^ mix(i)))).collect())
+        .collect();
+    let y: Vec<f64> = x.iter().map(|x| (9.0 * x[0]).sin() + x[1] * x[2]).collect();
+    let rows = |range: std::ops::Range<usize>| Points::from_rows(&layout, x[range].iter().map(Vec::as_slice));
+    let hyper = Hyper {
+        weights: vec![4.0, 1.0, 9.0],
+        amplitude: 1.5,
+        noise: 1e-3,
+    };
+    let mut whole = Posterior::new(&layout, rows(0..300), hyper.clone()).unwrap();
+    let mut grown = Posterior::new(&layout, rows(0..200), hyper).unwrap();
+    for x in &x[200..300] {
+        grown.append(&layout, x);
+    }
+    assert!(whole.condition(&y[..300]) && grown.condition(&y[..300]));
+    let at = rows(300..400);
+    let (a, b) = (whole.predict(&layout, &at), grown.predict(&layout, &at));
+    let (mut by_mean, mut by_variance) = (vec![0.0; 3], vec![0.0; 3]);
+    for ((a, b), x) in a.into_iter().zip(b).zip(&x[300..]) {
+        let mut scratch = Scratch::default();
+        let single = whole.predict_with_gradient(&layout, x, &mut by_mean, &mut by_variance, &mut scratch);
+        close(single.0, a.0, 1e-9);
+        close(single.1, a.1, 1e-9);
+        close(b.0, a.0, 1e-9);
+        close(b.1, a.1, 1e-9);
+        // The model has learned the function.
+        close(a.0, (9.0 * x[0]).sin() + x[1] * x[2], 0.2);
+    }
+}
+
+#[test]
+fn gradients_of_mixed_groups_are_those_of_the_value() {
+    let named = |name: &str, domain: Domain| Parameter {
+        name: name.parse().unwrap(),
+        domain,
+        conditions: Vec::new(),
+    };
+    let float = || Domain::Float {
+        low: 0.0,
+        high: 1.0,
+        scale: Scale::Linear,
+        step: None,
+    };
+    let choices = ["a", "b", "c"].map(|choice| ParamValue::Text(choice.to_owned()));
+    let conditional = Parameter {
+        conditions: vec![Condition {
+            parent: 0,
+            values: vec![choices[0].clone(), choices[1].clone()],
+        }],
+        ..named("z", float())
+    };
+    let kind = Domain::Categorical {
+        choices: choices.to_vec(),
+    };
+    let space = Space::new(
+        vec![named("k", kind), named("x", float()), conditional],
+        Vec::new(),
+    )
+    .unwrap();
+    let layout = Layout::new(&space);
+    let rows: Vec<Vec<f64>> = (0..120_u64)
+        .map(|k| {
+            let latent: Vec<f64> = (0..3).map(|i| unit(mix(k ^ mix(i)))).collect();
+            let mut encoded = vec![0.0; 3];
+            space.snap(&latent, &mut encoded);
+            encoded
+        })
+        .collect();
+    let points = Points::from_rows(&layout, rows.iter().map(Vec::as_slice));
+    let y: Vec<f64> = rows
+        .iter()
+        .map(|x| x[0] + (5.0 * x[1]).cos() + if x[2].is_nan() { 0.0 } else { x[2] })
+        .collect();
+    let priors = Priors::default();
+    let mut problem = Problem::new(&layout, &points, &y, &priors);
+    let theta = [-0.5, 0.2, -1.0, 0.3, -4.0];
+    let mut gradient = vec![0.0; 5];
+    problem.evaluate(&theta, &mut gradient).unwrap();
+    for k in 0..5 {
+        let mut moved = |by: f64| {
+            let mut theta = theta;
+            theta[k] += by;
+            problem.evaluate(&theta, &mut [0.0; 5]).unwrap()
+        };
+        close(gradient[k], (moved(1e-5) - moved(-1e-5)) / 2e-5, 1e-5);
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use tunesmith_common::space::Dimension;
-use tunesmith_common::study::{StrategyName, StudySpec};
+use tunesmith_common::study::{Acquisition, StrategyName, StudySpec};
 
 use super::SearchStrategy;
 use super::baseline::Baseline;
@@ -38,7 +38,7 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
         StrategyName::Cmaes => Box::new(Cmaes::new(&spec.space)),
         StrategyName::Evolution => Box::new(Evolution::new(&spec.space)),
-        StrategyName::Gp => Box::new(Gp::new(&spec.space)),
+        StrategyName::Gp { acquisition } => Box::new(Gp::new(&spec.space, acquisition)),
         // `auto` has been replaced by its choice.
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };
@@ -83,7 +83,9 @@ fn choose(spec: &StudySpec) -> (StrategyName, String) {
         );
     }
     (
-        StrategyName::Gp,
+        StrategyName::Gp {
+            acquisition: Acquisition::default(),
+        },
         format!("auto chose gp: {combinations}, and it learns most from each trial"),
     )
 }

@@ -15,6 +15,7 @@
 use std::collections::HashSet;
 
 use tunesmith_common::space::Space;
+use tunesmith_common::study::Acquisition;
 
 use super::SearchStrategy;
 use super::memory::Memory;
@@ -22,6 +23,7 @@ use super::sobol::Sobol;
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::gp::features::{Layout, Points};
 use crate::gp::fit::{self, Hyper, Priors, fit};
+use crate::gp::local::{self, Region};
 use crate::gp::outcome::{WARPS, Warp};
 use crate::gp::posterior::Posterior;
 use crate::gp::search::{self, Search};
@@ -39,19 +41,22 @@ const WIDE_EVERY: u64 = 3;
 const WIDE_SHARE: f64 = 0.7;
 /// Best trials around which is searched.
 const CENTRES: usize = 5;
+/// With more results than the model holds: every how many trials the whole space is searched, and not only where the model is trusted.
+const GLOBAL_EVERY: u64 = 5;
 
 /// The strategy.
 #[derive(Debug)]
 pub(super) struct Gp {
     sobol: Sobol,
     layout: Layout,
+    acquisition: Acquisition,
     startup: usize,
 }
 
-/// What is kept between proposals: each entry with what it was made from.
+/// What is kept between proposals: each entry with what it was made from. The model beside which of those results it holds.
 #[derive(Default)]
 struct Known {
-    model: Option<(Key, Option<Model>)>,
+    model: Option<(Key, Vec<usize>, Option<Model>)>,
     plain: Option<(Key, Conditioned)>,
     wide: Option<(Key, Conditioned)>,
 }
@@ -73,12 +78,13 @@ struct Conditioned {
 }
 
 impl Gp {
-    pub(super) fn new(space: &Space) -> Self {
+    pub(super) fn new(space: &Space, acquisition: Acquisition) -> Self {
         let layout = Layout::new(space);
         Self {
             sobol: Sobol::new(space.dimensions().len()),
             startup: (layout.groups().len() + 2).clamp(STARTUP.0, STARTUP.1),
             layout,
+            acquisition,
         }
     }
 
@@ -99,24 +105,54 @@ impl Gp {
         if begun < self.startup || raw.iter().flatten().all(|value| value.total_cmp(first).is_eq()) {
             return self.sobol.suggest(view);
         }
-        let fitted_to = fit_length(results.len());
-        let key = key(&results[..fitted_to]);
+        let is_local = results.len() >= local::FROM;
+        let beginning = if is_local {
+            local::seen(results.len())
+        } else {
+            fit_length(results.len())
+        };
+        let key = key(&results[..beginning]);
         if known
             .model
             .as_ref()
-            .is_none_or(|(made_from, _)| *made_from != key)
+            .is_none_or(|(made_from, ..)| *made_from != key)
         {
-            let model = self.fit(&results[..fitted_to], &raw[..fitted_to]);
+            let chosen = if is_local {
+                let rows: Vec<&[f64]> = results[..beginning]
+                    .iter()
+                    .map(|trial| &trial.encoded[..])
+                    .collect();
+                local::choose(&self.layout, view.seed, &rows, |k| {
+                    raw[k].unwrap_or(f64::INFINITY)
+                })
+            } else {
+                (0..beginning).collect()
+            };
+            let values: Vec<Option<f64>> = chosen.iter().map(|&k| raw[k]).collect();
+            let held: Vec<&FinishedTrial> = chosen.iter().map(|&k| results[k]).collect();
+            let model = self.fit(&held, &values);
             *known = Known {
-                model: Some((key, model)),
+                model: Some((key, chosen, model)),
                 ..Known::default()
             };
         }
-        let Some((_, Some(model))) = &known.model else {
+        let Some((_, chosen, Some(model))) = &known.model else {
             return Err(StrategyError::Fit {
-                reason: format!("no hyperparameters fit the first {fitted_to} results"),
+                reason: format!("no hyperparameters fit the first {beginning} results"),
             });
         };
+        let width = is_local.then(|| {
+            let outcomes = results.iter().zip(&raw).map(|(trial, value)| {
+                let counts = !trial.trial.0.is_multiple_of(GLOBAL_EVERY);
+                (value.unwrap_or(f64::INFINITY), counts)
+            });
+            local::width(outcomes, self.layout.groups().len())
+        });
+        let width = width.filter(|_| !view.next.0.is_multiple_of(GLOBAL_EVERY));
+        let held = chosen.iter().copied().chain(beginning..results.len());
+        let (results, raw): (Vec<&FinishedTrial>, Vec<Option<f64>>) =
+            held.map(|k| (results[k], raw[k])).unzip();
+        let fitted_to = chosen.len();
         let wide = view.next.0.is_multiple_of(WIDE_EVERY);
         let slot = if wide { &mut known.wide } else { &mut known.plain };
         let conditioned = match slot {
@@ -166,7 +202,7 @@ impl Gp {
         for running in view.running {
             incumbent = incumbent.min(posterior.append(&self.layout, running.encoded));
         }
-        self.search(view, &results, &means, incumbent, posterior)
+        self.search(view, &results, &means, incumbent, width, posterior)
     }
 
     /// Warp and hyperparameters of the largest evidence.
@@ -194,20 +230,23 @@ impl Gp {
                 continue;
             };
             let evidence = evidence + outcomes.log_jacobian + odds;
-            if best.as_ref().is_none_or(|(known, _)| evidence > *known) {
-                best = Some((evidence, Model { warp, hyper }));
+            // The warps are in the order of their strength: once one is too strong, so are those after it.
+            if best.as_ref().is_some_and(|(known, _)| evidence <= *known) {
+                break;
             }
+            best = Some((evidence, Model { warp, hyper }));
         }
         best.map(|(_, model)| model)
     }
 
-    /// The point of the largest expected improvement.
+    /// The most promising point.
     fn search(
         &self,
         view: &StudyView<'_>,
         results: &[&FinishedTrial],
         means: &[f64],
         incumbent: f64,
+        width: Option<f64>,
         posterior: &Posterior,
     ) -> Result<Suggestion, StrategyError> {
         let mut order: Vec<usize> = (0..results.len()).collect();
@@ -217,25 +256,38 @@ impl Gp {
             .take(CENTRES)
             .map(|&k| &results[k].encoded[..])
             .collect();
-        let known: HashSet<Vec<u64>> = view
+        let known: HashSet<u64> = view
             .finished
             .iter()
-            .map(|trial| bits(&trial.encoded))
-            .chain(view.running.iter().map(|trial| bits(trial.encoded)))
+            .map(|trial| fingerprint(&trial.encoded))
+            .chain(view.running.iter().map(|trial| fingerprint(trial.encoded)))
             .collect();
-        let taken = |encoded: &[f64]| known.contains(&bits(encoded));
-        let search = Search {
-            space: view.space,
-            layout: &self.layout,
-            posterior,
-            incumbent,
-            taken: &taken,
-            best: &centres,
-        };
+        let taken = |encoded: &[f64]| known.contains(&fingerprint(encoded));
+        let whole = Region::whole(view.space);
+        let region = width.zip(centres.first()).map(|(width, centre)| {
+            Region::around(view.space, &self.layout, centre, posterior.weights(), width)
+        });
         let mut rng = purpose_rng(view.seed, view.next, Purpose::Search);
         let seed = mix(view.seed ^ mix(view.next.0));
-        let spread = (0..).map(|index| self.sobol.point(seed, index));
-        match search.run(search::Effort::for_points(posterior.len()), spread, &mut rng) {
+        let spread = || (0..).map(|index| self.sobol.point(seed, index));
+        let search = |region: &Region, rng: &mut _| {
+            let effort = search::Effort::for_points(posterior.len());
+            Search {
+                space: view.space,
+                layout: &self.layout,
+                posterior,
+                acquisition: self.acquisition,
+                incumbent,
+                region,
+                taken: &taken,
+                best: &centres,
+            }
+            .run(effort, spread(), rng)
+        };
+        let found = region
+            .and_then(|region| search(&region, &mut rng))
+            .or_else(|| search(&whole, &mut rng));
+        match found {
             Some(found) => {
                 let params = view.space.decode(&found.encoded);
                 Ok(Suggestion::new(view.space, params, found.encoded))
@@ -329,6 +381,7 @@ fn fit_to(raw: &[Option<f64>]) -> Vec<usize> {
     chosen
 }
 
-fn bits(encoded: &[f64]) -> Vec<u64> {
-    encoded.iter().map(|x| x.to_bits()).collect()
+/// A number that tells points apart.
+fn fingerprint(encoded: &[f64]) -> u64 {
+    encoded.iter().fold(0, |hash, x| mix(hash ^ x.to_bits()))
 }

@@ -3,11 +3,11 @@
 use tunesmith_common::TrialNumber;
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Parameter, Scale, Space};
-use tunesmith_common::study::StrategyName;
+use tunesmith_common::study::{Acquisition, StrategyName};
 use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, StudyView, build};
 
 use crate::studies::{
-    Afresh as _, all_bits, choices, float, int, learns, registry, space, spaces, study, view,
+    Afresh as _, all_bits, choices, float, gp, int, learns, registry, space, spaces, study, view,
 };
 
 /// A deterministic objective with a failure here and there.
@@ -194,4 +194,50 @@ fn tpe_and_evolution_find_their_way_in_a_conditional_space() {
     };
     let names = [StrategyName::Tpe, StrategyName::Evolution];
     assert_better_than_random(names, &space, 150, &objective);
+}
+
+#[test]
+fn what_is_kept_changes_nothing_where_the_model_becomes_a_local_one_either() {
+    let parameters = (0..3)
+        .map(|k| float(&format!("x{k}"), 0.0, 1.0, Scale::Linear))
+        .collect();
+    let spec = study(space(parameters, &[]), gp(Acquisition::LogEi), 5, Vec::new());
+    let draws = study(spec.space.clone(), StrategyName::Random, 3, Vec::new());
+    let draws = build(&draws).0.afresh(&view(&draws, 1), 1_298).unwrap();
+    let end = |number: u64, encoded: Vec<f64>| {
+        let (value, failed) = outcome(&encoded, number);
+        FinishedTrial {
+            trial: TrialNumber(number),
+            encoded: encoded.into(),
+            value,
+            failed,
+            partial: false,
+            last_step: None,
+        }
+    };
+    let (strategy, _) = build(&spec);
+    let mut memory = Memory::default();
+    // Around the first local model and the second one: trial 7 of each 11 has a value that is no number, but a result all the same.
+    for from in [1_198_usize, 1_298] {
+        let mut finished: Vec<FinishedTrial> = (1..)
+            .zip(&draws.points[..from])
+            .map(|(number, point)| end(number, point.encoded.clone()))
+            .collect();
+        for number in (from as u64 + 1)..(from as u64 + 5) {
+            let view = StudyView {
+                finished: &finished,
+                proposed: number - 1,
+                ..view(&spec, number)
+            };
+            let kept = strategy.propose(&view, 1, &mut memory);
+            assert_eq!(
+                all_bits(&kept),
+                all_bits(&strategy.afresh(&view, 1)),
+                "trial {number}"
+            );
+            let point = kept.unwrap().points.remove(0);
+            assert_eq!(point.note, "");
+            finished.push(end(number, point.encoded));
+        }
+    }
 }

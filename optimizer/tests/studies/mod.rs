@@ -7,7 +7,7 @@ use tunesmith_common::constraint::Constraint;
 use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
-use tunesmith_common::study::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use tunesmith_common::study::{Acquisition, Budget, Objective, StrategyName, StrategySpec, StudySpec};
 use tunesmith_optimizer::{Memory, Proposal, SearchStrategy, StrategyError, StudyView, Suggestion};
 
 pub(crate) fn parameter(name: &str, domain: Domain) -> Parameter {
@@ -163,8 +163,12 @@ pub(crate) fn grid(shuffle: bool, points: u32) -> StrategyName {
     }
 }
 
+pub(crate) fn gp(acquisition: Acquisition) -> StrategyName {
+    StrategyName::Gp { acquisition }
+}
+
 /// Every entry of the registry.
-pub(crate) fn registry() -> [StrategyName; 10] {
+pub(crate) fn registry() -> [StrategyName; 12] {
     [
         StrategyName::Auto,
         StrategyName::Manual,
@@ -172,7 +176,9 @@ pub(crate) fn registry() -> [StrategyName; 10] {
         grid(true, 3),
         StrategyName::Random,
         StrategyName::Sobol,
-        StrategyName::Gp,
+        gp(Acquisition::LogEi),
+        gp(Acquisition::Ei),
+        gp(Acquisition::Ucb),
         StrategyName::Tpe,
         StrategyName::Cmaes,
         StrategyName::Evolution,
@@ -183,7 +189,7 @@ pub(crate) fn registry() -> [StrategyName; 10] {
 pub(crate) fn learns(name: StrategyName) -> bool {
     matches!(
         name,
-        StrategyName::Gp | StrategyName::Tpe | StrategyName::Cmaes | StrategyName::Evolution
+        StrategyName::Gp { .. } | StrategyName::Tpe | StrategyName::Cmaes | StrategyName::Evolution
     )
 }
 

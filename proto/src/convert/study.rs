@@ -42,6 +42,10 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
             points: raw.strategy.points,
             initial: raw.strategy.initial.iter().map(point_to_wire).collect(),
             random_share: raw.strategy.random_share,
+            acquisition: raw
+                .strategy
+                .acquisition
+                .map_or_else(String::new, |acquisition| acquisition.name().to_owned()),
         }),
         early_stopping: raw.early_stopping.iter().map(stopper_to_wire).collect(),
         budget: Some(v1::Budget {
@@ -246,6 +250,10 @@ fn strategy_from_wire(strategy: &v1::Strategy) -> Result<RawStrategy, ConvertErr
         seed: strategy.seed,
         shuffle: strategy.shuffle,
         points: strategy.points,
+        acquisition: match strategy.acquisition.as_str() {
+            "" => None,
+            name => Some(word(name, "strategy.acquisition")?),
+        },
         initial: initial
             .map(|(index, point)| point_from_wire(point, &format!("strategy.initial[{index}]")))
             .collect::<Result<_, _>>()?,
@@ -445,6 +453,21 @@ trial:
                 from_wire(to_wire(&raw)).unwrap().trial.unwrap().metrics,
                 raw.trial.unwrap().metrics,
                 "{others}"
+            );
+        }
+        for name in ["log_ei", "ei", "ucb"] {
+            let text = format!(
+                "objective: {{metric: loss, goal: minimize}}\nspace: {{x: {{type: bool}}}}\nstrategy: {{name: gp, acquisition: {name}}}\n"
+            );
+            let (raw, _) = StudyFile::parse(&text, "gp.yaml").unwrap();
+            let mut wire = to_wire(&raw);
+            assert_eq!(wire.strategy.as_ref().unwrap().acquisition, name);
+            assert_eq!(from_wire(wire.clone()).unwrap(), raw);
+            wire.strategy.as_mut().unwrap().acquisition = "pi".to_owned();
+            let refused = from_wire(wire).unwrap_err().to_string();
+            assert!(
+                refused.contains("strategy.acquisition") && refused.contains("log_ei"),
+                "{refused}"
             );
         }
         let least = "objective: {metric: loss, goal: minimize}\nspace: {x: {type: bool}}\n";

@@ -233,17 +233,16 @@ fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
     if points.is_none() {
         problems.add("strategy.points", "must be at least 1, got 0");
     }
-    if raw.name != RawStrategyName::Grid {
-        for (key, given) in [
-            ("shuffle", raw.shuffle.is_some()),
-            ("points", raw.points.is_some()),
-        ] {
-            if given {
-                problems.add(
-                    format!("strategy.{key}"),
-                    format!("only the strategy grid takes {key:?}"),
-                );
-            }
+    for (key, given, strategy) in [
+        ("shuffle", raw.shuffle.is_some(), RawStrategyName::Grid),
+        ("points", raw.points.is_some(), RawStrategyName::Grid),
+        ("acquisition", raw.acquisition.is_some(), RawStrategyName::Gp),
+    ] {
+        if given && raw.name != strategy {
+            problems.add(
+                format!("strategy.{key}"),
+                format!("only the strategy {} takes {key:?}", strategy.name()),
+            );
         }
     }
     match raw.name {
@@ -255,7 +254,9 @@ fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
         },
         RawStrategyName::Random => StrategyName::Random,
         RawStrategyName::Sobol => StrategyName::Sobol,
-        RawStrategyName::Gp => StrategyName::Gp,
+        RawStrategyName::Gp => StrategyName::Gp {
+            acquisition: raw.acquisition.unwrap_or_default(),
+        },
         RawStrategyName::Tpe => StrategyName::Tpe,
         RawStrategyName::Cmaes => StrategyName::Cmaes,
         RawStrategyName::Evolution => StrategyName::Evolution,

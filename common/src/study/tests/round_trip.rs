@@ -31,6 +31,8 @@ fn any_study() -> impl Strategy<Value = String> {
         any::<u64>().prop_map(|seed| format!("{{name: sobol, seed: {seed}}}")),
         (any::<bool>(), 1..20_u32)
             .prop_map(|(shuffle, points)| format!("{{name: grid, shuffle: {shuffle}, points: {points}}}")),
+        prop::sample::select(vec!["log_ei", "ei", "ucb"])
+            .prop_map(|acquisition| format!("{{name: gp, acquisition: {acquisition}}}")),
     ];
     let rule = prop_oneof![
         (0..9_i64, 1..9_u32)

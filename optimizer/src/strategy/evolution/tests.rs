@@ -1,4 +1,9 @@
 //! Mutations by themselves, and which results become parents.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a level is the whole part of a small positive number"
+)]
 
 use tunesmith_common::TrialNumber;
 use tunesmith_common::params::ParamValue;

@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use ndarray::Array1;
 use rand_chacha::ChaCha8Rng;
 use tunesmith_common::TrialNumber;
-use tunesmith_common::space::{Dimension, Space};
+use tunesmith_common::space::{Dimension, Domain, Parameter, Space};
 
 use super::SearchStrategy;
 use super::memory::Memory;
@@ -46,7 +46,7 @@ const SIGMA_AGAIN: f64 = 0.3;
 const MARGIN: f64 = 0.25;
 /// Numbers up to which the covariance matrix is a full one.
 const MOST_FULL: usize = 64;
-/// Draws for a point that is new, and for one that satisfies the constraints, if there are any.
+/// Draws for a point that is new where points can be the same, and for one that satisfies the constraints, if there are any.
 const TRIES: usize = 8;
 const CONSTRAINED_TRIES: usize = 100;
 /// Where a search has converged: standard deviations below this, a covariance matrix stretched more than this, ...
@@ -69,6 +69,8 @@ pub(super) struct Cmaes {
     numbers: Vec<(usize, Option<u64>)>,
     /// Where those without an order are, with their categories.
     choices: Vec<(usize, usize)>,
+    /// Draws for one trial at most.
+    tries: usize,
 }
 
 /// What is kept between proposals.
@@ -136,6 +138,7 @@ impl Cmaes {
             dimensions: space.dimensions().len(),
             numbers,
             choices,
+            tries: tries(space),
         }
     }
 
@@ -299,7 +302,7 @@ impl Cmaes {
     fn own_step(&self, view: &StudyView<'_>, search: &Search, trial: &FinishedTrial) -> Option<Array1<f64>> {
         let mut draws = self.draws(view, search, trial.trial);
         let mut snapped = vec![0.0; self.dimensions];
-        for _ in 0..tries(view.space) {
+        for _ in 0..self.tries {
             let (latent, mut step) = draws.next();
             view.space.snap(&latent, &mut snapped);
             let mut both = snapped.iter().zip(&trial.encoded);
@@ -351,7 +354,7 @@ impl Cmaes {
         let mut draws = self.draws(view, search, view.next);
         let mut encoded = vec![0.0; self.dimensions];
         let mut known_one: Option<Vec<f64>> = None;
-        for _ in 0..tries(space) {
+        for _ in 0..self.tries {
             let (latent, _) = draws.next();
             space.snap(&latent, &mut encoded);
             if !space.constraints().is_empty() && !space.satisfies(&space.decode(&encoded)) {
@@ -434,10 +437,17 @@ impl Draws<'_> {
 }
 
 fn tries(space: &Space) -> usize {
-    if space.constraints().is_empty() {
-        TRIES
+    if !space.constraints().is_empty() {
+        return CONSTRAINED_TRIES;
+    }
+    // Two draws of a number of 53 bits are never the same.
+    let is_fine = |parameter: &Parameter| {
+        parameter.conditions.is_empty() && matches!(parameter.domain, Domain::Float { step: None, .. })
+    };
+    if space.parameters().iter().any(is_fine) {
+        1
     } else {
-        CONSTRAINED_TRIES
+        TRIES
     }
 }
 

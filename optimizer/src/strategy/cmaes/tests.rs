@@ -1,7 +1,7 @@
 //! What is learnt from which results, on histories made for it.
 
 use tunesmith_common::params::ParamValue;
-use tunesmith_common::space::{Domain, Parameter, Scale};
+use tunesmith_common::space::Scale;
 
 use super::*;
 
@@ -233,6 +233,7 @@ fn populations_grow_with_the_logarithm_of_the_number_of_parameters() {
             dimensions: count,
             numbers: (0..count).map(|k| (k, None)).collect(),
             choices: Vec::new(),
+            tries: 1,
         };
         [0, 1, 50].map(|restarts| cmaes.population(restarts))
     };

@@ -387,6 +387,11 @@ impl SearchStrategy for Cmaes {
         "cmaes"
     }
 
+    /// After a restart, all results are gone through again.
+    fn is_costly(&self) -> bool {
+        true
+    }
+
     fn propose(
         &self,
         view: &StudyView<'_>,

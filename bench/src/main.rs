@@ -54,6 +54,9 @@ struct Args {
     /// Idle sessions of workers.
     #[arg(long, default_value_t = 5_000)]
     sessions: usize,
+    /// Clients that ask and tell at the same time.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,64")]
+    clients: Vec<usize>,
     /// Only serve bare gRPC calls, as the limit that others are measured against.
     #[arg(long, hide = true)]
     echo_server: bool,
@@ -99,7 +102,7 @@ async fn main() -> anyhow::Result<()> {
     for store in &stores {
         if args.wants("pairs") {
             let coordinator = Coordinator::start(&args.programs, store).await?;
-            for clients in [1, 8, 64] {
+            for &clients in &args.clients {
                 pairs::measure(&coordinator, clients, time)
                     .await
                     .context("ask and tell")?;

@@ -117,6 +117,8 @@ fn trial(trial: TrialNumber, encoded: Vec<f64>, value: f64) -> FinishedTrial {
         failed: false,
         partial: false,
         last_step: None,
+        others: Box::default(),
+        violations: Box::default(),
     }
 }
 

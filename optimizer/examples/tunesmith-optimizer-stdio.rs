@@ -162,6 +162,8 @@ impl Session {
             failed: value.is_none(),
             partial: false,
             last_step: None,
+            others: Box::default(),
+            violations: Box::default(),
         });
         Ok(json!({"ok": true}))
     }

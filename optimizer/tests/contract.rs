@@ -202,7 +202,7 @@ proptest! {
                 value,
                 failed,
                 partial,
-                last_step,
+                last_step, others: Box::default(), violations: Box::default(),
             })
             .collect();
         let here = vec![0.25; dimensions];

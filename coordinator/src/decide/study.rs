@@ -215,6 +215,8 @@ impl Past {
             partial: matches!(self.end, End::EarlyStopped | End::TimedOut),
             last_step: self.last_step,
             encoded: self.encoded,
+            others: Box::default(),
+            violations: Box::default(),
         }
     }
 }

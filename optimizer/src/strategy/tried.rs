@@ -100,6 +100,8 @@ mod tests {
             failed: false,
             partial: false,
             last_step: None,
+            others: Box::default(),
+            violations: Box::default(),
         }
     }
 

@@ -41,6 +41,12 @@ pub struct FinishedTrial {
     pub partial: bool,
     /// The highest step reported, if any was.
     pub last_step: Option<i64>,
+    /// Values of the second and further objectives, in their order, with signs as in `value`. NaN where there is none. Empty in a study of one
+    /// objective.
+    pub others: Box<[f64]>,
+    /// For each constraint on a metric, by how much it is violated, in units of the metric: it holds where this is 0 or less. NaN where the
+    /// metric was not reported. Empty in a study without such constraints.
+    pub violations: Box<[f64]>,
 }
 
 /// A trial that has not ended, as strategies see it.

@@ -78,6 +78,8 @@ fn what_is_kept_between_proposals_changes_none_of_them() {
                         failed,
                         partial: false,
                         last_step: None,
+                        others: Box::default(),
+                        violations: Box::default(),
                     });
                 }
             }
@@ -118,6 +120,8 @@ fn best(space: &Space, name: StrategyName, seed: u64, trials: u64, objective: &d
             failed: false,
             partial: false,
             last_step: None,
+            others: Box::default(),
+            violations: Box::default(),
         });
     }
     finished
@@ -213,6 +217,8 @@ fn what_is_kept_changes_nothing_where_the_model_becomes_a_local_one_either() {
             failed,
             partial: false,
             last_step: None,
+            others: Box::default(),
+            violations: Box::default(),
         }
     };
     let (strategy, _) = build(&spec);

@@ -81,6 +81,8 @@ impl Study {
                 failed: false,
                 partial: false,
                 last_step: None,
+                others: Box::default(),
+                violations: Box::default(),
             });
         }
         let mut known = std::mem::take(&mut self.known);
@@ -218,6 +220,8 @@ fn a_point_of_a_person_pulls_but_does_not_tear() {
             failed: false,
             partial: false,
             last_step: None,
+            others: Box::default(),
+            violations: Box::default(),
         });
         study.run(0, 1, bowl);
     }

@@ -52,6 +52,8 @@ fn trial(number: u64, encoded: &[f64], value: Option<f64>, failed: bool) -> Fini
         failed,
         partial: false,
         last_step: None,
+        others: Box::default(),
+        violations: Box::default(),
     }
 }
 

@@ -176,12 +176,7 @@ impl Coordinator {
 
     /// Processor time it has used since it was started, user and system, in seconds.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        const TICKS_PER_SECOND: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The name of the program, in parentheses, is the second field and may have spaces.
-        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-        let ticks = fields.split(' ').skip(11).take(2);
-        ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+        cpu_seconds(&self.child.id().to_string())
     }
 
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
@@ -197,6 +192,16 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// Processor time that a process has used, user and system, in seconds. `self` is this one.
+pub(crate) fn cpu_seconds(pid: &str) -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name of the program, in parentheses, is the second field and may have spaces.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks = fields.split(' ').skip(11).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
 }
 
 fn launch(program: &Path, folder: &Path, store: &str, address: SocketAddr) -> anyhow::Result<Child> {

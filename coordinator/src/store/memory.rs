@@ -46,7 +46,7 @@ struct Study {
     points: BTreeMap<ChunkKey, PointChunk>,
     /// By trial, revision of the commit, position within the commit.
     decisions: BTreeMap<(TrialNumber, u64, usize), DecisionRow>,
-    requests: BTreeMap<RequestId, RequestRow>,
+    requests: BTreeMap<(Timestamp, RequestId), RequestRow>,
 }
 
 impl Study {
@@ -88,7 +88,7 @@ impl Study {
                 .insert((row.trial, self.commit_seq, position), row.clone());
         }
         self.requests
-            .extend(changes.requests.iter().map(|row| (row.id, row.clone())));
+            .extend(changes.requests.iter().map(|row| ((row.at, row.id), row.clone())));
     }
 }
 
@@ -378,14 +378,8 @@ impl Store for MemoryStore {
 
     async fn request_list(&self, study: StudyId, since: Timestamp) -> Result<Vec<RequestRow>, StoreError> {
         Ok(self.in_study(study, |study| {
-            let mut rows: Vec<_> = study
-                .requests
-                .values()
-                .filter(|row| row.at >= since)
-                .cloned()
-                .collect();
-            rows.sort_by_key(|row| (row.at, row.id));
-            rows
+            let rows = study.requests.values();
+            rows.filter(|row| row.at >= since).cloned().collect()
         }))
     }
 
@@ -395,14 +389,13 @@ impl Store for MemoryStore {
             return Ok(0);
         };
         let old = study.requests.values().filter(|row| row.at < before);
-        let mut old: Vec<_> = old
+        let old: Vec<_> = old
             .filter(|row| !study.has_unfinished_trials(row))
             .map(|row| (row.at, row.id))
+            .take(usize::try_from(PRUNED_AT_A_TIME).unwrap_or(usize::MAX))
             .collect();
-        old.sort_unstable();
-        old.truncate(usize::try_from(PRUNED_AT_A_TIME).unwrap_or(usize::MAX));
-        for (_, id) in &old {
-            study.requests.remove(id);
+        for key in &old {
+            study.requests.remove(key);
         }
         Ok(u64::try_from(old.len()).unwrap_or(u64::MAX))
     }

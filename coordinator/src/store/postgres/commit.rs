@@ -7,7 +7,7 @@
 //! Rows travel as one array for each column. Columns that are themselves arrays travel joined to one, with places for slices.
 
 use sqlx::postgres::{PgArguments, Postgres};
-use sqlx::{AssertSqlSafe, Encode, PgPool, Type};
+use sqlx::{AssertSqlSafe, Encode, Type};
 
 use super::super::sql::records::{
     AttemptRecord, AuditRecord, DecisionRecord, RequestRecord, StudyRecord, TrialRecord, signed, unsigned,
@@ -16,6 +16,7 @@ use super::super::{
     AttemptRow, AuditRow, Changes, DecisionRow, Ownership, PointChunk, RequestRow, StoreError, StudyRow,
     TrialRow, study_taken,
 };
+use super::committers::Committers;
 use super::error::{broken_constraint, store_error};
 
 const OWNER: &str = "WITH owner AS (
@@ -72,7 +73,7 @@ const DECISIONS: &str = "decision_part AS (
 const REQUESTS: &str = "request_part AS (
     INSERT INTO request (study_id, id, content, trials, at)
     SELECT owner.study_id, new.* FROM owner, unnest($1::uuid[], $2::bytea[], $3::json[], $4::timestamptz[]) AS new
-    ON CONFLICT (study_id, id) DO UPDATE SET content = excluded.content, trials = excluded.trials, at = excluded.at)";
+    ON CONFLICT (study_id, at, id) DO UPDATE SET content = excluded.content, trials = excluded.trials)";
 
 const AUDIT: &str = "audit_part AS (
     INSERT INTO audit (at, actor, action, subject, detail)
@@ -322,7 +323,11 @@ impl FlatPoints {
 }
 
 /// Writes `changes`, whose rows have been checked. Returns the new `commit_seq`, or `NotOwner`.
-pub(super) async fn commit(pool: &PgPool, owner: &Ownership, changes: &Changes) -> Result<u64, StoreError> {
+pub(super) async fn commit(
+    committers: &Committers,
+    owner: &Ownership,
+    changes: &Changes,
+) -> Result<u64, StoreError> {
     let mut statement = Statement::new(owner)?;
     if let Some(study) = &changes.study {
         statement.study(study)?;
@@ -346,8 +351,12 @@ pub(super) async fn commit(pool: &PgPool, owner: &Ownership, changes: &Changes) 
         statement.audit(&changes.audit)?;
     }
     statement.sql.push_str(" SELECT commit_seq FROM owner");
-    let writing =
-        sqlx::query_scalar_with(AssertSqlSafe(statement.sql), statement.arguments).fetch_optional(pool);
+    let Statement { sql, arguments, .. } = statement;
+    let writing = committers.with(async move |connection| {
+        sqlx::query_scalar_with(AssertSqlSafe(sql), arguments)
+            .fetch_optional(connection)
+            .await
+    });
     #[cfg(feature = "crash-points")]
     let writing = crate::crash::while_under_way(crate::crash::Point::UnderWay, writing);
     let written: Option<i64> =

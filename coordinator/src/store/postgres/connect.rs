@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::super::open::OpenError;
 use super::super::sql::SCHEMA_VERSION;
+use super::committers::Committers;
 
 /// The oldest server whose statements and settings are the ones used here.
 const OLDEST_SERVER: i32 = 130_000;
@@ -40,8 +41,8 @@ impl Default for PostgresOptions {
     }
 }
 
-/// Connects, migrates and checks the server.
-pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, OpenError> {
+/// Connects, migrates and checks the server. Half of the connections are for commits.
+pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<(PgPool, Committers), OpenError> {
     // The error of the driver may repeat parts of the address, and so the password.
     let parsed = PgConnectOptions::from_str(url).map_err(|_| OpenError::BadAddress {
         remedy: "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded",
@@ -81,12 +82,15 @@ pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<PgPo
         ("enable_seqscan", "off"),
         ("jit", "off"),
     ]);
-    PgPoolOptions::new()
-        .max_connections(options.max_connections)
+    let commits = (options.max_connections / 2).max(1);
+    let committers = Committers::new(limited.clone(), commits, ACQUIRE_TIMEOUT);
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections.saturating_sub(commits).max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(limited)
         .await
-        .map_err(|source| server.failed("connect to", source))
+        .map_err(|source| server.failed("connect to", source))?;
+    Ok((pool, committers))
 }
 
 /// The server and database for messages, without the password.

@@ -4,6 +4,7 @@
 //! round trip, and leave no transaction open on a pooled connection when their caller goes away.
 
 mod commit;
+mod committers;
 mod connect;
 mod error;
 mod points;
@@ -20,6 +21,8 @@ use tunesmith_common::{Attempt, StudyId, StudyName, Timestamp, TrialNumber, Work
 
 pub use connect::PostgresOptions;
 
+use committers::Committers;
+
 use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
@@ -30,7 +33,9 @@ use super::{
 
 /// A store in a Postgres database.
 pub struct PostgresStore {
+    /// For everything but commits.
     pool: PgPool,
+    committers: Committers,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -48,7 +53,7 @@ impl PostgresStore {
     /// # Errors
     /// [`OpenError`]; nothing is changed then, but by migrations that had succeeded.
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, OpenError> {
-        let pool = connect::connect(url, options).await?;
+        let (pool, committers) = connect::connect(url, options).await?;
         if let Err(error) = studies::finish_removals(&pool).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(
@@ -56,7 +61,7 @@ impl PostgresStore {
                 "rows of deleted studies are left; deleting another study tries again"
             );
         }
-        Ok(Self { pool })
+        Ok(Self { pool, committers })
     }
 }
 
@@ -78,7 +83,7 @@ impl Store for PostgresStore {
 
     async fn commit(&self, owner: &Ownership, changes: &Changes) -> Result<Ownership, StoreError> {
         check_changes(owner.study, changes)?;
-        let commit_seq = commit::commit(&self.pool, owner, changes).await?;
+        let commit_seq = commit::commit(&self.committers, owner, changes).await?;
         Ok(Ownership { commit_seq, ..*owner })
     }
 
@@ -242,6 +247,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.committers.close().await;
         self.pool.close().await;
     }
 }

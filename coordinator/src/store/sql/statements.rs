@@ -272,7 +272,7 @@ macro_rules! statements {
 
         pub(super) async fn request_prune(database: $writer, study: StudyId, before: Timestamp) -> Result<u64, StoreError> {
             let sql = concat!(
-                "DELETE FROM request WHERE study_id = $1 AND id IN (SELECT id FROM request WHERE study_id = $1 AND at < $2 AND NOT ",
+                "DELETE FROM request WHERE study_id = $1 AND (at, id) IN (SELECT at, id FROM request WHERE study_id = $1 AND at < $2 AND NOT ",
                 has_unfinished_trials!($elements),
                 " ORDER BY at, id LIMIT $3)"
             );

@@ -13,10 +13,13 @@ use super::super::{
     TrialRow, study_taken,
 };
 use super::error::store_error;
+use super::writer::{Transaction, Writer};
 use crate::crash::crash_point;
 
-/// Rows that one statement inserts. Few sizes, so that few statements are kept prepared.
-const ROWS_PER_STATEMENT: [usize; 3] = [64, 8, 1];
+/// Rows that one statement inserts at most. Each statement is a trip to the connection's thread, which costs more than a row does.
+const MOST_ROWS: usize = 64;
+/// Up to so many rows there is a statement for each number; above, for doubled ones: so few are kept prepared.
+const ANY_NUMBER: usize = 16;
 
 /// A statement that inserts rows of one table.
 struct Insert {
@@ -69,7 +72,7 @@ const DECISIONS: Insert = Insert {
 const REQUESTS: Insert = Insert {
     head: "INSERT INTO request (study_id, id, content, trials, at) VALUES ",
     columns: 5,
-    tail: " ON CONFLICT (study_id, id) DO UPDATE SET content = excluded.content, trials = excluded.trials, at = excluded.at",
+    tail: " ON CONFLICT (study_id, at, id) DO UPDATE SET content = excluded.content, trials = excluded.trials",
 };
 
 const AUDIT: Insert = Insert {
@@ -107,7 +110,8 @@ impl Insert {
         mut bind: impl FnMut(&mut Bound, R) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut rows = rows.into_iter();
-        while let Some(size) = ROWS_PER_STATEMENT.into_iter().find(|size| *size <= rows.len()) {
+        while rows.len() > 0 {
+            let size = rows_of_statement(rows.len());
             let mut bound = Bound::default();
             for row in rows.by_ref().take(size) {
                 bind(&mut bound, row)?;
@@ -123,25 +127,40 @@ impl Insert {
     }
 }
 
-/// Writes `changes`, whose rows have been checked, within the transaction of `connection`. Returns the new `commit_seq`.
+/// How many of the `rows` left the next statement inserts; `rows` is positive.
+fn rows_of_statement(rows: usize) -> usize {
+    if rows < 2 * ANY_NUMBER {
+        rows.min(ANY_NUMBER)
+    } else {
+        MOST_ROWS.min(1 << rows.ilog2())
+    }
+}
+
+/// Begins a transaction by the compare-and-swap of the owner, in one trip to the connection's thread.
+pub(super) async fn begin<'w>(writer: &'w Writer, owner: &Ownership) -> Result<Transaction<'w>, StoreError> {
+    let swap = sqlx::query(
+        "BEGIN IMMEDIATE;
+        UPDATE study_owner SET commit_seq = commit_seq + 1 WHERE study_id = ?1 AND owner_epoch = ?2 AND commit_seq = ?3
+        RETURNING commit_seq",
+    )
+    .bind(owner.study.0)
+    .bind(signed(owner.epoch))
+    .bind(signed(owner.commit_seq));
+    let (transaction, swapped) = writer.begin_with(swap).await?;
+    if swapped.is_empty() {
+        return transaction.end(Err(StoreError::NotOwner(owner.study))).await;
+    }
+    crash_point!(Swapped);
+    Ok(transaction)
+}
+
+/// Writes `changes`, whose rows have been checked, within the transaction of `connection` that [began](begin) for `owner`. Returns the new
+/// `commit_seq`.
 pub(super) async fn commit(
     connection: &mut SqliteConnection,
     owner: &Ownership,
     changes: &Changes,
 ) -> Result<u64, StoreError> {
-    let done = sqlx::query(
-        "UPDATE study_owner SET commit_seq = commit_seq + 1 WHERE study_id = $1 AND owner_epoch = $2 AND commit_seq = $3",
-    )
-    .bind(owner.study.0)
-    .bind(signed(owner.epoch))
-    .bind(signed(owner.commit_seq))
-    .execute(&mut *connection)
-    .await
-    .map_err(|error| store_error("commit", error))?;
-    if done.rows_affected() == 0 {
-        return Err(StoreError::NotOwner(owner.study));
-    }
-    crash_point!(Swapped);
     let commit_seq = owner.commit_seq + 1;
     if let Some(study) = &changes.study {
         write_study(connection, study).await?;

@@ -16,6 +16,8 @@ use super::super::sql::SCHEMA_VERSION;
 const READERS: u32 = 4;
 /// Rows that a connection's thread reads ahead. It is woken for each row that is taken once so many wait.
 const BUFFERED_ROWS: usize = 8_192;
+/// Statements that a connection keeps prepared: those of commits are some twenty for each table.
+const PREPARED: usize = 256;
 /// Only tools of people can hold the write lock, since coordinators are kept out.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Only the owner may read the file: it names people, and hashes of tokens.
@@ -94,6 +96,9 @@ pub(super) async fn open(path: &Path) -> Result<Opened, OpenError> {
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-32768")
+        // Statements that may fail halfway keep what they changed: not in files, which cost more than the statements.
+        .pragma("temp_store", "MEMORY")
+        .statement_cache_capacity(PREPARED)
         .row_buffer_size(BUFFERED_ROWS)
         .disable_statement_logging();
     let mut writer = options.connect().await.map_err(refused("open"))?;

@@ -100,7 +100,7 @@ impl Store for SqliteStore {
 
     async fn commit(&self, owner: &Ownership, changes: &Changes) -> Result<Ownership, StoreError> {
         check_changes(owner.study, changes)?;
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = commit::begin(&self.writer, owner).await?;
         let result = commit::commit(transaction.connection(), owner, changes).await;
         crash_point!(Written);
         let commit_seq = transaction.end(result).await?;

@@ -2,7 +2,9 @@
 //!
 //! Whoever is dropped in the middle of a transaction leaves it open; the next one to write rolls it back first.
 
-use sqlx::{SqliteConnection, raw_sql};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Sqlite, SqliteConnection, raw_sql};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::super::StoreError;
@@ -29,6 +31,16 @@ impl Writer {
 
     /// Waits for its turn and begins a transaction that can write from the start: one that reads first could not wait.
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, StoreError> {
+        let (transaction, _) = self.begin_with(sqlx::query("BEGIN IMMEDIATE")).await?;
+        Ok(transaction)
+    }
+
+    /// As [`Self::begin`], by statements of which the first is that one; returns the rows that the others return, too. (How many rows they
+    /// changed is not known: SQLite counts for BEGIN what was changed before it.)
+    pub(super) async fn begin_with(
+        &self,
+        statements: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<(Transaction<'_>, Vec<SqliteRow>), StoreError> {
         let closed = |_| StoreError::Unavailable {
             context: "the store is closed".to_owned(),
             source: None,
@@ -38,11 +50,11 @@ impl Writer {
             rollback(&mut connection).await;
         }
         connection.in_transaction = true;
-        raw_sql("BEGIN IMMEDIATE")
-            .execute(&mut connection.raw)
+        let rows = statements
+            .fetch_all(&mut connection.raw)
             .await
             .map_err(|error| store_error("begin", error))?;
-        Ok(Transaction(connection))
+        Ok((Transaction(connection), rows))
     }
 
     /// Waits for what is under way and closes the connection.

@@ -9,6 +9,7 @@ mod cma;
 mod gp;
 mod lbfgs;
 mod normal;
+pub mod pareto;
 mod rng;
 pub mod stopping;
 pub mod strategy;

@@ -1,6 +1,6 @@
 //! Measures how long suggestions take, and what memory a strategy needs: one JSON line for each figure. Asserts nothing.
 //!
-//! `suggestion-times [STRATEGIES [SIZES [DIMENSIONS]]]`, each separated by commas. Each figure is of consecutive suggestions of one
+//! `suggestion-times [STRATEGIES [SIZES [DIMENSIONS [OBJECTIVES]]]]`, each separated by commas. Each figure is of consecutive suggestions of one
 //! study that begins with so many finished trials: model, refits and all, as one slot after the other would ask. Beside each
 //! stands a probe of the machine's speed at that moment. Set `OPENBLAS_NUM_THREADS=1`, as the coordinator does.
 #![expect(clippy::print_stdout, reason = "figures are on standard output")]
@@ -32,20 +32,23 @@ fn main() -> anyhow::Result<()> {
         .next()
         .unwrap_or_else(|| "50,100,200,1000,10000,100000".to_owned());
     let dimensions = arguments.next().unwrap_or_else(|| "6,20".to_owned());
+    let objectives = arguments.next().unwrap_or_else(|| "1".to_owned());
     for strategy in strategies.split(',') {
         for d in dimensions.split(',') {
             for n in sizes.split(',') {
-                measure(strategy, d.parse()?, n.parse()?)?;
+                for m in objectives.split(',') {
+                    measure(strategy, d.parse()?, n.parse()?, m.parse()?)?;
+                }
             }
         }
     }
     Ok(())
 }
 
-fn measure(name: &str, d: usize, n: u64) -> anyhow::Result<()> {
+fn measure(name: &str, d: usize, n: u64, objectives: u32) -> anyhow::Result<()> {
     let spec = spec(name, d)?;
-    let (strategy, _) = build(&spec);
-    let mut finished = history(d, n);
+    let (strategy, _) = build(&spec, usize::try_from(objectives)?);
+    let mut finished = history(d, n, objectives);
     let (before, probe) = (resident_mib(), probe());
     let mut memory = Memory::default();
     let (mut times, mut cpu) = (Vec::new(), Vec::new());
@@ -68,8 +71,7 @@ fn measure(name: &str, d: usize, n: u64) -> anyhow::Result<()> {
         times.push(asked.elapsed());
         cpu.push(cpu_time().saturating_sub(on_cpu));
         for point in proposal.points {
-            let value = objective(&point.encoded);
-            finished.push(trial(next, point.encoded, value));
+            finished.push(trial(next, point.encoded, objectives));
         }
     }
     let first = times.remove(0);
@@ -78,7 +80,7 @@ fn measure(name: &str, d: usize, n: u64) -> anyhow::Result<()> {
     let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
     let at = |share: usize| milliseconds(times[(times.len() - 1) * share / 100]);
     let figure = json!({
-        "figure": "suggestion", "strategy": name, "dimensions": d, "finished": n,
+        "figure": "suggestion", "strategy": name, "dimensions": d, "objectives": objectives, "finished": n,
         "p50_ms": at(50), "p95_ms": at(95), "max_ms": at(100), "mean_cpu_ms": milliseconds(cpu), "first_ms": milliseconds(first), "samples": times.len(),
         "memory_mib": (10.0 * (resident_mib() - before)).round() / 10.0, "probe_ms": milliseconds(probe),
     });
@@ -87,7 +89,7 @@ fn measure(name: &str, d: usize, n: u64) -> anyhow::Result<()> {
 }
 
 /// Trials all over the space, and every third around the optimum, as a search leaves them behind.
-fn history(d: usize, n: u64) -> Vec<FinishedTrial> {
+fn history(d: usize, n: u64, objectives: u32) -> Vec<FinishedTrial> {
     let mut state = 1_u64;
     let mut uniform = || {
         state = state
@@ -103,31 +105,30 @@ fn history(d: usize, n: u64) -> Vec<FinishedTrial> {
                     _ => uniform(),
                 })
                 .collect();
-            let value = objective(&x);
-            trial(TrialNumber(number), x, value)
+            trial(TrialNumber(number), x, objectives)
         })
         .collect()
 }
 
-fn trial(trial: TrialNumber, encoded: Vec<f64>, value: f64) -> FinishedTrial {
+fn trial(trial: TrialNumber, encoded: Vec<f64>, objectives: u32) -> FinishedTrial {
     FinishedTrial {
         trial,
-        encoded: encoded.into(),
-        value: Some(value),
+        value: Some(objective(&encoded, 0)),
         failed: false,
         partial: false,
         last_step: None,
-        others: Box::default(),
+        others: (1..objectives).map(|k| objective(&encoded, k)).collect(),
         violations: Box::default(),
+        encoded: encoded.into(),
     }
 }
 
-/// A bowl with ripples, not equally wide along all parameters.
-fn objective(x: &[f64]) -> f64 {
+/// A bowl with ripples, not equally wide along all parameters, and elsewhere for each objective.
+fn objective(x: &[f64], which: u32) -> f64 {
     (0..)
         .zip(x)
         .map(|(k, x)| {
-            let off = x - 0.37;
+            let off = x - 0.37 - 0.1 * f64::from(which);
             (off * off + 0.02 * (1.0 - (30.0 * off).cos())) / f64::from(1 + k % 5)
         })
         .sum()
@@ -162,9 +163,14 @@ fn spec(name: &str, d: usize) -> anyhow::Result<StudySpec> {
                     acquisition: Acquisition::LogEi,
                 },
                 "tpe" => StrategyName::Tpe,
+                "cmaes" => StrategyName::Cmaes,
+                "evolution" => StrategyName::Evolution,
+                "nsga2" => StrategyName::Nsga2,
                 "sobol" => StrategyName::Sobol,
                 "random" => StrategyName::Random,
-                other => anyhow::bail!("{other:?} is none of gp, tpe, sobol, random"),
+                other => {
+                    anyhow::bail!("{other:?} is none of gp, tpe, cmaes, evolution, nsga2, sobol, random")
+                }
             },
             seed: 1,
             initial: Vec::new(),

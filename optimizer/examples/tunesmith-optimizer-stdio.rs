@@ -1,4 +1,7 @@
 //! Drives any strategy over standard input and output, for programs that compare optimisers: one JSON object a line in, one out.
+//!
+//! `init` may say how many `objectives` (1 if it does not) and measured `constraints` (0) there are. `tell` then has `values` instead of `value`, of
+//! which smaller is better, and `violations`, which are none where they are 0 or less; null where one is missing.
 #![expect(clippy::print_stdout, reason = "the protocol is on standard output")]
 
 use std::collections::BTreeMap;
@@ -15,6 +18,8 @@ use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, S
 
 struct Session {
     spec: StudySpec,
+    objectives: usize,
+    constraints: usize,
     strategy: Box<dyn SearchStrategy>,
     next: u64,
     cursor: Option<u64>,
@@ -75,6 +80,7 @@ impl Session {
             "tpe" => StrategyName::Tpe,
             "cmaes" => StrategyName::Cmaes,
             "evolution" => StrategyName::Evolution,
+            "nsga2" => StrategyName::Nsga2,
             other => anyhow::bail!("unknown algorithm {other}"),
         };
         let spec = StudySpec {
@@ -100,8 +106,18 @@ impl Session {
             priority: NonZeroU32::MIN,
             trial: None,
         };
-        let (strategy, _) = build(&spec);
+        let count = |key: &str| match &request[key] {
+            Value::Null => Ok(None),
+            count => count.as_u64().map(usize::try_from).transpose()?.map_or_else(
+                || anyhow::bail!("{key} is {count}, which is no number of them"),
+                |count| Ok(Some(count)),
+            ),
+        };
+        let objectives = count("objectives")?.unwrap_or(1).max(1);
+        let (strategy, _) = build(&spec, objectives);
         Ok(Self {
+            objectives,
+            constraints: count("constraints")?.unwrap_or(0),
             spec,
             strategy,
             next: 1,
@@ -154,7 +170,20 @@ impl Session {
             .running
             .remove(&id)
             .ok_or_else(|| anyhow::anyhow!("trial {id} is not running"))?;
-        let value = request["value"].as_f64();
+        let numbers = |key: &str, count: usize| -> anyhow::Result<Box<[f64]>> {
+            let given = request[key].as_array().map_or(&[][..], Vec::as_slice);
+            anyhow::ensure!(
+                given.len() <= count,
+                "{} {key}, but init said {count}",
+                given.len()
+            );
+            let number = |k: usize| given.get(k).and_then(Value::as_f64).unwrap_or(f64::NAN);
+            Ok((0..count).map(number).collect())
+        };
+        let values = numbers("values", self.objectives)?;
+        let value = request["value"]
+            .as_f64()
+            .or_else(|| values.first().copied().filter(|value| !value.is_nan()));
         self.finished.push(FinishedTrial {
             trial: TrialNumber(id),
             encoded: encoded.into(),
@@ -162,8 +191,8 @@ impl Session {
             failed: value.is_none(),
             partial: false,
             last_step: None,
-            others: Box::default(),
-            violations: Box::default(),
+            others: values[1..].into(),
+            violations: numbers("violations", self.constraints)?,
         });
         Ok(json!({"ok": true}))
     }

@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Lot,
     /// Its point, if so.
     Baseline,
+    /// How much each of many objectives matters to it.
+    Weights,
 }
 
 /// Independent random numbers for one trial.
@@ -48,6 +50,7 @@ pub(crate) fn purpose_rng(seed: u64, trial: TrialNumber, purpose: Purpose) -> Ch
         Purpose::Restart => 5,
         Purpose::Lot => 6,
         Purpose::Baseline => 7,
+        Purpose::Weights => 8,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(trial.0 ^ (purpose << 56));

@@ -10,15 +10,15 @@ use tunesmith_common::space::{Domain, Scale};
 use tunesmith_common::study::{StrategyName, StudySpec};
 use tunesmith_optimizer::{
     FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion,
-    build,
 };
 
 use self::studies::{
-    Afresh as _, all_bits, bits, choices, float, grid, learns, parameter, registry, space, spaces, study,
-    view,
+    Afresh as _, all_bits, bits, build, choices, float, grid, learns, parameter, registry, space, spaces,
+    study, view,
 };
 
 mod learning;
+mod several;
 mod studies;
 
 /// `count` proposals of one, the view brought up to date in between as an engine does it.
@@ -564,6 +564,30 @@ fn auto_says_what_it_chose_and_why() {
         said(
             "tpe",
             "auto chose tpe: the space has continuous parameters, and with 1000 parameters it is faster than gp, which is for up to 200"
+        )
+    );
+    // With several objectives.
+    let several = |kind: &str, trials: Option<u64>, objectives: usize| {
+        let (_, space) = spaces.iter().find(|(name, _)| *name == kind).unwrap();
+        let mut spec = study(space.clone(), StrategyName::Auto, 1, Vec::new());
+        spec.budget.trials = trials;
+        let (strategy, note) = tunesmith_optimizer::build(&spec, objectives);
+        (strategy.name(), note)
+    };
+    assert_eq!(several("finite", Some(24), 3).0, "grid");
+    assert_eq!(several("continuous", Some(1_000), 4).0, "gp");
+    assert_eq!(
+        several("continuous", Some(1_000), 5),
+        said(
+            "nsga2",
+            "auto chose nsga2: the space has continuous parameters, and with 5 objectives it keeps more of them apart than gp, which is for up to 4"
+        )
+    );
+    assert_eq!(
+        several("continuous", Some(10_001), 2),
+        said(
+            "nsga2",
+            "auto chose nsga2: the space has continuous parameters, and with 10001 trials it is faster than gp, which is for up to 10000"
         )
     );
     let (_, space) = &spaces[0];

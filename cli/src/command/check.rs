@@ -65,7 +65,8 @@ fn study_summary(spec: &StudySpec, style: Style) -> String {
         | StrategyName::Gp { .. }
         | StrategyName::Tpe
         | StrategyName::Cmaes
-        | StrategyName::Evolution => None,
+        | StrategyName::Evolution
+        | StrategyName::Nsga2 => None,
     };
     facts.add_some("Grid", cells.map(|cells| format!("{cells} points")));
     let trials = match (cells, spec.budget.trials) {

@@ -145,6 +145,7 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
         StrategyName::Tpe => RawStrategyName::Tpe,
         StrategyName::Cmaes => RawStrategyName::Cmaes,
         StrategyName::Evolution => RawStrategyName::Evolution,
+        StrategyName::Nsga2 => RawStrategyName::Nsga2,
         StrategyName::Gp { acquisition } => {
             raw.acquisition = given(acquisition, Acquisition::default());
             RawStrategyName::Gp

@@ -200,6 +200,8 @@ pub enum RawStrategyName {
     Cmaes,
     /// Regularised evolution: cheap, for many trials in spaces of choices, such as architectures.
     Evolution,
+    /// Non-dominated sorting genetic algorithm: cheap, for many trials with several objectives.
+    Nsga2,
 }
 
 /// One early-stopping rule. Which keys apply depends on the rule.
@@ -498,6 +500,7 @@ impl RawStrategyName {
             Self::Tpe => "tpe",
             Self::Cmaes => "cmaes",
             Self::Evolution => "evolution",
+            Self::Nsga2 => "nsga2",
         }
     }
 }

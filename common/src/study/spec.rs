@@ -76,6 +76,8 @@ pub enum StrategyName {
     Cmaes,
     /// Regularised evolution.
     Evolution,
+    /// Non-dominated sorting genetic algorithm.
+    Nsga2,
 }
 
 /// How promising a point is, from the mean and the variance that a model gives it.

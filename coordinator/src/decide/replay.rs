@@ -119,7 +119,7 @@ impl History {
                 finished.push(past.finished(spec.objective.goal));
             }
         }
-        let (strategy, _) = build(&spec);
+        let (strategy, _) = build(&spec, 1);
         Replay {
             spec,
             strategy,
@@ -232,12 +232,12 @@ fn strategy_named(name: &str, spec: &StudySpec) -> Option<Box<dyn SearchStrategy
     let gp = StrategyName::Gp {
         acquisition: Acquisition::default(),
     };
-    [spec.strategy.name, gp, StrategyName::Tpe]
+    [spec.strategy.name, gp, StrategyName::Tpe, StrategyName::Nsga2]
         .into_iter()
         .map(|choice| {
             let mut spec = spec.clone();
             spec.strategy.name = choice;
-            build(&spec).0
+            build(&spec, 1).0
         })
         .find(|strategy| strategy.name() == name)
 }

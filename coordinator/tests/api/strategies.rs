@@ -99,7 +99,7 @@ async fn replay(world: &World, from_trial: u64) -> v1::ReplayStudyResponse {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_proposal_can_be_made_again_from_what_is_stored() {
-    for strategy in ["gp", "tpe", "cmaes", "evolution", "sobol"] {
+    for strategy in ["gp", "tpe", "cmaes", "evolution", "nsga2", "sobol"] {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let world = run(strategy, &store).await;
         let answer = replay(&world, 0).await;

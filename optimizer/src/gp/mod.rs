@@ -5,8 +5,10 @@
 //! it is a function of its arguments; random numbers come from streams that the caller names.
 
 pub(crate) mod acquisition;
+pub(crate) mod criterion;
 pub(crate) mod features;
 pub(crate) mod fit;
+pub(crate) mod improvement;
 pub(crate) mod kernel;
 pub(crate) mod local;
 pub(crate) mod outcome;

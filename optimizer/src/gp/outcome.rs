@@ -19,8 +19,29 @@ pub(crate) enum Warp {
         /// Positive.
         softness: f64,
     },
+    /// None up to the median; beyond, `ln(1 + (y - median) / spread)` of these spreads: good outcomes keep their proportions.
+    Tail,
     /// The order only. For outcomes so far apart that their differences are no numbers.
     Ranks,
+}
+
+/// How much farther than the best one from the median the worst outcome of one of several objectives may be.
+const LONGEST_TAIL: f64 = 30.0;
+
+/// The warp for one of several objectives: none, unless the worst outcomes are far off. Volumes are measured by what is good, and what is good
+/// is to keep its proportions.
+pub(crate) fn warp_of_several(raw: &[Option<f64>]) -> Warp {
+    let mut finite: Vec<f64> = raw.iter().flatten().copied().filter(|y| y.is_finite()).collect();
+    finite.sort_by(f64::total_cmp);
+    let (Some(best), Some(worst)) = (finite.first(), finite.last()) else {
+        return Warp::Linear;
+    };
+    let median = finite[finite.len() / 2];
+    if worst - median > LONGEST_TAIL * (median - best) {
+        Warp::Tail
+    } else {
+        Warp::Linear
+    }
 }
 
 /// Warps to choose from, with the logarithm of the odds that each has beforehand.
@@ -56,6 +77,11 @@ impl Warp {
                         log_jacobian -= width.ln() + log;
                         log
                     }
+                    Self::Tail => {
+                        let log = ((y - median) / spread).max(0.0).ln_1p();
+                        log_jacobian -= log;
+                        y.min(median) + spread * log
+                    }
                     Self::Ranks => finite.partition_point(|other| *other < y) as f64,
                 }
             })
@@ -64,6 +90,36 @@ impl Warp {
         log_jacobian -= values.len() as f64 * scale.ln();
         Some(Outcomes { values, log_jacobian })
     }
+}
+
+/// Violations for a model: mean 0, variance 1, and where among these the violation 0 lies.
+///
+/// They are pressed together on both sides of it: `sign(v) ln(1 + |v| / unit)` with the median size of them as the unit, after the "bilog" of Eriksson
+/// and Poloczek 2021, "Scalable constrained Bayesian optimization": what matters is where they change sign. None stands for what was not
+/// measured, and counts as the largest one, or one unit if there is none.
+///
+/// None if there are not two different ones.
+pub(crate) fn violations(raw: &[Option<f64>]) -> Option<(Vec<f64>, f64)> {
+    let finite = || raw.iter().flatten().copied().filter(|by| by.is_finite());
+    let mut sizes: Vec<f64> = finite().map(f64::abs).filter(|size| *size > 0.0).collect();
+    sizes.sort_by(f64::total_cmp);
+    let unit = *sizes.get(sizes.len() / 2)?;
+    let least = finite().fold(0.0, f64::min);
+    let most = Some(finite().fold(0.0, f64::max))
+        .filter(|most| *most > 0.0)
+        .unwrap_or(unit);
+    let pressed = raw.iter().map(|by| {
+        let by = match *by {
+            Some(by) if by.is_finite() => by,
+            Some(f64::NEG_INFINITY) => least,
+            _ => most,
+        };
+        (by.abs() / unit).ln_1p().copysign(by)
+    });
+    let pressed: Vec<f64> = pressed.collect();
+    let mean = pressed.iter().map(|by| by / pressed.len() as f64).sum::<f64>();
+    let (values, scale) = standardized(pressed)?;
+    Some((values, -mean / scale))
 }
 
 /// Mean 0 and variance 1, and the deviation there was. None if there was none, or an infinite one.
@@ -84,8 +140,9 @@ fn standardized(mut values: Vec<f64>) -> Option<(Vec<f64>, f64)> {
 mod tests {
     use super::*;
 
-    const ALL: [Warp; 4] = [
+    const ALL: [Warp; 5] = [
         Warp::Linear,
+        Warp::Tail,
         Warp::Log { softness: 1.0 },
         Warp::Log { softness: 0.01 },
         Warp::Ranks,
@@ -130,6 +187,49 @@ mod tests {
         let far = [Some(-1e308), Some(1e308), Some(0.0)];
         assert_eq!(Warp::Linear.apply(&far), None);
         assert!(Warp::Ranks.apply(&far).is_some());
+    }
+
+    #[test]
+    fn of_several_objectives_only_far_tails_are_pressed_together() {
+        let raw =
+            |worst: f64| -> Vec<Option<f64>> { [0.0, 1.0, 2.0, 3.0, worst].into_iter().map(Some).collect() };
+        assert_eq!(warp_of_several(&raw(60.0)), Warp::Linear);
+        assert_eq!(warp_of_several(&raw(63.0)), Warp::Tail);
+        assert_eq!(warp_of_several(&[None, Some(f64::NAN)]), Warp::Linear);
+        // Up to the median it is linear; the spread is 2.
+        let tail = Warp::Tail.apply(&raw(1e6)).unwrap().values;
+        let unit = tail[1] - tail[0];
+        assert!((tail[2] - tail[1] - unit).abs() < 1e-12);
+        assert!((tail[4] - tail[2] - 2.0 * unit * (1.0 + (1e6 - 2.0) / 2.0_f64).ln()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn violations_keep_their_sign_and_what_was_not_measured_is_the_worst() {
+        let raw = [
+            Some(-4.0),
+            Some(1.0),
+            None,
+            Some(1e9),
+            Some(f64::NEG_INFINITY),
+            Some(0.0),
+        ];
+        let (values, limit) = violations(&raw).unwrap();
+        assert!((values[5] - limit).abs() < 1e-12);
+        assert!(values[0] < limit && values[1] > limit && values[1] < values[3]);
+        assert_eq!(values[2].to_bits(), values[3].to_bits());
+        assert_eq!(values[4].to_bits(), values[0].to_bits());
+        // Nothing is violated but what was not measured.
+        let (values, limit) = violations(&[Some(-1.0), Some(-2.0), None]).unwrap();
+        assert!(values[2] > limit && values[0] < limit);
+        for raw in [
+            vec![],
+            vec![None; 3],
+            vec![Some(0.0); 3],
+            vec![Some(-1.0); 3],
+            vec![Some(2.0), None],
+        ] {
+            assert_eq!(violations(&raw), None, "{raw:?}");
+        }
     }
 
     #[test]

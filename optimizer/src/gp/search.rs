@@ -5,12 +5,10 @@
 
 use rand_chacha::ChaCha8Rng;
 use tunesmith_common::space::{Dimension, Space};
-use tunesmith_common::study::Acquisition;
 
-use super::acquisition;
+use super::criterion::{Criterion, Scratch};
 use super::features::{Layout, Points};
 use super::local::Region;
-use super::posterior::{Posterior, Scratch};
 use crate::lbfgs::{Limits, minimize};
 use crate::rng::{below, normal, uniform};
 
@@ -55,11 +53,8 @@ pub(crate) struct Candidate {
 pub(crate) struct Search<'a> {
     pub(crate) space: &'a Space,
     pub(crate) layout: &'a Layout,
-    pub(crate) posterior: &'a Posterior,
     /// What is to be largest.
-    pub(crate) acquisition: Acquisition,
-    /// Outcome to improve on.
-    pub(crate) incumbent: f64,
+    pub(crate) criterion: &'a Criterion<'a>,
     /// Where it is looked for.
     pub(crate) region: &'a Region,
     /// Points that may not be proposed: those known.
@@ -115,9 +110,9 @@ impl Search<'_> {
             .filter(|candidate| self.allowed(&candidate.encoded))
             .collect();
         let points = Points::from_rows(self.layout, candidates.iter().map(|c| &c.encoded[..]));
-        let predictions = self.posterior.predict(self.layout, &points);
-        for (candidate, (mean, variance)) in candidates.iter_mut().zip(predictions) {
-            candidate.value = acquisition::value(self.acquisition, self.incumbent, mean, variance).0;
+        let values = self.criterion.values(self.layout, &points);
+        for (candidate, value) in candidates.iter_mut().zip(values) {
+            candidate.value = value;
         }
         candidates.retain(|candidate| !candidate.value.is_nan());
         candidates
@@ -223,7 +218,7 @@ impl Search<'_> {
         }
         let d = start.encoded.len();
         let mut at = start.encoded.clone();
-        let (mut mean_gradient, mut variance_gradient) = (vec![0.0; d], vec![0.0; d]);
+        let mut slopes = vec![0.0; d];
         let mut scratch = Scratch::default();
         let limits = Limits {
             evaluations,
@@ -242,17 +237,11 @@ impl Search<'_> {
             for (&i, x) in free.iter().zip(x) {
                 at[i] = self.region.at(i, *x);
             }
-            let (mean, variance) = self.posterior.predict_with_gradient(
-                self.layout,
-                &at,
-                &mut mean_gradient,
-                &mut variance_gradient,
-                &mut scratch,
-            );
-            let (value, by_mean, by_variance) =
-                acquisition::value(self.acquisition, self.incumbent, mean, variance);
+            let value = self
+                .criterion
+                .value_with_gradient(self.layout, &at, &mut slopes, &mut scratch);
             for (gradient, &i) in gradient.iter_mut().zip(&free) {
-                *gradient = -extent[i] * (by_mean * mean_gradient[i] + by_variance * variance_gradient[i]);
+                *gradient = -extent[i] * slopes[i];
             }
             Some(-value)
         });

@@ -77,19 +77,20 @@ pub fn crowding<P: AsRef<[f64]>>(front: &[P]) -> Vec<f64> {
     let mut distances = vec![0.0; front.len()];
     let objectives = front.first().map_or(0, |point| point.len());
     let mut order: Vec<usize> = (0..front.len()).collect();
-    for j in 0..objectives {
-        order.sort_by(|&a, &b| front[a][j].total_cmp(&front[b][j]).then(a.cmp(&b)));
+    let along = |j: usize| front.iter().map(move |point| point[j]).collect::<Vec<f64>>();
+    for values in (0..objectives).map(along) {
+        order.sort_by(|&a, &b| values[a].total_cmp(&values[b]).then(a.cmp(&b)));
         let (Some(&least), Some(&most)) = (order.first(), order.last()) else {
             break;
         };
         distances[least] = f64::INFINITY;
         distances[most] = f64::INFINITY;
-        let range = front[most][j] - front[least][j];
+        let range = values[most] - values[least];
         if !(range > 0.0 && range.is_finite()) {
             continue;
         }
         for three in order.windows(3) {
-            distances[three[1]] += (front[three[2]][j] - front[three[0]][j]) / range;
+            distances[three[1]] += (values[three[2]] - values[three[0]]) / range;
         }
     }
     distances

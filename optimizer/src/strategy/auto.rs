@@ -13,6 +13,7 @@ use super::gp::Gp;
 use super::grid::Grid;
 use super::initial::Initial;
 use super::manual::Manual;
+use super::nsga2::Nsga2;
 use super::random::Random;
 use super::sobol::Sobol;
 use super::tpe::Tpe;
@@ -22,13 +23,15 @@ const SMALL_GRID: u128 = 1_000;
 /// Parameters, and trials, up to which the Gaussian process is worth its time.
 const MOST_DIMENSIONS: usize = 200;
 const MOST_TRIALS: u64 = 10_000;
+/// Objectives up to which it is.
+const MOST_OBJECTIVES: usize = 4;
 
 /// The strategy that a study asks for, and what its owner should know about it: which one `auto` chose and why. The note is
-/// empty if nothing was left to choose.
+/// empty if nothing was left to choose. `objectives` is how many the study has, which matters to that choice alone.
 #[must_use]
-pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
+pub fn build(spec: &StudySpec, objectives: usize) -> (Box<dyn SearchStrategy>, String) {
     let (name, note) = match spec.strategy.name {
-        StrategyName::Auto => choose(spec),
+        StrategyName::Auto => choose(spec, objectives),
         name => (name, String::new()),
     };
     let mut strategy: Box<dyn SearchStrategy> = match name {
@@ -38,6 +41,7 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
         StrategyName::Cmaes => Box::new(Cmaes::new(&spec.space)),
         StrategyName::Evolution => Box::new(Evolution::new(&spec.space)),
+        StrategyName::Nsga2 => Box::new(Nsga2::new(&spec.space)),
         StrategyName::Gp { acquisition } => Box::new(Gp::new(&spec.space, acquisition)),
         // `auto` has been replaced by its choice.
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
@@ -57,20 +61,35 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
     (strategy, note)
 }
 
-/// A shuffled grid where every combination can be tried, else the Gaussian process, or TPE where that would be too slow.
-fn choose(spec: &StudySpec) -> (StrategyName, String) {
+/// A shuffled grid where every combination can be tried, else the Gaussian process, or where that would be too slow TPE for one objective and
+/// NSGA-II for several.
+fn choose(spec: &StudySpec, objectives: usize) -> (StrategyName, String) {
     let combinations = match combinations(spec) {
         Ok((grid, why)) => return (grid, format!("auto chose grid in random order: {why}")),
         Err(why) => why,
     };
+    let (cheap, cheap_name) = if objectives > 1 {
+        (StrategyName::Nsga2, "nsga2")
+    } else {
+        (StrategyName::Tpe, "tpe")
+    };
     let dimensions = spec.space.dimensions().len();
+    if objectives > MOST_OBJECTIVES {
+        let why = format!(
+            "with {objectives} objectives it keeps more of them apart than gp, which is for up to {MOST_OBJECTIVES}"
+        );
+        return (
+            cheap,
+            format!("auto chose {cheap_name}: {combinations}, and {why}"),
+        );
+    }
     if dimensions > MOST_DIMENSIONS {
         let why = format!(
             "with {dimensions} parameters it is faster than gp, which is for up to {MOST_DIMENSIONS}"
         );
         return (
-            StrategyName::Tpe,
-            format!("auto chose tpe: {combinations}, and {why}"),
+            cheap,
+            format!("auto chose {cheap_name}: {combinations}, and {why}"),
         );
     }
     if let Some(trials) = spec.budget.trials
@@ -78,8 +97,8 @@ fn choose(spec: &StudySpec) -> (StrategyName, String) {
     {
         let why = format!("with {trials} trials it is faster than gp, which is for up to {MOST_TRIALS}");
         return (
-            StrategyName::Tpe,
-            format!("auto chose tpe: {combinations}, and {why}"),
+            cheap,
+            format!("auto chose {cheap_name}: {combinations}, and {why}"),
         );
     }
     (

@@ -30,7 +30,8 @@ use super::SearchStrategy;
 use super::memory::Memory;
 use super::random::draw;
 use super::sobol::Sobol;
-use super::tried::{Prefix, Tried, badness, counts, mirrored};
+use super::standing::{badnesses, progress};
+use super::tried::{Prefix, Tried, counts, mirrored};
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::cma::{Categories, Gaussian, Weights};
 use crate::rng::{Purpose, normal, purpose_rng, uniform};
@@ -57,6 +58,8 @@ const MOST_STRETCH: f64 = 1e7;
 const SAME: f64 = 1e-9;
 const FLAT_POPULATIONS: usize = 10;
 const FLAT_RESULTS: usize = 30;
+/// Results before a population that it is ranked among, if there are several objectives.
+const COMPARED: usize = 100;
 /// Populations are doubled this often at most.
 const MOST_DOUBLINGS: u64 = 7;
 
@@ -87,8 +90,8 @@ struct Learnt {
     /// Results that count, and the highest number of all trials.
     results: u64,
     highest: u64,
-    /// The first results, with their places in the history.
-    startup: Vec<(f64, usize)>,
+    /// Places of the first results in the history.
+    startup: Vec<usize>,
     /// None before there are enough of them.
     search: Option<Search>,
     restarts: u64,
@@ -110,10 +113,10 @@ struct Search {
     left_over: u64,
 }
 
-/// A result: a point and how bad it is.
+/// A result: a point, and where in the history it stands.
 #[derive(Debug)]
 struct Sample {
-    badness: f64,
+    place: usize,
     /// See [`Gaussian::update`].
     step: Array1<f64>,
     /// One for each of [`Cmaes::choices`], if it is active.
@@ -173,7 +176,12 @@ impl Cmaes {
     }
 
     /// The search that begins around the better half of the first results.
-    fn first_search(&self, startup: &mut [(f64, usize)], finished: &[FinishedTrial]) -> Search {
+    fn first_search(&self, startup: &[usize], finished: &[FinishedTrial]) -> Search {
+        let trials: Vec<&FinishedTrial> = startup.iter().map(|&place| &finished[place]).collect();
+        let mut startup: Vec<(f64, usize)> = badnesses(&trials)
+            .into_iter()
+            .zip(startup.iter().copied())
+            .collect();
         startup.sort_by(|a, b| a.0.total_cmp(&b.0));
         let weights = Weights::new(self.numbers.len(), startup.len(), false);
         let good = || {
@@ -207,14 +215,14 @@ impl Cmaes {
             learnt.results += 1;
             match &mut learnt.search {
                 Some(search) => {
-                    if self.learn_result(view, search, trial) {
+                    if self.learn_result(view, search, place) {
                         self.restart(view.seed, learnt);
                     }
                 }
                 None => {
-                    learnt.startup.push((badness(trial), place));
+                    learnt.startup.push(place);
                     if learnt.startup.len() == STARTUP {
-                        learnt.search = Some(self.first_search(&mut learnt.startup, view.finished));
+                        learnt.search = Some(self.first_search(&learnt.startup, view.finished));
                     }
                 }
             }
@@ -223,7 +231,8 @@ impl Cmaes {
     }
 
     /// Takes in one result. True if the search ends with it.
-    fn learn_result(&self, view: &StudyView<'_>, search: &mut Search, trial: &FinishedTrial) -> bool {
+    fn learn_result(&self, view: &StudyView<'_>, search: &mut Search, place: usize) -> bool {
+        let trial = &view.finished[place];
         let step = match self.own_step(view, search, trial) {
             Some(step) => {
                 search.left_over = 0;
@@ -236,7 +245,7 @@ impl Cmaes {
             None => self.foreign_step(search, &trial.encoded),
         };
         search.population.push(Sample {
-            badness: badness(trial),
+            place,
             step,
             categories: self
                 .choices
@@ -244,18 +253,19 @@ impl Cmaes {
                 .map(|choice| category(*choice, &trial.encoded))
                 .collect(),
         });
-        search.population.len() == search.weights.ranks.len() && !self.update(search)
+        search.population.len() == search.weights.ranks.len() && !self.update(search, view.finished)
     }
 
     /// Learns from a complete population. False if the search has converged, or has nothing left to go by.
-    fn update(&self, search: &mut Search) -> bool {
-        let mut population = std::mem::take(&mut search.population);
-        population.sort_by(|a, b| a.badness.total_cmp(&b.badness));
+    fn update(&self, search: &mut Search, finished: &[FinishedTrial]) -> bool {
+        let population = ranked(std::mem::take(&mut search.population), finished);
         for (k, categories) in search.categories.iter_mut().enumerate() {
             let good = search.weights.good().iter().zip(&population);
             categories.learn(good.filter_map(|(weight, sample)| Some((sample.categories[k]?, *weight))));
         }
-        let best = population.first().map_or(f64::INFINITY, |sample| sample.badness);
+        let best = population
+            .first()
+            .map_or(f64::INFINITY, |sample| progress(&finished[sample.place]));
         let steps: Vec<Array1<f64>> = population.into_iter().map(|sample| sample.step).collect();
         if !self.numbers.is_empty() && !search.gaussian.update(&steps, &search.weights) {
             return false;
@@ -454,6 +464,38 @@ fn tries(space: &Space) -> usize {
     } else {
         TRIES
     }
+}
+
+/// A population in the order in which it is to be learnt from. A few results with several objectives dominate one another seldom, so these are
+/// ranked among those before them.
+fn ranked(population: Vec<Sample>, finished: &[FinishedTrial]) -> Vec<Sample> {
+    let several = population
+        .iter()
+        .any(|sample| !finished[sample.place].others.is_empty());
+    let (Some(first), Some(last)) = (population.first(), population.last()) else {
+        return population;
+    };
+    let from = if several {
+        first.place.min(last.place.saturating_sub(COMPARED))
+    } else {
+        first.place
+    };
+    let places: Vec<usize> = (from..=last.place)
+        .filter(|&place| counts(&finished[place]))
+        .collect();
+    let trials: Vec<&FinishedTrial> = places.iter().map(|&place| &finished[place]).collect();
+    let badness = badnesses(&trials);
+    let of = |sample: &Sample| {
+        places
+            .binary_search(&sample.place)
+            .map_or(f64::INFINITY, |k| badness[k])
+    };
+    let mut ranked: Vec<(f64, Sample)> = population
+        .into_iter()
+        .map(|sample| (of(&sample), sample))
+        .collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    ranked.into_iter().map(|(_, sample)| sample).collect()
 }
 
 /// The value of a parameter without an order, from its place and the number of its values; None if it is inactive.

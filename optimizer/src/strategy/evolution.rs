@@ -16,7 +16,8 @@ use super::SearchStrategy;
 use super::memory::Memory;
 use super::random::draw;
 use super::sobol::Sobol;
-use super::tried::{Tried, badness, counts, mirrored};
+use super::standing::badnesses;
+use super::tried::{Tried, changed, counts, varies};
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, below, normal, purpose_rng, uniform};
 
@@ -113,10 +114,11 @@ impl SearchStrategy for Evolution {
 
 /// The best of some drawn from the population, which has the newest first; the newest of those that are equally good.
 fn parent<'a>(population: &[&'a FinishedTrial], rng: &mut ChaCha8Rng) -> &'a FinishedTrial {
+    let badness = badnesses(population);
     let mut best = below(population.len(), rng);
     for _ in 1..DRAWN {
         let other = below(population.len(), rng);
-        let order = badness(population[other]).total_cmp(&badness(population[best]));
+        let order = badness[other].total_cmp(&badness[best]);
         if order.then(other.cmp(&best)).is_lt() {
             best = other;
         }
@@ -145,31 +147,11 @@ fn mutant(space: &Space, parent: &[f64], least: usize, rng: &mut ChaCha8Rng) -> 
     latent
 }
 
-fn varies(dimension: Dimension) -> bool {
-    match dimension {
-        Dimension::Continuous => true,
-        Dimension::Levels(count) | Dimension::Categorical(count) => count > 1,
-    }
-}
-
 /// Another place for a parameter: near or far for a number, the next level at least, any other category.
 fn mutated(dimension: Dimension, x: f64, rng: &mut ChaCha8Rng) -> f64 {
-    let mut step = || COARSEST * (FINEST / COARSEST).powf(uniform(rng)) * normal(rng);
-    match dimension {
-        Dimension::Continuous => mirrored(x + step()),
-        Dimension::Levels(count) => {
-            let step = step();
-            let least = 1.0 / count as f64;
-            // Away from the end that it would be reflected at, into its own level.
-            let beyond = !(0.0..1.0).contains(&(x + least.copysign(step)));
-            let step = step.abs().max(least).copysign(if beyond { -step } else { step });
-            mirrored(x + step)
-        }
-        Dimension::Categorical(count) => {
-            let others = usize::try_from(count - 1).unwrap_or(usize::MAX);
-            (x + (1 + below(others, rng)) as f64 / count as f64).fract()
-        }
-    }
+    changed(dimension, x, rng, |rng| {
+        COARSEST * (FINEST / COARSEST).powf(uniform(rng)) * normal(rng)
+    })
 }
 
 #[cfg(test)]

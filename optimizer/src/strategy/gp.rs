@@ -5,6 +5,9 @@
 //! fitted model is surer of itself than a few dozen results justify, and looks for improvements next to the best trial for too long.
 //! Trials that run count as if they had ended as the model expects, so that several at a time do not all go to the same place.
 //!
+//! Each objective and each measured constraint has a model of its own ([`columns`]). With several objectives each trial goes where the expected
+//! improvement of the hypervolume is largest; constraints count by the probability that they hold ([`aim`]).
+//!
 //! # Invariants
 //!
 //! * Hyperparameters are fitted to a beginning of the history whose length grows in steps, from starting points that do not depend on
@@ -17,30 +20,35 @@ use std::collections::HashSet;
 use tunesmith_common::space::Space;
 use tunesmith_common::study::Acquisition;
 
+use self::aim::{Expected, aim};
+use self::columns::{Model, columns};
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::sobol::Sobol;
+use super::standing::{badnesses, constraints};
+use super::tried::counts;
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
+use crate::gp::criterion::Criterion;
 use crate::gp::features::{Layout, Points};
-use crate::gp::fit::{self, Hyper, Priors, fit};
+use crate::gp::fit::Hyper;
 use crate::gp::local::{self, Region};
-use crate::gp::outcome::{WARPS, Warp};
 use crate::gp::posterior::Posterior;
 use crate::gp::search::{self, Search};
 use crate::rng::{Purpose, mix, purpose_rng};
+
+mod aim;
+mod columns;
 
 /// Trials before the first model: two more than there are parameters, within these.
 const STARTUP: (usize, usize) = (4, 10);
 /// Results up to which the model is fitted anew each time; beyond, when there are a fourteenth more.
 const FIT_EACH: usize = 40;
 const FIT_GROWTH: usize = 14;
-/// Results that hyperparameters are fitted to at most. All of them are conditioned on.
-const FIT_AT_MOST: usize = 220;
 /// Every how many trials the length scales are shortened, to what share, and to what length at most.
 const WIDE_EVERY: u64 = 3;
 const WIDE_SHARE: f64 = 0.7;
-/// Best trials around which is searched.
-const CENTRES: usize = 5;
+/// With several objectives: every how many trials the front is to grow at its ends.
+const FAR_EVERY: u64 = 2;
 /// With more results than the model holds: every how many trials the whole space is searched, and not only where the model is trusted.
 const GLOBAL_EVERY: u64 = 5;
 
@@ -53,28 +61,24 @@ pub(super) struct Gp {
     startup: usize,
 }
 
-/// What is kept between proposals: each entry with what it was made from. The model beside which of those results it holds.
+/// What is kept between proposals: each entry with what it was made from. The posteriors are those of the columns that have a model, of so
+/// many of the results that it holds.
 #[derive(Default)]
 struct Known {
-    model: Option<(Key, Vec<usize>, Option<Model>)>,
-    plain: Option<(Key, Conditioned)>,
-    wide: Option<(Key, Conditioned)>,
+    fitted: Option<Fitted>,
+    plain: Option<(Key, usize, Vec<Posterior>)>,
+    wide: Option<(Key, usize, Vec<Posterior>)>,
 }
 
 /// The results that something was made from: how many of the history's first, and which the last one was.
 type Key = (usize, u64, u64);
 
-/// What is fitted.
-#[derive(Clone, Debug)]
-struct Model {
-    warp: Warp,
-    hyper: Hyper,
-}
-
-/// A posterior of the first `seen` results.
-struct Conditioned {
-    posterior: Posterior,
-    seen: usize,
+/// A model for each column, if it can be fitted.
+struct Fitted {
+    made_from: Key,
+    /// Which of these results the models hold.
+    chosen: Vec<usize>,
+    models: Vec<Option<Model>>,
 }
 
 impl Gp {
@@ -89,20 +93,14 @@ impl Gp {
     }
 
     fn suggest(&self, view: &StudyView<'_>, known: &mut Known) -> Result<Suggestion, StrategyError> {
-        let results: Vec<&FinishedTrial> = view
-            .finished
-            .iter()
-            .filter(|trial| trial.failed || trial.value.is_some())
-            .collect();
-        let raw: Vec<Option<f64>> = results
-            .iter()
-            .map(|trial| trial.value.filter(|value| !trial.failed && value.is_finite()))
-            .collect();
+        let results: Vec<&FinishedTrial> = view.finished.iter().filter(|trial| counts(trial)).collect();
+        let (columns, made) = columns(view, &results);
         let begun = results.len() + view.running.len();
-        let Some(first) = raw.iter().flatten().next() else {
-            return self.sobol.suggest(view);
-        };
-        if begun < self.startup || raw.iter().flatten().all(|value| value.total_cmp(first).is_eq()) {
+        if begun < self.startup
+            || !columns
+                .iter()
+                .any(|column| !column.is_constraint && column.varies())
+        {
             return self.sobol.suggest(view);
         }
         let is_local = results.len() >= local::FROM;
@@ -111,151 +109,139 @@ impl Gp {
         } else {
             fit_length(results.len())
         };
-        let key = key(&results[..beginning]);
-        if known
-            .model
-            .as_ref()
-            .is_none_or(|(made_from, ..)| *made_from != key)
-        {
+        let key = key(&results[..beginning], made);
+        if known.fitted.as_ref().is_none_or(|fitted| fitted.made_from != key) {
             let chosen = if is_local {
                 let rows: Vec<&[f64]> = results[..beginning]
                     .iter()
                     .map(|trial| &trial.encoded[..])
                     .collect();
-                local::choose(&self.layout, view.seed, &rows, |k| {
-                    raw[k].unwrap_or(f64::INFINITY)
-                })
+                let badness = badnesses(&results[..beginning]);
+                local::choose(&self.layout, view.seed, &rows, |k| badness[k])
             } else {
                 (0..beginning).collect()
             };
-            let values: Vec<Option<f64>> = chosen.iter().map(|&k| raw[k]).collect();
             let held: Vec<&FinishedTrial> = chosen.iter().map(|&k| results[k]).collect();
-            let model = self.fit(&held, &values);
+            let models = columns
+                .iter()
+                .map(|column| column.at(&chosen).fit(&self.layout, &held));
             *known = Known {
-                model: Some((key, chosen, model)),
+                fitted: Some(Fitted {
+                    models: models.collect(),
+                    made_from: key,
+                    chosen,
+                }),
                 ..Known::default()
             };
         }
-        let Some((_, chosen, Some(model))) = &known.model else {
-            return Err(StrategyError::Fit {
-                reason: format!("no hyperparameters fit the first {beginning} results"),
-            });
+        let unfit = |reason: String| StrategyError::Fit { reason };
+        let fitted = known.fitted.as_ref().filter(|fitted| {
+            let mut both = fitted.models.iter().zip(&columns);
+            both.any(|(model, column)| model.is_some() && !column.is_constraint)
+        });
+        let Some(Fitted { models, chosen, .. }) = fitted else {
+            return Err(unfit(format!(
+                "no hyperparameters fit the first {beginning} results"
+            )));
         };
-        let width = is_local.then(|| {
-            let outcomes = results.iter().zip(&raw).map(|(trial, value)| {
+        // The box around the best result is for one objective, of which it is known what is better.
+        let width = (is_local && columns.len() == 1).then(|| {
+            let outcomes = results.iter().zip(badnesses(&results)).map(|(trial, value)| {
                 let counts = !trial.trial.0.is_multiple_of(GLOBAL_EVERY);
-                (value.unwrap_or(f64::INFINITY), counts)
+                (value, counts)
             });
             local::width(outcomes, self.layout.groups().len())
         });
         let width = width.filter(|_| !view.next.0.is_multiple_of(GLOBAL_EVERY));
-        let held = chosen.iter().copied().chain(beginning..results.len());
-        let (results, raw): (Vec<&FinishedTrial>, Vec<Option<f64>>) =
-            held.map(|k| (results[k], raw[k])).unzip();
-        let fitted_to = chosen.len();
+        let constraints = constraints(&results);
+        let held: Vec<usize> = chosen.iter().copied().chain(beginning..results.len()).collect();
+        let results: Vec<&FinishedTrial> = held.iter().map(|&k| results[k]).collect();
         let wide = view.next.0.is_multiple_of(WIDE_EVERY);
         let slot = if wide { &mut known.wide } else { &mut known.plain };
-        let conditioned = match slot {
-            Some((made_from, conditioned)) if *made_from == key && conditioned.seen <= results.len() => {
-                conditioned
-            }
-            _ => {
-                let points = Points::from_rows(
-                    &self.layout,
-                    results[..fitted_to].iter().map(|trial| &trial.encoded[..]),
-                );
+        let is_current =
+            |(made_from, seen, _): &(Key, usize, Vec<Posterior>)| *made_from == key && *seen <= results.len();
+        // Those whose models fit: one that has the same outcome everywhere says nothing.
+        let modelled = || {
+            columns
+                .iter()
+                .zip(models)
+                .filter_map(|(column, model)| Some((column, model.as_ref()?)))
+        };
+        if !slot.as_ref().is_some_and(is_current) {
+            let held = &results[..chosen.len()];
+            let posteriors = modelled().map(|(_, model)| {
+                let points = Points::from_rows(&self.layout, held.iter().map(|trial| &trial.encoded[..]));
                 let hyper = if wide {
                     model.hyper.widened()
                 } else {
                     model.hyper.clone()
                 };
-                let posterior =
-                    Posterior::new(&self.layout, points, hyper).ok_or_else(|| StrategyError::Fit {
-                        reason: format!(
-                            "the covariance matrix of {fitted_to} results has no Cholesky factor"
-                        ),
-                    })?;
-                let conditioned = Conditioned {
-                    posterior,
-                    seen: fitted_to,
-                };
-                &mut slot.insert((key, conditioned)).1
-            }
-        };
-        let posterior = &mut conditioned.posterior;
-        posterior.truncate(conditioned.seen);
-        for trial in &results[conditioned.seen..] {
-            posterior.append(&self.layout, &trial.encoded);
-        }
-        conditioned.seen = results.len();
-        let outcomes = model
-            .warp
-            .apply(&raw)
-            .or_else(|| Warp::Ranks.apply(&raw))
-            .filter(|outcomes| posterior.condition(&outcomes.values))
-            .ok_or_else(|| StrategyError::Fit {
-                reason: "the results cannot be put on one scale".to_owned(),
+                Posterior::new(&self.layout, points, hyper)
+            });
+            let posteriors = posteriors.collect::<Option<Vec<_>>>().ok_or_else(|| {
+                unfit(format!(
+                    "the covariance matrix of {} results has no Cholesky factor",
+                    chosen.len()
+                ))
             })?;
-        let means = posterior.fitted(&outcomes.values);
-        // What is expected of a trial that runs is to be improved on, too: or the next would go to the same place.
-        let mut incumbent = means.iter().copied().fold(f64::INFINITY, f64::min);
-        for running in view.running {
-            incumbent = incumbent.min(posterior.append(&self.layout, running.encoded));
+            *slot = Some((key, chosen.len(), posteriors));
         }
-        self.search(view, &results, &means, incumbent, width, posterior)
-    }
-
-    /// Warp and hyperparameters of the largest evidence.
-    fn fit(&self, results: &[&FinishedTrial], raw: &[Option<f64>]) -> Option<Model> {
-        let chosen = fit_to(raw);
-        let raw: Vec<Option<f64>> = chosen.iter().map(|&k| raw[k]).collect();
-        let points = Points::from_rows(&self.layout, chosen.iter().map(|&k| &results[k].encoded[..]));
-        let priors = Priors::default();
-        let mut best: Option<(f64, Model)> = None;
-        for (warp, odds) in WARPS.into_iter().chain([(Warp::Ranks, 0.0)]) {
-            if warp == Warp::Ranks && best.is_some() {
-                break;
+        let Some((_, seen, posteriors)) = slot else {
+            unreachable!("it was made above");
+        };
+        let (mut means, mut limits) = (Vec::new(), Vec::new());
+        for (posterior, (column, model)) in posteriors.iter_mut().zip(modelled()) {
+            posterior.truncate(*seen);
+            for trial in &results[*seen..] {
+                posterior.append(&self.layout, &trial.encoded);
             }
-            let Some(outcomes) = warp.apply(&raw) else {
-                continue;
-            };
-            // Another warp changes the function little: its fit begins where that of the warp before ended.
-            let near = best.as_ref().map(|(_, model)| &model.hyper);
-            let effort = fit::Effort {
-                starts: if near.is_some() { 1 } else { 2 },
-                evaluations: if near.is_some() { 20 } else { 40 },
-            };
-            let Some((hyper, evidence)) = fit(&self.layout, &points, &outcomes.values, &priors, near, effort)
-            else {
-                continue;
-            };
-            let evidence = evidence + outcomes.log_jacobian + odds;
-            // The warps are in the order of their strength: once one is too strong, so are those after it.
-            if best.as_ref().is_some_and(|(known, _)| evidence <= *known) {
-                break;
+            let (outcomes, limit) = column
+                .at(&held)
+                .outcomes(model)
+                .filter(|(outcomes, _)| posterior.condition(outcomes))
+                .ok_or_else(|| unfit("the results cannot be put on one scale".to_owned()))?;
+            if column.is_constraint {
+                limits.push(limit);
+            } else {
+                means.push(posterior.fitted(&outcomes));
             }
-            best = Some((evidence, Model { warp, hyper }));
         }
-        best.map(|(_, model)| model)
+        *seen = results.len();
+        let mut running: Vec<(Vec<f64>, bool)> = Vec::with_capacity(view.running.len());
+        for trial in view.running {
+            let expected = posteriors
+                .iter_mut()
+                .map(|posterior| posterior.append(&self.layout, trial.encoded));
+            let mut expected: Vec<f64> = expected.collect();
+            let violations = expected.split_off(means.len());
+            let holds = violations.iter().zip(&limits).all(|(by, limit)| by <= limit);
+            running.push((expected, holds));
+        }
+        let expected = Expected {
+            results: &results,
+            means: &means,
+            running: &running,
+            constraints,
+            far: view.next.0.is_multiple_of(FAR_EVERY),
+        };
+        let (goal, centres) = aim(&expected, self.acquisition);
+        let (objectives, violations) = posteriors.split_at(means.len());
+        let criterion = Criterion {
+            goal,
+            objectives: objectives.iter().collect(),
+            constraints: violations.iter().zip(limits).collect(),
+        };
+        self.search(view, &criterion, &centres, width)
     }
 
     /// The most promising point.
     fn search(
         &self,
         view: &StudyView<'_>,
-        results: &[&FinishedTrial],
-        means: &[f64],
-        incumbent: f64,
+        criterion: &Criterion<'_>,
+        centres: &[&[f64]],
         width: Option<f64>,
-        posterior: &Posterior,
     ) -> Result<Suggestion, StrategyError> {
-        let mut order: Vec<usize> = (0..results.len()).collect();
-        order.sort_by(|&a, &b| means[a].total_cmp(&means[b]));
-        let centres: Vec<&[f64]> = order
-            .iter()
-            .take(CENTRES)
-            .map(|&k| &results[k].encoded[..])
-            .collect();
         let known: HashSet<u64> = view
             .finished
             .iter()
@@ -264,23 +250,22 @@ impl Gp {
             .collect();
         let taken = |encoded: &[f64]| known.contains(&fingerprint(encoded));
         let whole = Region::whole(view.space);
-        let region = width.zip(centres.first()).map(|(width, centre)| {
-            Region::around(view.space, &self.layout, centre, posterior.weights(), width)
+        let around = width.zip(centres.first()).zip(criterion.objectives.first());
+        let region = around.map(|((width, centre), model)| {
+            Region::around(view.space, &self.layout, centre, model.weights(), width)
         });
         let mut rng = purpose_rng(view.seed, view.next, Purpose::Search);
         let seed = mix(view.seed ^ mix(view.next.0));
         let spread = || (0..).map(|index| self.sobol.point(seed, index));
         let search = |region: &Region, rng: &mut _| {
-            let effort = search::Effort::for_points(posterior.len());
+            let effort = search::Effort::for_points(criterion.len());
             Search {
                 space: view.space,
                 layout: &self.layout,
-                posterior,
-                acquisition: self.acquisition,
-                incumbent,
+                criterion,
                 region,
                 taken: &taken,
-                best: &centres,
+                best: centres,
             }
             .run(effort, spread(), rng)
         };
@@ -338,12 +323,16 @@ impl Hyper {
     }
 }
 
-fn key(results: &[&FinishedTrial]) -> Key {
+fn key(results: &[&FinishedTrial], made: u64) -> Key {
     let last = results.last();
+    let values = last.into_iter().flat_map(|trial| {
+        let further = trial.others.iter().chain(&trial.violations).copied();
+        trial.value.into_iter().chain(further)
+    });
     (
         results.len(),
         last.map_or(0, |trial| trial.trial.0),
-        last.and_then(|trial| trial.value).map_or(0, f64::to_bits),
+        values.fold(made, |hash, value| mix(hash ^ value.to_bits())),
     )
 }
 
@@ -360,25 +349,6 @@ fn fit_length(n: usize) -> usize {
         }
         length = next;
     }
-}
-
-/// Which results the hyperparameters are fitted to, ascending: all, or the best, the newest and some of the others.
-fn fit_to(raw: &[Option<f64>]) -> Vec<usize> {
-    let n = raw.len();
-    if n <= FIT_AT_MOST {
-        return (0..n).collect();
-    }
-    let mut order: Vec<usize> = (0..n).collect();
-    let value = |k: usize| raw[k].unwrap_or(f64::INFINITY);
-    order.sort_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
-    let share = FIT_AT_MOST / 4;
-    let mut chosen: Vec<usize> = order[..share].to_vec();
-    chosen.extend(n - share..n);
-    let rest = FIT_AT_MOST - 2 * share;
-    chosen.extend((0..rest).map(|k| k * n / rest));
-    chosen.sort_unstable();
-    chosen.dedup();
-    chosen
 }
 
 /// A number that tells points apart.

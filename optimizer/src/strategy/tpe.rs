@@ -17,7 +17,9 @@ use super::SearchStrategy;
 use super::memory::Memory;
 use super::random::draw;
 use super::sobol::Sobol;
-use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
+use super::standing::badnesses;
+use super::tried::counts;
+use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, below, normal, purpose_rng, uniform};
 
 /// Trials before the first model.
@@ -46,16 +48,13 @@ impl Tpe {
     }
 
     fn suggest(&self, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
-        let mut ranked: Vec<(f64, usize)> = view
+        let (places, results): (Vec<usize>, Vec<&FinishedTrial>) = view
             .finished
             .iter()
             .enumerate()
-            .filter(|(_, trial)| trial.failed || trial.value.is_some())
-            .map(|(index, trial)| {
-                let value = trial.value.filter(|value| !trial.failed && !value.is_nan());
-                (value.unwrap_or(f64::INFINITY), index)
-            })
-            .collect();
+            .filter(|(_, trial)| counts(trial))
+            .unzip();
+        let mut ranked: Vec<(f64, usize)> = badnesses(&results).into_iter().zip(places).collect();
         if ranked.len() < STARTUP {
             return self.sobol.suggest(view);
         }

@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 
+use rand_chacha::ChaCha8Rng;
+use tunesmith_common::space::Dimension;
+
 use super::view::{FinishedTrial, RunningTrial};
-use crate::rng::mix;
+use crate::rng::{below, mix};
 
 /// The points of the finished trials, kept from proposal to proposal. Makes itself anew when shown another history, or an earlier
 /// moment of the same one.
@@ -70,6 +73,39 @@ pub(super) fn counts(trial: &FinishedTrial) -> bool {
 pub(super) fn badness(trial: &FinishedTrial) -> f64 {
     let value = trial.value.filter(|value| !trial.failed && value.is_finite());
     value.unwrap_or(f64::INFINITY)
+}
+
+/// Whether a parameter has more than one value.
+pub(super) fn varies(dimension: Dimension) -> bool {
+    match dimension {
+        Dimension::Continuous => true,
+        Dimension::Levels(count) | Dimension::Categorical(count) => count > 1,
+    }
+}
+
+/// Another place for a parameter: a step away for a number, a step but the next level at least where there are levels, any other category. `step` draws a
+/// step, as a share of the range.
+pub(super) fn changed(
+    dimension: Dimension,
+    x: f64,
+    rng: &mut ChaCha8Rng,
+    step: impl Fn(&mut ChaCha8Rng) -> f64,
+) -> f64 {
+    match dimension {
+        Dimension::Continuous => mirrored(x + step(rng)),
+        Dimension::Levels(count) => {
+            let step = step(rng);
+            let least = 1.0 / count as f64;
+            // Away from the end that it would be reflected at, into its own level.
+            let beyond = !(0.0..1.0).contains(&(x + least.copysign(step)));
+            let step = step.abs().max(least).copysign(if beyond { -step } else { step });
+            mirrored(x + step)
+        }
+        Dimension::Categorical(count) => {
+            let others = usize::try_from(count - 1).unwrap_or(usize::MAX);
+            (x + (1 + below(others, rng)) as f64 / count as f64).fract()
+        }
+    }
 }
 
 /// A place reflected at the ends of [0, 1] as often as it takes.

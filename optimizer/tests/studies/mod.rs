@@ -168,7 +168,7 @@ pub(crate) fn gp(acquisition: Acquisition) -> StrategyName {
 }
 
 /// Every entry of the registry.
-pub(crate) fn registry() -> [StrategyName; 12] {
+pub(crate) fn registry() -> [StrategyName; 13] {
     [
         StrategyName::Auto,
         StrategyName::Manual,
@@ -182,6 +182,7 @@ pub(crate) fn registry() -> [StrategyName; 12] {
         StrategyName::Tpe,
         StrategyName::Cmaes,
         StrategyName::Evolution,
+        StrategyName::Nsga2,
     ]
 }
 
@@ -189,8 +190,17 @@ pub(crate) fn registry() -> [StrategyName; 12] {
 pub(crate) fn learns(name: StrategyName) -> bool {
     matches!(
         name,
-        StrategyName::Gp { .. } | StrategyName::Tpe | StrategyName::Cmaes | StrategyName::Evolution
+        StrategyName::Gp { .. }
+            | StrategyName::Tpe
+            | StrategyName::Cmaes
+            | StrategyName::Evolution
+            | StrategyName::Nsga2
     )
+}
+
+/// The strategy of a study of one objective.
+pub(crate) fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
+    tunesmith_optimizer::build(spec, 1)
 }
 
 pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {

@@ -260,6 +260,7 @@ fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
         RawStrategyName::Tpe => StrategyName::Tpe,
         RawStrategyName::Cmaes => StrategyName::Cmaes,
         RawStrategyName::Evolution => StrategyName::Evolution,
+        RawStrategyName::Nsga2 => StrategyName::Nsga2,
     }
 }
 

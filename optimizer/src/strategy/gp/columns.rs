@@ -1,0 +1,207 @@
+//! What is modelled of a study: a column of outcomes for each objective, and one for each measured constraint.
+//!
+//! Of more objectives than hypervolumes are computed for there is one column: the distance from the best of each, weighted anew for each trial
+//! (the augmented Chebyshev norm of Knowles 2006, "ParEGO: a hybrid algorithm with on-line landscape approximation for expensive
+//! multiobjective optimization problems").
+
+use super::super::standing::{constraints, objectives, outcome};
+use super::super::view::{FinishedTrial, StudyView};
+use crate::gp::features::{Layout, Points};
+use crate::gp::fit::{self, Hyper, Priors, fit};
+use crate::gp::outcome::{Outcomes, WARPS, Warp, violations, warp_of_several};
+use crate::pareto::boxes;
+use crate::rng::{Purpose, mix, purpose_rng, uniform};
+
+/// Results that hyperparameters are fitted to at most. All of them are conditioned on.
+const FIT_AT_MOST: usize = 220;
+/// Weight of the sum of all distances beside the largest one.
+const AUGMENTED: f64 = 0.05;
+
+/// Outcomes of some results, smaller is better.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    /// None for those that failed or have no number.
+    values: Vec<Option<f64>>,
+    /// Whether it is a violation, which is one where it is above 0.
+    pub(super) is_constraint: bool,
+    /// Whether volumes are measured by it.
+    is_one_of_several: bool,
+}
+
+/// What is fitted to a column.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    scale: Scale,
+    pub(super) hyper: Hyper,
+}
+
+/// The scale on which a column is modelled.
+#[derive(Clone, Copy, Debug)]
+enum Scale {
+    Objective(Warp),
+    Violation,
+}
+
+/// The columns of results, those of objectives first, and a number that tells them apart from those that the same results have in another
+/// proposal.
+pub(super) fn columns(view: &StudyView<'_>, results: &[&FinishedTrial]) -> (Vec<Column>, u64) {
+    let count = objectives(results);
+    let mut made = 0;
+    let mut columns: Vec<Column> = if count > boxes::MOST {
+        let mut rng = purpose_rng(view.seed, view.next, Purpose::Weights);
+        // Uniform among those that sum to 1.
+        let lots: Vec<f64> = (0..count).map(|_| -(1.0 - uniform(&mut rng)).ln()).collect();
+        let sum: f64 = lots.iter().sum();
+        let weights: Vec<f64> = lots.iter().map(|lot| lot / sum).collect();
+        made = mix(view.next.0);
+        vec![distances(results, &weights)]
+    } else {
+        let objective = |k| Column {
+            values: results.iter().map(|trial| outcome(trial, k)).collect(),
+            is_constraint: false,
+            is_one_of_several: count > 1,
+        };
+        (0..count).map(objective).collect()
+    };
+    columns.extend((0..constraints(results)).map(|k| {
+        Column {
+            values: results
+                .iter()
+                .map(|trial| {
+                    trial
+                        .violations
+                        .get(k)
+                        .copied()
+                        .filter(|by| !trial.failed && !by.is_nan())
+                })
+                .collect(),
+            is_constraint: true,
+            is_one_of_several: false,
+        }
+    }));
+    (columns, made)
+}
+
+/// How far each result is from the best of each objective, by weights.
+fn distances(results: &[&FinishedTrial], weights: &[f64]) -> Column {
+    let ranges: Vec<(f64, f64)> = (0..weights.len())
+        .map(|k| {
+            let numbers = || results.iter().filter_map(|trial| outcome(trial, k));
+            let (least, most) = (
+                numbers().fold(f64::INFINITY, f64::min),
+                numbers().fold(f64::NEG_INFINITY, f64::max),
+            );
+            (least, (most - least).max(f64::MIN_POSITIVE))
+        })
+        .collect();
+    let distance = |trial: &&FinishedTrial| {
+        let (mut largest, mut sum) = (0.0_f64, 0.0);
+        for (k, (weight, (least, range))) in weights.iter().zip(&ranges).enumerate() {
+            let off = weight * (outcome(trial, k)? - least) / range;
+            largest = largest.max(off);
+            sum += off;
+        }
+        Some(largest + AUGMENTED * sum).filter(|distance| distance.is_finite())
+    };
+    Column {
+        values: results.iter().map(distance).collect(),
+        is_constraint: false,
+        is_one_of_several: false,
+    }
+}
+
+impl Column {
+    /// Whether there are two different numbers.
+    pub(super) fn varies(&self) -> bool {
+        let mut numbers = self.values.iter().flatten();
+        let first = numbers.next();
+        first.is_some_and(|first| numbers.any(|value| value.total_cmp(first).is_ne()))
+    }
+
+    /// That of some of the results.
+    pub(super) fn at(&self, places: &[usize]) -> Self {
+        Self {
+            values: places.iter().map(|&k| self.values[k]).collect(),
+            is_constraint: self.is_constraint,
+            is_one_of_several: self.is_one_of_several,
+        }
+    }
+
+    /// Scale and hyperparameters of the largest evidence.
+    pub(super) fn fit(&self, layout: &Layout, results: &[&FinishedTrial]) -> Option<Model> {
+        let chosen = fit_to(&self.values);
+        let raw: Vec<Option<f64>> = chosen.iter().map(|&k| self.values[k]).collect();
+        let points = Points::from_rows(layout, chosen.iter().map(|&k| &results[k].encoded[..]));
+        let priors = Priors::default();
+        let effort = |is_first: bool| fit::Effort {
+            starts: if is_first { 2 } else { 1 },
+            evaluations: if is_first { 40 } else { 20 },
+        };
+        if self.is_constraint {
+            let (outcomes, _) = violations(&raw)?;
+            let (hyper, _) = fit(layout, &points, &outcomes, &priors, None, effort(true))?;
+            let scale = Scale::Violation;
+            return Some(Model { scale, hyper });
+        }
+        let mut best: Option<(f64, Warp, Hyper)> = None;
+        let one = [(warp_of_several(&raw), 0.0)];
+        let warps = if self.is_one_of_several { &one[..] } else { &WARPS };
+        for (warp, odds) in warps.iter().copied().chain([(Warp::Ranks, 0.0)]) {
+            if warp == Warp::Ranks && best.is_some() {
+                break;
+            }
+            let Some(outcomes) = warp.apply(&raw) else {
+                continue;
+            };
+            // Another warp changes the function little: its fit begins where that of the warp before ended.
+            let near = best.as_ref().map(|(_, _, hyper)| hyper);
+            let effort = effort(near.is_none());
+            let Some((hyper, evidence)) = fit(layout, &points, &outcomes.values, &priors, near, effort)
+            else {
+                continue;
+            };
+            let evidence = evidence + outcomes.log_jacobian + odds;
+            // The warps are in the order of their strength: once one is too strong, so are those after it.
+            if best.as_ref().is_some_and(|(known, ..)| evidence <= *known) {
+                break;
+            }
+            best = Some((evidence, warp, hyper));
+        }
+        best.map(|(_, warp, hyper)| Model {
+            scale: Scale::Objective(warp),
+            hyper,
+        })
+    }
+
+    /// The column on a model's scale, and there the largest violation that is none: 0 for an objective.
+    pub(super) fn outcomes(&self, model: &Model) -> Option<(Vec<f64>, f64)> {
+        match model.scale {
+            Scale::Violation => violations(&self.values),
+            Scale::Objective(warp) => {
+                let outcomes = warp
+                    .apply(&self.values)
+                    .or_else(|| Warp::Ranks.apply(&self.values));
+                outcomes.map(|Outcomes { values, .. }| (values, 0.0))
+            }
+        }
+    }
+}
+
+/// Which results the hyperparameters are fitted to, ascending: all, or the best, the newest and some of the others.
+fn fit_to(raw: &[Option<f64>]) -> Vec<usize> {
+    let n = raw.len();
+    if n <= FIT_AT_MOST {
+        return (0..n).collect();
+    }
+    let mut order: Vec<usize> = (0..n).collect();
+    let value = |k: usize| raw[k].unwrap_or(f64::INFINITY);
+    order.sort_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
+    let share = FIT_AT_MOST / 4;
+    let mut chosen: Vec<usize> = order[..share].to_vec();
+    chosen.extend(n - share..n);
+    let rest = FIT_AT_MOST - 2 * share;
+    chosen.extend((0..rest).map(|k| k * n / rest));
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}

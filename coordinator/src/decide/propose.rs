@@ -145,6 +145,7 @@ impl StudyCore {
             gpus,
             seed: trial.seed,
             metrics: self.known_metrics(),
+            objectives: u32::try_from(self.spec.objectives().count()).unwrap_or(1),
         })
     }
 

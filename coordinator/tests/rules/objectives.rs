@@ -155,6 +155,23 @@ fn telling_too_little_or_too_much_changes_nothing() {
 }
 
 #[test]
+fn a_trial_that_was_told_to_stop_ends_with_what_it_has() {
+    let mut desk = Desk::of(&format!(
+        "{TWO}early_stopping: [{{rule: threshold, metric: acc, below: 0.5}}]\n"
+    ));
+    let trial = desk.asked().row.number;
+    let reported = desk
+        .step(|core, out, ctx| core.report(out, ctx, trial, None, 0, &points(&[(1, 0.25)])))
+        .unwrap();
+    assert!(reported.stop.is_some());
+    desk.tell_all(trial, None, &[]).unwrap();
+    let row = &desk.changes.trials[0];
+    assert_eq!((row.state.name(), row.value), ("EARLY_STOPPED", Some(0.25)));
+    assert_eq!(row.more_values[..], [None, None]);
+    assert_eq!(desk.pareto_set(), Vec::<u64>::new());
+}
+
+#[test]
 fn telling_the_same_values_twice_is_accepted_and_others_are_not() {
     let mut desk = Desk::of(TWO);
     let values = [("acc", 0.5), ("ms", 1.0), ("mem", 2.0)];

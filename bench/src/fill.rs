@@ -135,6 +135,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
         params: Arc::new(params),
         seed: number.0,
         value: Some(value),
+        more_values: Box::default(),
         last_step: Some(last_step),
         metrics: vec![(metric.clone(), value)],
         note: String::new(),

@@ -156,13 +156,13 @@ pub enum StudyCommand {
         /// The study
         study: StudyRef,
     },
-    /// Print the best trials
+    /// Print the best trials, or the Pareto set
     Best {
         /// The study
         study: StudyRef,
-        /// How many
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        top: u32,
+        /// How many [default: 1, of several objectives the whole Pareto set]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        top: Option<u32>,
     },
     /// Start no new trials; running ones go on
     Pause {
@@ -340,9 +340,10 @@ pub struct TrialAddArgs {
     /// Free text, shown in lists
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// The objective's value, for a trial that was run elsewhere; it is then finished at once
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pub value: Option<f64>,
+    /// The objective's value, for a trial that was run elsewhere; it is then finished at once. Of several objectives and bounds of
+    /// metrics METRIC=NUMBER each
+    #[arg(long, value_name = "[METRIC=]NUMBER", allow_hyphen_values = true)]
+    pub value: Vec<String>,
 }
 
 /// Arguments of `trial logs`.

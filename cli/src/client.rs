@@ -224,7 +224,7 @@ impl Client {
         }
     }
 
-    /// The first `limit` trials that `request` asks for.
+    /// The first `limit` trials that `request` asks for and that are `wanted`.
     ///
     /// # Errors
     /// What the coordinator answered, or that it is away.
@@ -232,14 +232,20 @@ impl Client {
         &self,
         mut request: pb::ListTrialsRequest,
         limit: usize,
+        wanted: impl Fn(&pb::Trial) -> bool,
         doing: &str,
     ) -> Result<Vec<pb::Trial>, CliError> {
         let mut trials = vec![];
         loop {
-            let wanted = limit - trials.len();
-            request.page_size = i32::try_from(wanted).unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE);
+            // Where a first page was not enough, any number of trials may be unwanted.
+            let left = if request.page_token.is_empty() {
+                limit
+            } else {
+                usize::MAX
+            };
+            request.page_size = i32::try_from(left).unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE);
             let page = self.list_trials(request.clone(), doing).await?;
-            trials.extend(page.trials);
+            trials.extend(page.trials.into_iter().filter(|trial| wanted(trial)));
             if trials.len() >= limit || page.next_page_token.is_empty() {
                 trials.truncate(limit);
                 return Ok(trials);

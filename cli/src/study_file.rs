@@ -109,9 +109,15 @@ pub(crate) fn edit(spec: pb::StudySpec, set: &[String]) -> Result<(pb::StudySpec
     let new = overridden(&spec, set)?;
     let fixed = [
         ("name", old.name == new.name),
-        ("objective", old.objective == new.objective),
+        (
+            "objective",
+            old.objective == new.objective && old.more_objectives == new.more_objectives,
+        ),
         ("space", old.space == new.space),
-        ("constraints", old.constraints == new.constraints),
+        (
+            "constraints",
+            old.constraints == new.constraints && old.measured_constraints == new.measured_constraints,
+        ),
         ("strategy", old.strategy == new.strategy),
         ("trial", old.trial == new.trial),
     ];

@@ -50,8 +50,10 @@ pub struct Assignment {
     pub gpus: Vec<String>,
     /// Seed for everything random in the training.
     pub seed: u64,
-    /// Metrics that the study knows; the objective's comes first.
+    /// Metrics that the study knows; those of the objectives come first.
     pub metrics: Vec<MetricName>,
+    /// How many of them are objectives'.
+    pub objectives: u32,
 }
 
 /// An attempt on a worker's disk.

@@ -21,6 +21,8 @@ use uuid::Uuid;
 mod asking;
 #[path = "rules/ends.rs"]
 mod ends;
+#[path = "rules/objectives.rs"]
+mod objectives;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -46,8 +48,12 @@ fn file(more: &str) -> String {
 
 impl Desk {
     fn new(more: &str) -> Self {
+        Self::of(&file(more))
+    }
+
+    fn of(text: &str) -> Self {
         let clock = TestClock::at(Timestamp::from_micros(1_000_000_000));
-        let (raw, spec) = StudyFile::parse(&file(more), "desk.yaml").unwrap();
+        let (raw, spec) = StudyFile::parse(text, "desk.yaml").unwrap();
         let row = StudyRow {
             id: StudyId(Uuid::from_u128(1)),
             name: spec.name,
@@ -118,6 +124,7 @@ impl Desk {
                     trial,
                     lease: None,
                     value,
+                    values: Vec::new(),
                     failure,
                 },
             )
@@ -306,7 +313,7 @@ fn a_good_end_without_the_metric_quotes_the_last_lines_on_one_line() {
         ..end(lease, 0, AttemptOutcome::Exited(0))
     };
     desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), ended));
-    let said = r#"ended without a value of the objective's metric; the last it printed: "epoch 1" "\u{1b}[2Jaccuracy 0.9""#;
+    let said = r#"ended without a value of the objective's metric acc; the last it printed: "epoch 1" "\u{1b}[2Jaccuracy 0.9""#;
     let TrialState::Failed(cause) = &desk.changes.trials[0].state else {
         panic!("{:?}", desk.changes.trials[0].state)
     };

@@ -156,6 +156,8 @@ fn spec(name: &str, d: usize) -> anyhow::Result<StudySpec> {
             goal: Goal::Minimize,
             from: ValueFrom::Last,
         },
+        more_objectives: Vec::new(),
+        measured_constraints: Vec::new(),
         space: Space::new(parameters, Vec::new()).map_err(|errors| anyhow::anyhow!("{errors:?}"))?,
         strategy: StrategySpec {
             name: match name {

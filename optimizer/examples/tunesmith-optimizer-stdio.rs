@@ -91,6 +91,8 @@ impl Session {
                 goal: Goal::Minimize,
                 from: ValueFrom::Last,
             },
+            more_objectives: Vec::new(),
+            measured_constraints: Vec::new(),
             space,
             strategy: StrategySpec {
                 name,

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::metrics::{Reader, Vocabulary};
-use tunesmith_common::study::{MetricSource, StopperRule, StrategyName, StudySpec};
+use tunesmith_common::study::{Bound, MetricSource, StopperRule, StrategyName, StudySpec};
 
 use crate::args::CheckLogArgs;
 use crate::context::Context;
@@ -38,10 +38,26 @@ pub(super) fn check_study(file: &Path, set: &[String], context: &Context) -> Res
 fn study_summary(spec: &StudySpec, style: Style) -> String {
     let mut facts = Facts::default();
     facts.add("Study", style.bold(spec.name.as_str()));
+    let objectives: Vec<String> = spec
+        .objectives()
+        .map(|objective| format!("{} {}", serde_word(&objective.goal), objective.metric))
+        .collect();
     facts.add(
-        "Objective",
-        format!("{} {}", serde_word(&spec.objective.goal), spec.objective.metric),
+        if objectives.len() == 1 {
+            "Objective"
+        } else {
+            "Objectives"
+        },
+        objectives.join("\n"),
     );
+    let bounds = spec
+        .measured_constraints
+        .iter()
+        .map(|constraint| match constraint.bound {
+            Bound::AtMost(bound) => format!("{} <= {}", constraint.metric, human::exact_number(bound)),
+            Bound::AtLeast(bound) => format!("{} >= {}", constraint.metric, human::exact_number(bound)),
+        });
+    facts.add("Constraints", bounds.collect::<Vec<_>>().join("\n"));
     let parameters: Vec<String> = spec
         .space
         .parameters()
@@ -158,17 +174,19 @@ pub(super) fn check_log(args: &CheckLogArgs, context: &Context) -> Result<(), Cl
         read_log(BufReader::new(file), reader, is_metrics_file)
     };
     let report = report.map_err(|error| failed(&error))?;
-    let objective = &spec.objective.metric;
+    let objectives: Vec<&MetricName> = spec.objectives().map(|objective| &objective.metric).collect();
     context.screen.result(&report, || {
-        log_summary(&report, objective, source, context.screen.style())
+        log_summary(&report, &objectives, source, context.screen.style())
     })?;
-    if report
-        .points
-        .iter()
-        .any(|point| point.metric == objective.as_str())
-    {
+    let has = |objective: &MetricName| {
+        report
+            .points
+            .iter()
+            .any(|point| point.metric == objective.as_str())
+    };
+    let Some(objective) = objectives.iter().find(|objective| !has(objective)) else {
         return Ok(());
-    }
+    };
     Err(CliError::Usage {
         headline: format!("no value of the objective's metric, {objective}, was found: such a trial fails"),
         hints: vec![format!(
@@ -179,7 +197,7 @@ pub(super) fn check_log(args: &CheckLogArgs, context: &Context) -> Result<(), Cl
 
 /// Metrics that the study names, each once.
 fn named_metrics(spec: &StudySpec) -> Vec<MetricName> {
-    let mut metrics = vec![spec.objective.metric.clone()];
+    let mut metrics = spec.value_metrics();
     for stopper in &spec.early_stopping {
         let (StopperRule::Percentile { metric, .. }
         | StopperRule::Threshold { metric, .. }
@@ -227,7 +245,12 @@ fn read_log(
     }
 }
 
-fn log_summary(report: &LogReport, objective: &MetricName, source: &MetricSource, style: Style) -> String {
+fn log_summary(
+    report: &LogReport,
+    objectives: &[&MetricName],
+    source: &MetricSource,
+    style: Style,
+) -> String {
     let how = match source {
         MetricSource::StdoutJson => "as JSON lines".to_owned(),
         MetricSource::Regex(patterns) => format!(
@@ -255,7 +278,7 @@ fn log_summary(report: &LogReport, objective: &MetricName, source: &MetricSource
         } else {
             ""
         };
-        let role = if *name == objective.as_str() {
+        let role = if objectives.iter().any(|objective| objective.as_str() == *name) {
             "objective"
         } else {
             ""
@@ -317,6 +340,11 @@ mod tests {
             color: false,
             width: None,
         };
-        insta::assert_snapshot!(log_summary(&report, &objective, &MetricSource::StdoutJson, style));
+        insta::assert_snapshot!(log_summary(
+            &report,
+            &[&objective],
+            &MetricSource::StdoutJson,
+            style
+        ));
     }
 }

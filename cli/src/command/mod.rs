@@ -21,8 +21,8 @@ use crate::error::CliError;
 pub async fn execute(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Up(args) => crate::up::up(args, context).await,
-        Command::Run(args) => run::run(args, context).await,
-        Command::Study(command) => study::execute(command, context).await,
+        Command::Run(args) => Box::pin(run::run(args, context)).await,
+        Command::Study(command) => Box::pin(study::execute(command, context)).await,
         Command::Trial(command) => trial::execute(command, context).await,
         Command::Worker(command) => worker::execute(command, context).await,
         Command::Token(command) => token::execute(command, context).await,

@@ -11,7 +11,7 @@ use crate::follow::{self, Outcome};
 use crate::names;
 use crate::output::human;
 use crate::study_file;
-use crate::view::{result, study as study_view};
+use crate::view::{parts, result, study as study_view};
 
 /// Submits a study and, unless told otherwise, follows it.
 pub(super) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError> {
@@ -106,8 +106,13 @@ async fn print_result(client: &Client, study: &str, context: &Context) -> Result
             &doing,
         )
         .await?;
-    let top = best_trials(client, study, result::TOP, &doing).await?;
     let found = response.study.clone().unwrap_or_default();
+    let limit = if parts::has_several_objectives(found.spec.as_ref()) {
+        u32::MAX
+    } else {
+        result::TOP
+    };
+    let top = best_trials(client, &found, limit, &doing).await?;
     context.screen.result(&response, || {
         result::render(&found, &top, context.screen.style(), context.now())
     })?;
@@ -122,8 +127,8 @@ async fn print_result(client: &Client, study: &str, context: &Context) -> Result
     Ok(())
 }
 
-/// The best trials that have a number as value, best first.
-pub(super) async fn best_trials(
+/// The trials of the Pareto set, best in the first objective first.
+pub(super) async fn pareto_set(
     client: &Client,
     study: &str,
     limit: u32,
@@ -131,6 +136,25 @@ pub(super) async fn best_trials(
 ) -> Result<Vec<pb::Trial>, CliError> {
     let request = pb::ListTrialsRequest {
         parent: study.to_owned(),
+        best_only: true,
+        ..Default::default()
+    };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    client.trials_up_to(request, limit, |_| true, doing).await
+}
+
+/// The best trials that have a number as value and keep all constraints, best first; of several objectives the Pareto set.
+pub(super) async fn best_trials(
+    client: &Client,
+    study: &pb::Study,
+    limit: u32,
+    doing: &str,
+) -> Result<Vec<pb::Trial>, CliError> {
+    if parts::has_several_objectives(study.spec.as_ref()) {
+        return pareto_set(client, &study.name, limit, doing).await;
+    }
+    let request = pb::ListTrialsRequest {
+        parent: study.name.clone(),
         states: [
             pb::TrialState::Completed,
             pb::TrialState::EarlyStopped,
@@ -142,7 +166,8 @@ pub(super) async fn best_trials(
         ..Default::default()
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut trials = client.trials_up_to(request, limit, doing).await?;
+    let feasible = |trial: &pb::Trial| trial.feasible != Some(false);
+    let mut trials = client.trials_up_to(request, limit, feasible, doing).await?;
     trials.retain(|trial| trial.value.is_some_and(f64::is_finite));
     Ok(trials)
 }

@@ -70,22 +70,36 @@ pub(super) async fn fetch(client: &Client, resource: &str) -> Result<pb::Study, 
 }
 
 async fn show(study: &StudyRef, context: &Context) -> Result<(), CliError> {
-    let study = fetch(&context.client().await?, &study.resource()).await?;
+    let client = context.client().await?;
+    let found = fetch(&client, &study.resource()).await?;
+    let pareto_set = if parts::has_several_objectives(found.spec.as_ref()) && !context.screen.json() {
+        run::pareto_set(&client, &study.resource(), u32::MAX, "list the Pareto set").await?
+    } else {
+        vec![]
+    };
     let response = pb::GetStudyResponse {
-        study: Some(study.clone()),
+        study: Some(found.clone()),
     };
     context.screen.result(&response, || {
-        view::show(&study, context.screen.style(), context.now())
+        view::show(&found, &pareto_set, context.screen.style(), context.now())
     })
 }
 
-async fn best(study: &StudyRef, top: u32, context: &Context) -> Result<(), CliError> {
+async fn best(study: &StudyRef, top: Option<u32>, context: &Context) -> Result<(), CliError> {
     let client = context.client().await?;
     let found = fetch(&client, &study.resource()).await?;
-    let trials = run::best_trials(&client, &study.resource(), top, "list the best trials").await?;
+    let several = parts::has_several_objectives(found.spec.as_ref());
+    // One trial is the answer, where there is one; a set is the answer as a whole.
+    let limit = top.unwrap_or(if several { u32::MAX } else { 1 });
+    let trials = run::best_trials(&client, &found, limit, "list the best trials").await?;
     if trials.is_empty() {
+        let feasible = if parts::bounds(found.spec.as_ref()).is_empty() {
+            ""
+        } else {
+            " that keeps its constraints"
+        };
         return Err(CliError::NoUsableTrial {
-            headline: format!("study {} has no trial with a value yet", study.0),
+            headline: format!("study {} has no trial with a value{feasible} yet", study.0),
             hints: vec![format!("see its trials with `tunesmith trial list {}`", study.0)],
         });
     }
@@ -97,7 +111,9 @@ async fn best(study: &StudyRef, top: u32, context: &Context) -> Result<(), CliEr
     context
         .screen
         .result(&response, || match response.trials.as_slice() {
-            [trial] if top == 1 => trial_view::show(trial, spec, &[], context.screen.style(), context.now()),
+            [trial] if limit == 1 => {
+                trial_view::show(trial, spec, &[], context.screen.style(), context.now())
+            }
             trials => trial_view::list(trials, spec, context.screen.style(), context.now()),
         })
 }

@@ -47,7 +47,7 @@ async fn list(args: &TrialListArgs, context: &Context) -> Result<(), CliError> {
     };
     // One more than is shown tells whether there are more.
     let mut trials = client
-        .trials_up_to(request, limit.saturating_add(1), "list trials")
+        .trials_up_to(request, limit.saturating_add(1), |_| true, "list trials")
         .await?;
     let more = trials.len() > limit;
     trials.truncate(limit);
@@ -129,11 +129,7 @@ async fn show(trial: &TrialRef, context: &Context) -> Result<(), CliError> {
 
 async fn add(args: TrialAddArgs, context: &Context) -> Result<(), CliError> {
     let parameters = parse_parameters(&args.parameters)?;
-    let result = args.value.map(|value| pb::Result {
-        value: Some(value),
-        state: pb::TrialState::Completed.into(),
-        points: None,
-    });
+    let result = result(&args.value)?;
     let finished = result.is_some();
     let request = pb::AddTrialRequest {
         parent: args.study.resource(),
@@ -154,6 +150,37 @@ async fn add(args: TrialAddArgs, context: &Context) -> Result<(), CliError> {
         let what = if finished { "is recorded" } else { "will be run" };
         format!("Trial {name} {what}: {parameters}\n")
     })
+}
+
+/// The result of a trial that was run elsewhere, if one is given: `0.97`, or `acc=0.97` and so on.
+fn result(words: &[String]) -> Result<Option<pb::Result>, CliError> {
+    let mut result = pb::Result {
+        state: pb::TrialState::Completed.into(),
+        ..Default::default()
+    };
+    for word in words {
+        let (metric, number) = match word.rsplit_once('=') {
+            Some((metric, number)) => (Some(metric), number),
+            None => (None, word.as_str()),
+        };
+        let value: f64 = number.parse().map_err(|_| {
+            CliError::usage(
+                format!("--value {word:?} is no value"),
+                "write a number, such as 0.97, or METRIC=NUMBER, such as val_acc=0.97",
+            )
+        })?;
+        let before = match metric {
+            None => result.value.replace(value),
+            Some(metric) => result.values.insert(metric.to_owned(), value),
+        };
+        if before.is_some() {
+            return Err(CliError::usage(
+                format!("--value {word:?} is the second value of its metric"),
+                "give one value for each metric",
+            ));
+        }
+    }
+    Ok((!words.is_empty()).then_some(result))
 }
 
 /// Reads `name=value` words. A value that is a number, `true` or `false` is one; quotes make it a text.

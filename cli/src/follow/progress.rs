@@ -68,6 +68,21 @@ impl Progress {
                     best.number
                 ));
             }
+            let known = &before.pareto_set;
+            let joined: Vec<String> = study
+                .pareto_set
+                .iter()
+                .filter(|number| !known.contains(number))
+                .map(u64::to_string)
+                .collect();
+            if !joined.is_empty() {
+                news.push(format!(
+                    "Pareto set: {} now, with {} {}",
+                    human::plural(study.pareto_set.len() as u64, "trial"),
+                    if joined.len() == 1 { "trial" } else { "trials" },
+                    human::shorten(&joined.join(", "), 80)
+                ));
+            }
             if before.state() != study.state() && study.state() == pb::StudyState::Paused {
                 news.push("the study is paused; running trials go on".to_owned());
             }
@@ -138,6 +153,12 @@ impl Progress {
                 parts::metric(spec),
                 human::short_number(value),
                 best.number
+            ));
+        }
+        if !study.pareto_set.is_empty() {
+            harvest.push(format!(
+                "{} in the Pareto set",
+                human::plural(study.pareto_set.len() as u64, "trial")
             ));
         }
         for (count, word) in [
@@ -243,6 +264,31 @@ mod tests {
         assert_eq!(
             progress.apply(trial_event(9, failed(4))),
             ["trial 4 failed: exited with status 1"]
+        );
+    }
+
+    #[test]
+    fn what_joins_the_pareto_set_is_told_once() {
+        let mut progress = Progress::default();
+        let study = |pareto_set: &[u64]| pb::Study {
+            pareto_set: pareto_set.to_vec(),
+            ..samples::study_of_two()
+        };
+        assert!(progress.apply_study(study(&[17])).is_empty(), "known before");
+        assert_eq!(
+            progress.apply_study(study(&[20, 17, 9])),
+            ["Pareto set: 3 trials now, with trials 20, 9"]
+        );
+        assert_eq!(
+            progress.apply_study(study(&[21])),
+            ["Pareto set: 1 trial now, with trial 21"]
+        );
+        assert!(progress.apply_study(study(&[21])).is_empty());
+        let status = progress.status(samples::NOW).unwrap();
+        assert!(
+            status.harvest.starts_with("1 trial in the Pareto set"),
+            "{}",
+            status.harvest
         );
     }
 

@@ -24,6 +24,20 @@ pub(super) fn render(spec: Option<&pb::StudySpec>, trials: &[pb::Trial]) -> Stri
         .collect();
 
     let mut header: Vec<String> = ["trial", "state", "value"].map(str::to_owned).to_vec();
+    let objectives: Vec<&str> = parts::objectives(spec)
+        .filter(|_| parts::has_several_objectives(spec))
+        .map(|objective| objective.metric.as_str())
+        .collect();
+    header.extend(objectives.iter().map(|metric| format!("value.{metric}")));
+    let bounds = parts::bounds(spec);
+    header.extend(
+        bounds
+            .iter()
+            .map(|bound| format!("constraint.{}", parts::bound(bound))),
+    );
+    if !bounds.is_empty() {
+        header.push("feasible".to_owned());
+    }
     header.extend(parameters.iter().map(|name| format!("param.{name}")));
     header.extend(metrics.iter().map(|name| format!("metric.{name}")));
     header.extend(
@@ -46,6 +60,27 @@ pub(super) fn render(spec: Option<&pb::StudySpec>, trials: &[pb::Trial]) -> Stri
             parts::trial_state(trial.state()).0.to_owned(),
             trial.value.map(human::exact_number).unwrap_or_default(),
         ];
+        let exact = |value: Option<f64>| value.map(human::exact_number).unwrap_or_default();
+        row.extend(
+            objectives
+                .iter()
+                .map(|metric| exact(trial.values.get(*metric).copied())),
+        );
+        let bounded = |place: usize| {
+            trial
+                .constraints
+                .get(place)
+                .and_then(|constraint| constraint.value)
+        };
+        row.extend((0..bounds.len()).map(|place| exact(bounded(place))));
+        if !bounds.is_empty() {
+            row.push(
+                trial
+                    .feasible
+                    .map(|feasible| feasible.to_string())
+                    .unwrap_or_default(),
+            );
+        }
         row.extend(parameters.iter().map(|name| {
             let value = trial
                 .parameters
@@ -111,5 +146,23 @@ mod tests {
         ];
         let study = samples::running_study();
         insta::assert_snapshot!(render(study.spec.as_ref(), &trials).replace("\r\n", "|\n"));
+    }
+
+    #[test]
+    fn values_of_several_objectives_and_constraints_have_columns() {
+        let trials = [
+            samples::trial_of_two(1, 0.5, 12.5, Some(15.0)),
+            samples::trial_of_two(2, 0.5, 12.5, None),
+        ];
+        let text = render(samples::study_of_two().spec.as_ref(), &trials);
+        let rows: Vec<&str> = text.lines().collect();
+        assert!(
+            rows[0].starts_with(
+                "trial,state,value,value.val_acc,value.latency_ms,constraint.mem_gb <= 16,feasible,param.lr,"
+            ),
+            "{text}"
+        );
+        assert!(rows[1].starts_with("1,completed,0.5,0.5,12.5,15,true,"), "{text}");
+        assert!(rows[2].starts_with("2,completed,0.5,0.5,12.5,,false,"), "{text}");
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Who wrote it and when is told by its head; readers refuse a format that they do not know.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -119,11 +120,8 @@ impl Document {
             };
             let (points, whole) = points(&curves, &objective);
             thinned += u64::from(!whole);
-            let value = if state == pb::TrialState::Failed {
-                None
-            } else {
-                trial.value
-            };
+            let mut values = told(&trial, &objective, state);
+            let value = values.remove(&objective);
             additions.requests.push(pb::AddTrialRequest {
                 parent: String::new(),
                 parameters: trial.parameters,
@@ -132,6 +130,7 @@ impl Document {
                     value,
                     state: state.into(),
                     points,
+                    values,
                 }),
                 request_id: uuid::Uuid::new_v4().to_string(),
             });
@@ -151,6 +150,34 @@ impl Document {
         }
         Ok((spec, additions))
     }
+}
+
+/// The values of a trial by metric, as far as a metric has one. Of one of which the study takes several, such as the last and the best, the
+/// curve has to tell them.
+fn told(trial: &pb::Trial, objective: &str, state: pb::TrialState) -> HashMap<String, f64> {
+    let mut values: HashMap<&str, Vec<f64>> = HashMap::new();
+    if state != pb::TrialState::Failed {
+        if let Some(value) = trial.value {
+            values.entry(objective).or_default().push(value);
+        }
+        for (metric, value) in &trial.values {
+            values.entry(metric).or_default().push(*value);
+        }
+    }
+    for constraint in &trial.constraints {
+        if let Some(value) = constraint.value {
+            values.entry(&constraint.metric).or_default().push(value);
+        }
+    }
+    let one = |values: &[f64]| {
+        let first = values.first()?;
+        let same = values.iter().all(|value| value.to_bits() == first.to_bits());
+        same.then_some(*first)
+    };
+    values
+        .into_iter()
+        .filter_map(|(metric, values)| Some((metric.to_owned(), one(&values)?)))
+        .collect()
 }
 
 /// Curves as points, and whether all are there: where they are too many for one call, only every n-th of each curve and its last
@@ -257,6 +284,38 @@ mod tests {
         );
         assert!(points.value[3].is_nan());
         assert_eq!(failed.result.as_ref().unwrap().state(), pb::TrialState::Failed);
+    }
+
+    #[test]
+    fn all_values_are_imported_but_those_that_only_the_curve_can_tell() {
+        let trial = |state| {
+            let mut trial = samples::trial_of_two(1, 0.5, 12.5, Some(15.0));
+            trial.set_state(state);
+            trial
+        };
+        let import = |trial: pb::Trial| {
+            let exported = ExportedTrial {
+                trial,
+                curves: vec![],
+            };
+            let document = Document::new(samples::study_of_two(), vec![exported], samples::NOW);
+            let (_, additions) = document.into_requests(None, Path::new("x.json")).unwrap();
+            additions.requests[0].result.clone().unwrap()
+        };
+        let all = import(trial(pb::TrialState::Completed));
+        assert_eq!(all.value, Some(0.5));
+        let values = HashMap::from([("latency_ms".to_owned(), 12.5), ("mem_gb".to_owned(), 15.0)]);
+        assert_eq!(all.values, values);
+        let failed = import(trial(pb::TrialState::Failed));
+        assert_eq!(
+            (failed.value, failed.values.len()),
+            (None, 1),
+            "what it measured of its memory"
+        );
+        // The objective has the best accuracy, the constraint the last one.
+        let mut two_values = trial(pb::TrialState::Completed);
+        "val_acc".clone_into(&mut two_values.constraints[0].metric);
+        assert_eq!(import(two_values).value, None);
     }
 
     #[test]

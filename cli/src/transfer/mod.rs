@@ -89,7 +89,7 @@ async fn study_and_trials(
         parent: study.resource(),
         ..Default::default()
     };
-    let trials = client.trials_up_to(request, usize::MAX, &doing).await?;
+    let trials = client.trials_up_to(request, usize::MAX, |_| true, &doing).await?;
     Ok((found.study.unwrap_or_default(), trials))
 }
 

@@ -75,7 +75,37 @@ pub(crate) fn parameter_names(spec: Option<&pb::StudySpec>) -> Vec<&str> {
     .unwrap_or_default()
 }
 
-/// Name of the objective's metric; `value` if the study does not say.
+/// The objectives, in their order.
+pub(crate) fn objectives(spec: Option<&pb::StudySpec>) -> impl Iterator<Item = &pb::Objective> {
+    spec.into_iter()
+        .flat_map(|spec| spec.objective.iter().chain(&spec.more_objectives))
+}
+
+/// Whether the study has several objectives, so that there is a Pareto set instead of a best trial.
+#[must_use]
+pub(crate) fn has_several_objectives(spec: Option<&pb::StudySpec>) -> bool {
+    spec.is_some_and(|spec| !spec.more_objectives.is_empty())
+}
+
+/// The bounds of metrics that trials must keep.
+#[must_use]
+pub(crate) fn bounds(spec: Option<&pb::StudySpec>) -> &[pb::MeasuredConstraint] {
+    spec.map(|spec| spec.measured_constraints.as_slice())
+        .unwrap_or_default()
+}
+
+/// `mem_gb <= 16`.
+#[must_use]
+pub(crate) fn bound(constraint: &pb::MeasuredConstraint) -> String {
+    let metric = human::clean(&constraint.metric);
+    match (constraint.at_most, constraint.at_least) {
+        (Some(bound), _) => format!("{metric} <= {}", human::exact_number(bound)),
+        (None, Some(bound)) => format!("{metric} >= {}", human::exact_number(bound)),
+        (None, None) => metric,
+    }
+}
+
+/// Name of the first objective's metric; `value` if the study does not say.
 #[must_use]
 pub(crate) fn metric(spec: Option<&pb::StudySpec>) -> String {
     let metric = spec

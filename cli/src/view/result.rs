@@ -13,7 +13,7 @@ use crate::output::{Style, human};
 /// Trials that the result lists.
 pub(crate) const TOP: u32 = 5;
 
-/// The result of a study. `top` are its best trials, best first.
+/// The result of a study. `top` are its best trials, best first; of a study of several objectives its Pareto set.
 #[must_use]
 pub(crate) fn render(study: &pb::Study, top: &[pb::Trial], style: Style, now: Timestamp) -> String {
     let spec = study.spec.as_ref();
@@ -39,7 +39,12 @@ pub(crate) fn render(study: &pb::Study, top: &[pb::Trial], style: Style, now: Ti
         .cloned()
         .collect();
     let best = top.first().or(study.best.as_ref());
+    let several = parts::has_several_objectives(spec);
     match best {
+        Some(_) if several => {
+            let count = human::plural(top.len() as u64, "trial");
+            let _ = writeln!(output, "{}", style.green(&format!("Pareto set of {count}")));
+        }
         Some(best) => {
             let value = best.value.map(human::exact_number).unwrap_or_default();
             let found = format!("{} = {value}", parts::metric(spec));
@@ -52,11 +57,18 @@ pub(crate) fn render(study: &pb::Study, top: &[pb::Trial], style: Style, now: Ti
                 output.push_str(&facts.render(style));
             }
         }
+        None if !parts::bounds(spec).is_empty() && counts.completed > 0 => {
+            let _ = writeln!(
+                output,
+                "{}",
+                style.red("No trial with a value keeps all constraints.")
+            );
+        }
         None => {
             let _ = writeln!(output, "{}", style.red("No trial has a value."));
         }
     }
-    if top.len() > 1 {
+    if top.len() > 1 || several && !top.is_empty() {
         let _ = write!(output, "\n{}", trial_view::list(&top, spec, style, now));
     }
 
@@ -72,7 +84,11 @@ pub(crate) fn render(study: &pb::Study, top: &[pb::Trial], style: Style, now: Ti
     facts.add_some("Saved", study_view::saved(study));
     facts.add_some("Time", time(study));
     let _ = write!(output, "\n{}", facts.render(style));
-    let _ = write!(output, "\n{}", next_steps(&name, best, counts.failed, style));
+    let _ = write!(
+        output,
+        "\n{}",
+        next_steps(&name, best, several, counts.failed, style)
+    );
     output
 }
 
@@ -90,7 +106,7 @@ fn time(study: &pb::Study) -> Option<String> {
     Some(text)
 }
 
-fn next_steps(name: &str, best: Option<&pb::Trial>, failed: u64, style: Style) -> String {
+fn next_steps(name: &str, best: Option<&pb::Trial>, several: bool, failed: u64, style: Style) -> String {
     let mut lines = vec![];
     if let Some(best) = best {
         lines.push((
@@ -106,7 +122,11 @@ fn next_steps(name: &str, best: Option<&pb::Trial>, failed: u64, style: Style) -
     }
     lines.push((
         format!("tunesmith trial list {name} --best"),
-        "all trials, best first",
+        if several {
+            "all trials, best in the first objective first"
+        } else {
+            "all trials, best first"
+        },
     ));
     lines.push((
         format!("tunesmith study export {name} --format csv"),

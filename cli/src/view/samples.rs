@@ -131,6 +131,7 @@ pub(crate) fn spec() -> pb::StudySpec {
             }),
             ..Default::default()
         }),
+        ..Default::default()
     }
 }
 
@@ -188,6 +189,42 @@ pub(crate) fn done_study() -> pb::Study {
         }),
         steps_saved: 412,
         ..running_study()
+    }
+}
+
+/// A study of two objectives whose trials must fit a memory, at its end.
+pub(crate) fn study_of_two() -> pb::Study {
+    let mut study = done_study();
+    study.best = None;
+    study.pareto_set = vec![17, 9];
+    let spec = study.spec.get_or_insert_default();
+    spec.early_stopping.clear();
+    spec.more_objectives = vec![pb::Objective {
+        metric: "latency_ms".to_owned(),
+        goal: pb::Goal::Minimize.into(),
+        from: String::new(),
+    }];
+    spec.measured_constraints = vec![pb::MeasuredConstraint {
+        metric: "mem_gb".to_owned(),
+        at_most: Some(16.0),
+        ..Default::default()
+    }];
+    study
+}
+
+/// A trial of that study.
+pub(crate) fn trial_of_two(number: u64, accuracy: f64, latency: f64, memory: Option<f64>) -> pb::Trial {
+    pb::Trial {
+        values: [("val_acc", accuracy), ("latency_ms", latency)]
+            .map(|(metric, value)| (metric.to_owned(), value))
+            .into(),
+        constraints: vec![pb::ConstraintValue {
+            metric: "mem_gb".to_owned(),
+            value: memory,
+            violation: memory.map(|memory| memory - 16.0),
+        }],
+        feasible: Some(memory.is_some_and(|memory| memory <= 16.0)),
+        ..trial(number, pb::TrialState::Completed, Some(accuracy))
     }
 }
 

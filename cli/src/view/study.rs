@@ -6,6 +6,7 @@ use tunesmith_common::Timestamp;
 use tunesmith_proto::v1 as pb;
 
 use super::parts::{self, Facts};
+use super::trial as trial_view;
 use crate::names;
 use crate::output::table::{self, number, text};
 use crate::output::{Style, human};
@@ -92,8 +93,12 @@ pub(crate) fn list(studies: &[pb::Study], style: Style, now: Timestamp) -> Strin
             } else {
                 String::new()
             }),
-            text(format!("{} {}", goal_arrow(spec), parts::metric(spec))),
-            number(best_value(study).map(human::short_number).unwrap_or_default()),
+            text(goals(spec)),
+            number(if parts::has_several_objectives(spec) {
+                pareto_count(study)
+            } else {
+                best_value(study).map(human::short_number).unwrap_or_default()
+            }),
             text(
                 parts::at(study.created_at.as_ref())
                     .map(|at| human::ago(at, now))
@@ -108,14 +113,24 @@ pub(crate) fn list(studies: &[pb::Study], style: Style, now: Timestamp) -> Strin
     table::render(style, &header, rows.collect())
 }
 
-fn goal_arrow(spec: Option<&pb::StudySpec>) -> &'static str {
-    match spec
-        .and_then(|spec| spec.objective.as_ref())
-        .map(pb::Objective::goal)
-    {
-        Some(pb::Goal::Maximize) => "max",
-        Some(pb::Goal::Minimize) => "min",
-        Some(pb::Goal::Unspecified) | None => "",
+/// `max acc, min ms`.
+fn goals(spec: Option<&pb::StudySpec>) -> String {
+    let words = parts::objectives(spec).map(|objective| {
+        let goal = match objective.goal() {
+            pb::Goal::Maximize => "max ",
+            pb::Goal::Minimize => "min ",
+            pb::Goal::Unspecified => "",
+        };
+        format!("{goal}{}", human::clean(&objective.metric))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// How many trials the Pareto set has; empty if none.
+fn pareto_count(study: &pb::Study) -> String {
+    match study.pareto_set.len() {
+        0 => String::new(),
+        count => human::plural(count as u64, "trial"),
     }
 }
 
@@ -125,9 +140,9 @@ pub(crate) fn best_value(study: &pb::Study) -> Option<f64> {
     study.best.as_ref().and_then(|best| best.value)
 }
 
-/// One study in full.
+/// One study in full. `pareto_set` are the trials of its Pareto set, if it has several objectives.
 #[must_use]
-pub(crate) fn show(study: &pb::Study, style: Style, now: Timestamp) -> String {
+pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, now: Timestamp) -> String {
     let spec = study.spec.as_ref();
     let counts = study.counts.unwrap_or_default();
     let name = names::short(&study.name);
@@ -155,10 +170,23 @@ pub(crate) fn show(study: &pb::Study, style: Style, now: Timestamp) -> String {
         "Ended",
         parts::at(study.done_at.as_ref()).map(|at| human::time(at, now)),
     );
-    facts.add("Objective", objective(spec));
+    let several = parts::has_several_objectives(spec);
+    let objectives: Vec<String> = parts::objectives(spec).map(objective).collect();
+    facts.add(
+        if several { "Objectives" } else { "Objective" },
+        objectives.join("\n"),
+    );
+    let bounds: Vec<String> = parts::bounds(spec)
+        .iter()
+        .map(|constraint| format!("{}{}", parts::bound(constraint), from(&constraint.from)))
+        .collect();
+    facts.add("Constraints", bounds.join("\n"));
     facts.add("Trials", parts::counts_line(&counts));
     facts.add("Waiting", human::clean(&study.pending_reason));
     facts.add_some("Best", study.best.as_ref().map(|best| best_line(best, spec)));
+    if several {
+        facts.add("Pareto set", pareto_count(study));
+    }
     facts.add_some("Saved", saved(study));
     facts.add("Strategy", strategy(study));
     facts.add("Early stopping", early_stopping(spec));
@@ -167,6 +195,10 @@ pub(crate) fn show(study: &pb::Study, style: Style, now: Timestamp) -> String {
     facts.add("Command", command(spec));
     facts.add("Warnings", clean_lines(&study.warnings));
     let mut output = facts.render(style);
+    if !pareto_set.is_empty() {
+        let table = trial_view::list(pareto_set, spec, style, now);
+        let _ = write!(output, "\n{}\n{table}", style.bold("Pareto set"));
+    }
     if let Some(spec) = spec {
         let _ = write!(output, "\n{}", space(spec, style));
     }
@@ -181,21 +213,26 @@ fn clean_lines(lines: &[String]) -> String {
         .join("\n")
 }
 
-fn objective(spec: Option<&pb::StudySpec>) -> String {
-    let Some(objective) = spec.and_then(|spec| spec.objective.as_ref()) else {
-        return String::new();
-    };
+fn objective(objective: &pb::Objective) -> String {
     let goal = match objective.goal() {
         pb::Goal::Maximize => "maximize ",
         pb::Goal::Minimize => "minimize ",
         pb::Goal::Unspecified => "",
     };
-    let from = match objective.from.as_str() {
+    format!(
+        "{goal}{}{}",
+        human::clean(&objective.metric),
+        from(&objective.from)
+    )
+}
+
+/// How a value is taken from a curve, if the study says so.
+fn from(from: &str) -> String {
+    match from {
         "" => String::new(),
-        "last" | "best" => format!(", the {} value of each trial", objective.from),
+        "last" | "best" => format!(", the {from} value of each trial"),
         other => format!(", the {} values of each trial", human::clean(other)),
-    };
-    format!("{goal}{}{from}", human::clean(&objective.metric))
+    }
 }
 
 fn best_line(best: &pb::Trial, spec: Option<&pb::StudySpec>) -> String {

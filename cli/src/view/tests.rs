@@ -32,7 +32,7 @@ fn the_list_of_studies() {
 
 #[test]
 fn one_study() {
-    insta::assert_snapshot!(study::show(&samples::done_study(), PLAIN, NOW));
+    insta::assert_snapshot!(study::show(&samples::done_study(), &[], PLAIN, NOW));
 }
 
 #[test]
@@ -122,6 +122,46 @@ fn the_result_of_a_study_in_which_everything_failed() {
         ..Default::default()
     });
     insta::assert_snapshot!(result::render(&study, &[], PLAIN, NOW));
+}
+
+/// The Pareto set of the sample study of two objectives.
+fn pareto_set() -> Vec<pb::Trial> {
+    vec![
+        samples::trial_of_two(17, 0.986_123, 12.5, Some(15.25)),
+        samples::trial_of_two(9, 0.97, 3.125, Some(16.0)),
+    ]
+}
+
+#[test]
+fn a_study_of_several_objectives_shows_its_pareto_set() {
+    let of_two = samples::study_of_two();
+    insta::assert_snapshot!(study::show(&of_two, &pareto_set(), PLAIN, NOW));
+    insta::assert_snapshot!(
+        "the_list_of_studies_of_several_objectives",
+        study::list(std::slice::from_ref(&of_two), PLAIN, NOW)
+    );
+    insta::assert_snapshot!(
+        "the_result_of_a_study_of_several_objectives",
+        result::render(&of_two, &pareto_set(), PLAIN, NOW)
+    );
+    let nothing = result::render(&of_two, &[], PLAIN, NOW);
+    assert!(
+        nothing.contains("No trial with a value keeps all constraints."),
+        "{nothing}"
+    );
+}
+
+#[test]
+fn trials_show_each_objective_and_how_they_stand_with_constraints() {
+    let spec = samples::study_of_two().spec;
+    let mut trials = pareto_set();
+    trials.push(samples::trial_of_two(4, 0.99, 1.0, Some(17.5)));
+    trials.push(samples::trial_of_two(5, 0.99, 1.0, None));
+    insta::assert_snapshot!(trial::list(&trials, spec.as_ref(), PLAIN, NOW));
+    insta::assert_snapshot!(
+        "one_trial_that_violates_a_constraint",
+        trial::show(&trials[2], spec.as_ref(), &[], PLAIN, NOW)
+    );
 }
 
 #[test]

@@ -31,11 +31,22 @@ pub(crate) fn list(
     let with_reason = trials.iter().any(|trial| !reason(trial).is_empty());
     let with_note = trials.iter().any(|trial| !trial.note.is_empty());
 
+    let objectives: Vec<&pb::Objective> = parts::objectives(spec).skip(1).collect();
+    let bounds = parts::bounds(spec);
+
     let mut header = vec![
         "TRIAL".to_owned(),
         "STATE".to_owned(),
         parts::metric(spec).to_uppercase(),
     ];
+    let more = objectives.iter().map(|objective| human::clean(&objective.metric));
+    header.extend(
+        more.chain(bounds.iter().map(parts::bound))
+            .map(|name| name.to_uppercase()),
+    );
+    if !bounds.is_empty() {
+        header.push("FEASIBLE".to_owned());
+    }
     header.push(parts::step_name(spec).to_uppercase());
     header.push("TIME".to_owned());
     if columns {
@@ -55,10 +66,31 @@ pub(crate) fn list(
         let mut row = vec![
             number(trial.number.to_string()),
             text(state).color(color),
-            number(trial.value.map(human::short_number).unwrap_or_default()),
+            value_cell(trial.value),
+        ];
+        row.extend(
+            objectives
+                .iter()
+                .map(|objective| value_cell(trial.values.get(&objective.metric).copied())),
+        );
+        if !bounds.is_empty() {
+            let value_of = |place: usize| {
+                trial
+                    .constraints
+                    .get(place)
+                    .and_then(|constraint| constraint.value)
+            };
+            row.extend((0..bounds.len()).map(|place| value_cell(value_of(place))));
+            row.push(match trial.feasible {
+                Some(true) => text("yes").color(Some(Color::Green)),
+                Some(false) => text("no").color(Some(Color::Red)),
+                None => text(""),
+            });
+        }
+        row.extend([
             number(trial.last_step.map(|step| step.to_string()).unwrap_or_default()),
             number(time.map(human::duration).unwrap_or_default()),
-        ];
+        ]);
         if columns {
             row.extend(names.iter().map(|name| parameter_cell(trial, name)));
         } else {
@@ -73,6 +105,10 @@ pub(crate) fn list(
         row
     });
     table::render(style, &header, rows.collect())
+}
+
+fn value_cell(value: Option<f64>) -> Entry {
+    number(value.map(human::short_number).unwrap_or_default())
 }
 
 fn parameter_cell(trial: &pb::Trial, name: &str) -> Entry {
@@ -119,6 +155,17 @@ pub(crate) fn show(
     facts.add("Cause", human::clean(&trial.failure_cause));
     facts.add("Note", human::clean(&trial.note));
     facts.add_some(&parts::metric(spec), trial.value.map(human::exact_number));
+    for objective in parts::objectives(spec).skip(1) {
+        let value = trial.values.get(&objective.metric).copied();
+        facts.add_some(&human::clean(&objective.metric), value.map(human::exact_number));
+    }
+    facts.add("Constraints", constraints(trial, spec));
+    facts.add_some(
+        "Feasible",
+        trial
+            .feasible
+            .map(|feasible| if feasible { "yes" } else { "no" }.to_owned()),
+    );
     facts.add("Parameters", exact_parameters(trial, spec));
     facts.add("Why these", provenance(trial.provenance.as_ref()));
     facts.add("Seed", trial.seed.to_string());
@@ -161,6 +208,28 @@ pub(crate) fn show(
     output
 }
 
+/// How the trial stands with each bound of a metric.
+fn constraints(trial: &pb::Trial, spec: Option<&pb::StudySpec>) -> String {
+    let lines = parts::bounds(spec)
+        .iter()
+        .zip(&trial.constraints)
+        .map(|(bound, found)| {
+            let bound = parts::bound(bound);
+            match (found.value, found.violation) {
+                (Some(value), Some(violation)) if violation <= 0.0 => {
+                    format!("{bound}: kept with {}", human::exact_number(value))
+                }
+                (Some(value), Some(violation)) => format!(
+                    "{bound}: violated by {} with {}",
+                    human::short_number(violation),
+                    human::exact_number(value)
+                ),
+                _ => format!("{bound}: nothing reported"),
+            }
+        });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn exact_parameters(trial: &pb::Trial, spec: Option<&pb::StudySpec>) -> String {
     let Some(values) = &trial.parameters else {
         return String::new();
@@ -192,15 +261,21 @@ fn provenance(provenance: Option<&pb::Provenance>) -> String {
     text
 }
 
-/// One line per metric, the objective's first: name, curve, range, last value.
+/// One line per metric, the objectives' first: name, curve, range, last value.
 fn metrics(trial: &pb::Trial, spec: Option<&pb::StudySpec>, curves: &[pb::Curve]) -> String {
-    let objective = parts::metric(spec);
+    let objectives: Vec<&str> = parts::objectives(spec)
+        .map(|objective| objective.metric.as_str())
+        .collect();
+    let rank = |name: &str| {
+        let place = objectives.iter().position(|objective| *objective == name);
+        place.unwrap_or(objectives.len())
+    };
     let mut names: Vec<&str> = curves
         .iter()
         .map(|curve| curve.metric.as_str())
         .chain(trial.metrics.keys().map(String::as_str))
         .collect();
-    names.sort_by_key(|name| (*name != objective, *name));
+    names.sort_by_key(|name| (rank(name), *name));
     names.dedup();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let step_name = parts::step_name(spec);

@@ -234,6 +234,12 @@ impl TrialService for Memory {
         self.study(&request.parent)?;
         let mut trials = self.lock().trials.clone();
         trials.retain(|trial| request.states.is_empty() || request.states.contains(&trial.state));
+        if request.best_only {
+            let best = self.study(&request.parent)?.pareto_set;
+            let place = |number: u64| best.iter().position(|known| *known == number);
+            trials.retain(|trial| place(trial.number).is_some());
+            trials.sort_by_key(|trial| place(trial.number));
+        }
         if request.order_by == "value" {
             trials.sort_by(|a, b| {
                 b.value

@@ -3,12 +3,12 @@
 
 use super::check::{DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_TRIALS, PLATEAU_PATIENCE};
 use super::raw::{
-    RawBudget, RawKind, RawMetrics, RawObjective, RawParameter, RawResources, RawRule, RawSteps, RawStopper,
-    RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
+    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
+    RawResources, RawRule, RawSteps, RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
 };
 use super::spec::{
-    Acquisition, Baseline, MetricSource, Resources, StopperRule, StopperSpec, StrategyName, StrategySpec,
-    StudySpec, TrialSpec,
+    Acquisition, Baseline, Bound, MeasuredConstraint, MetricSource, Objective, Resources, StopperRule,
+    StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec,
 };
 use super::values::{Ordered, RawNumber, RawValue};
 use crate::measurement::From as ValueFrom;
@@ -19,26 +19,24 @@ use crate::units::{ByteSize, HumanDuration};
 impl From<&StudySpec> for RawStudy {
     /// Leaves out what is the default, except for the seed.
     fn from(spec: &StudySpec) -> Self {
-        let objective = RawObjective {
-            metric: spec.objective.metric.to_string(),
-            goal: spec.objective.goal,
-            from: match spec.objective.from {
-                ValueFrom::Last => None,
-                ValueFrom::Best => Some("best".to_owned()),
-                ValueFrom::MeanOfLast(count) => Some(format!("mean of last {count}")),
-            },
-        };
+        let expressions = spec.space.constraints().iter();
         Self {
             name: Some(spec.name.to_string()),
             message: Some(spec.message.clone()).filter(|message| !message.is_empty()),
-            objective,
+            objective: RawObjectives {
+                first: objective(&spec.objective),
+                more: spec.more_objectives.iter().map(objective).collect(),
+            },
             space: ordered(
                 spec.space
                     .parameters()
                     .iter()
                     .map(|p| (p.name.to_string(), parameter(p, &spec.space))),
             ),
-            constraints: spec.space.constraints().iter().map(ToString::to_string).collect(),
+            constraints: expressions
+                .map(|expression| RawConstraint::Expression(expression.to_string()))
+                .chain(spec.measured_constraints.iter().map(measured))
+                .collect(),
             strategy: strategy(&spec.strategy),
             early_stopping: spec.early_stopping.iter().map(stopper).collect(),
             budget: RawBudget {
@@ -52,6 +50,35 @@ impl From<&StudySpec> for RawStudy {
             priority: given(spec.priority.get(), 1),
             trial: spec.trial.as_ref().map(trial),
         }
+    }
+}
+
+fn objective(objective: &Objective) -> RawObjective {
+    RawObjective {
+        metric: objective.metric.to_string(),
+        goal: objective.goal,
+        from: value_from(objective.from),
+    }
+}
+
+fn measured(constraint: &MeasuredConstraint) -> RawConstraint {
+    let (at_most, at_least) = match constraint.bound {
+        Bound::AtMost(bound) => (Some(bound), None),
+        Bound::AtLeast(bound) => (None, Some(bound)),
+    };
+    RawConstraint::Measured(RawMeasured {
+        metric: constraint.metric.to_string(),
+        at_most,
+        at_least,
+        from: value_from(constraint.from),
+    })
+}
+
+fn value_from(from: ValueFrom) -> Option<String> {
+    match from {
+        ValueFrom::Last => None,
+        ValueFrom::Best => Some("best".to_owned()),
+        ValueFrom::MeanOfLast(count) => Some(format!("mean of last {count}")),
     }
 }
 

@@ -17,12 +17,13 @@ mod warnings;
 pub use check::{FieldError, SpecErrors};
 pub use file::{Located, StudyFile, StudyFileError, name_of_file};
 pub use raw::{
-    RawBudget, RawKind, RawMetrics, RawObjective, RawParameter, RawResources, RawRule, RawStdout, RawSteps,
-    RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
+    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
+    RawResources, RawRule, RawStdout, RawSteps, RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial,
+    RawValues,
 };
 pub use schema::study_schema;
 pub use spec::{
-    Acquisition, Baseline, Budget, GpuRequest, MetricSource, Objective, Resources, Steps, StopperRule,
-    StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec,
+    Acquisition, Baseline, Bound, Budget, GpuRequest, MeasuredConstraint, MetricSource, Objective, Resources,
+    Steps, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec,
 };
 pub use values::{Ordered, RawNumber, RawValue};

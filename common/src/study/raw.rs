@@ -29,17 +29,18 @@ pub struct RawStudy {
     /// Free text for people, at most 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What is optimised.
-    pub objective: RawObjective,
+    /// What is optimised: one objective, or a list of up to 8.
+    pub objective: RawObjectives,
     /// What may be varied: parameters by name, in the order in which they are shown.
     pub space: Ordered<RawParameter>,
-    /// Expressions over parameters that every trial must satisfy, such as "batch * width <= 16384".
+    /// Expressions over parameters that every trial must satisfy, such as "batch * width <= 16384", and bounds of metrics that a trial
+    /// must keep to be among the best, such as {metric: mem_gb, at_most: 16}.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "constraints"
     )]
-    pub constraints: Vec<String>,
+    pub constraints: Vec<RawConstraint>,
     /// How trials are chosen; {name: auto} if left out. A name alone will do: `strategy: random`.
     #[serde(
         default,
@@ -62,6 +63,29 @@ pub struct RawStudy {
     pub trial: Option<RawTrial>,
 }
 
+/// What is optimised: written as one objective, or as a list of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawObjectives {
+    /// The first objective.
+    pub first: RawObjective,
+    /// The others.
+    pub more: Vec<RawObjective>,
+}
+
+impl RawObjectives {
+    /// All objectives in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &RawObjective> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+}
+
+impl From<RawObjective> for RawObjectives {
+    fn from(first: RawObjective) -> Self {
+        let more = Vec::new();
+        Self { first, more }
+    }
+}
+
 /// What is optimised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
@@ -75,6 +99,39 @@ pub struct RawObjective {
     /// Which direction is better.
     pub goal: Goal,
     /// How the trial's value is taken from its curve: "last" (the default), "best", or "mean of last 3".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(last|best|mean of last [1-9][0-9]*)$"))]
+    pub from: Option<String>,
+}
+
+/// Something that a trial must satisfy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum RawConstraint {
+    /// An expression over parameters, known before the trial runs.
+    Expression(String),
+    /// A bound of a metric, known once the trial has run.
+    Measured(RawMeasured),
+}
+
+/// A bound of a metric.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a bound of a metric, such as {metric: mem_gb, at_most: 16}"
+)]
+#[schemars(rename = "MeasuredConstraint")]
+pub struct RawMeasured {
+    /// Name of the metric.
+    pub metric: String,
+    /// Largest value that is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// Smallest value that is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// How the trial's value is taken from its curve: "last" (the default), "best", which is the value that keeps the bound best, or "mean
+    /// of last 3".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^(last|best|mean of last [1-9][0-9]*)$"))]
     pub from: Option<String>,
@@ -214,10 +271,10 @@ pub enum RawStrategyName {
 pub struct RawStopper {
     /// The rule.
     pub rule: RawRule,
-    /// Metric judged; the objective's if left out.
+    /// Metric judged; the objective's if left out. Required in a study of several objectives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
-    /// All but threshold: which direction of the metric is better. Required for a metric that is not the objective's; for that one it
+    /// All but threshold: which direction of the metric is better. Required for a metric that is not an objective's; for that one it
     /// is the objective's goal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<Goal>,
@@ -256,7 +313,7 @@ pub struct RawStopper {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
     /// below_baseline: compare with the curve of the trial of this number; with the best finished trial if neither this nor constant
-    /// nor curve is given.
+    /// nor curve is given. One of them is required in a study of several objectives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<u64>,
     /// below_baseline: compare with this value at each step.
@@ -313,7 +370,7 @@ pub struct RawBudget {
     /// Failed trials after which the study ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u64>,
-    /// Objective value at which the study is content.
+    /// Objective value at which the study is content. For studies of one objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
 }

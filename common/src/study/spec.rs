@@ -19,8 +19,12 @@ pub struct StudySpec {
     pub name: StudyName,
     /// Free text for people; may be empty.
     pub message: String,
-    /// What is optimised.
+    /// What is optimised; the first of the objectives if there are several.
     pub objective: Objective,
+    /// The second and further objectives, each with a metric of its own. Empty in most studies.
+    pub more_objectives: Vec<Objective>,
+    /// Bounds of metrics that a trial must keep to be among the best.
+    pub measured_constraints: Vec<MeasuredConstraint>,
     /// What may be varied, with its constraints.
     pub space: Space,
     /// How trials are chosen.
@@ -36,6 +40,33 @@ pub struct StudySpec {
     pub trial: Option<TrialSpec>,
 }
 
+impl StudySpec {
+    /// All objectives, in their order.
+    pub fn objectives(&self) -> impl Iterator<Item = &Objective> {
+        std::iter::once(&self.objective).chain(&self.more_objectives)
+    }
+
+    /// Metrics that trials' values are taken from: those of the objectives in their order, then those of measured constraints. Each once.
+    #[must_use]
+    pub fn value_metrics(&self) -> Vec<MetricName> {
+        let constrained = self
+            .measured_constraints
+            .iter()
+            .map(|constraint| &constraint.metric);
+        let mut metrics: Vec<MetricName> = Vec::new();
+        for metric in self
+            .objectives()
+            .map(|objective| &objective.metric)
+            .chain(constrained)
+        {
+            if !metrics.contains(metric) {
+                metrics.push(metric.clone());
+            }
+        }
+        metrics
+    }
+}
+
 /// What is optimised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objective {
@@ -45,6 +76,46 @@ pub struct Objective {
     pub goal: Goal,
     /// How the trial's value is taken from its curve.
     pub from: ValueFrom,
+}
+
+/// A bound of a metric, known to be kept once a trial has run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasuredConstraint {
+    /// The metric.
+    pub metric: MetricName,
+    /// The bound.
+    pub bound: Bound,
+    /// How the trial's value is taken from its curve.
+    pub from: ValueFrom,
+}
+
+/// A bound of a value. Finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// The largest value that is allowed.
+    AtMost(f64),
+    /// The smallest value that is allowed.
+    AtLeast(f64),
+}
+
+impl Bound {
+    /// By how much `value` violates it, in the value's units: it is kept where this is 0 or less. NaN for NaN.
+    #[must_use]
+    pub fn violation(self, value: f64) -> f64 {
+        match self {
+            Self::AtMost(bound) => value - bound,
+            Self::AtLeast(bound) => bound - value,
+        }
+    }
+
+    /// Which direction keeps it.
+    #[must_use]
+    pub fn goal(self) -> Goal {
+        match self {
+            Self::AtMost(_) => Goal::Minimize,
+            Self::AtLeast(_) => Goal::Maximize,
+        }
+    }
 }
 
 /// Which strategy proposes trials.

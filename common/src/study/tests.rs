@@ -6,6 +6,7 @@ use crate::space::{Domain, Scale};
 
 mod bad_input;
 mod limits;
+mod objectives;
 mod round_trip;
 mod schema;
 

@@ -10,7 +10,9 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserial
 use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::raw::{RawStrategy, RawStrategyName, RawValues};
+use super::raw::{
+    RawConstraint, RawMeasured, RawObjective, RawObjectives, RawStrategy, RawStrategyName, RawValues,
+};
 use crate::document::whole;
 use crate::params::ParamValue;
 
@@ -361,28 +363,108 @@ pub(super) fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
 }
 
 /// Reads constraints.
-pub(super) fn constraints<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct Expression(String);
-    impl<'de> Deserialize<'de> for Expression {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Text;
-            impl Visitor<'_> for Text {
-                type Value = Expression;
+pub(super) fn constraints<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<RawConstraint>, D::Error> {
+    let expecting =
+        "a list of constraints, such as [\"batch * width <= 16384\", {metric: mem_gb, at_most: 16}]";
+    deserializer.deserialize_seq(ListOf(expecting, PhantomData))
+}
 
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an expression over parameters in quotes, such as \"batch * width <= 16384\"")
-                }
+impl<'de> Deserialize<'de> for RawConstraint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrMap;
+        impl<'de> Visitor<'de> for TextOrMap {
+            type Value = RawConstraint;
 
-                fn visit_str<E: Error>(self, text: &str) -> Result<Expression, E> {
-                    Ok(Expression(text.to_owned()))
-                }
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "an expression over parameters in quotes, such as \"batch * width <= 16384\", or a bound of a metric, such as \
+                     {metric: mem_gb, at_most: 16}",
+                )
             }
-            deserializer.deserialize_str(Text)
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawConstraint, E> {
+                Ok(RawConstraint::Expression(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawConstraint, A::Error> {
+                RawMeasured::deserialize(MapAccessDeserializer::new(map)).map(RawConstraint::Measured)
+            }
+        }
+        deserializer.deserialize_any(TextOrMap)
+    }
+}
+
+impl JsonSchema for RawConstraint {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Constraint".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let measured = generator.subschema_for::<RawMeasured>();
+        json_schema!({"anyOf": [{"type": "string"}, measured]})
+    }
+}
+
+impl Serialize for RawObjectives {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.more.is_empty() {
+            self.first.serialize(serializer)
+        } else {
+            serializer.collect_seq(self.iter())
         }
     }
-    let expecting = "a list of expressions, such as [\"batch * width <= 16384\"]";
-    let list: Vec<Expression> = deserializer.deserialize_seq(ListOf(expecting, PhantomData))?;
-    Ok(list.into_iter().map(|Expression(text)| text).collect())
+}
+
+impl<'de> Deserialize<'de> for RawObjectives {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = RawObjectives;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "an objective, such as {metric: val_acc, goal: maximize}, or a list of objectives",
+                )
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawObjectives, A::Error> {
+                RawObjective::deserialize(MapAccessDeserializer::new(map)).map(RawObjectives::from)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawObjectives, A::Error> {
+                let mut all = Vec::deserialize(SeqAccessDeserializer::new(list))?.into_iter();
+                let Some(first) = all.next() else {
+                    return Err(A::Error::custom(
+                        "the list is empty; give at least one objective, such as {metric: val_acc, goal: maximize}",
+                    ));
+                };
+                let more = all.collect();
+                Ok(RawObjectives { first, more })
+            }
+        }
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+impl JsonSchema for RawObjectives {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Objectives".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<RawObjective>();
+        json_schema!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": 8}]})
+    }
 }
 
 /// Reads a strategy, or the name of one.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::MetricName;
+
 /// Why an attempt ended without a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -24,8 +26,11 @@ pub enum FailureCause {
     },
     /// The program ran out of memory, of the machine or of its device.
     OutOfMemory,
-    /// The program ended well without a value of the objective's metric.
+    /// The program ended well without a value of an objective's metric.
     NoMetric {
+        /// The metrics of which there is none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        metrics: Vec<MetricName>,
         /// Its last lines, as [`super::last_lines`] quotes them; empty if none are known.
         #[serde(default)]
         last_lines: String,
@@ -103,8 +108,15 @@ impl fmt::Display for FailureCause {
             Self::ExitCode { code } => write!(f, "exited with status {code}"),
             Self::Signal { signal } => write!(f, "killed by signal {signal}"),
             Self::OutOfMemory => f.write_str("ran out of memory"),
-            Self::NoMetric { last_lines } => {
-                f.write_str("ended without a value of the objective's metric")?;
+            Self::NoMetric { metrics, last_lines } => {
+                match &metrics[..] {
+                    [] => f.write_str("ended without a value of the objective's metric")?,
+                    [metric] => write!(f, "ended without a value of the objective's metric {metric}")?,
+                    [first, rest @ ..] => {
+                        write!(f, "ended without values of the objectives' metrics {first}")?;
+                        rest.iter().try_for_each(|metric| write!(f, " and {metric}"))?;
+                    }
+                }
                 if last_lines.is_empty() {
                     return Ok(());
                 }

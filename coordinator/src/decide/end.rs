@@ -71,7 +71,7 @@ impl StudyCore {
         }
         let budget = &self.spec.budget;
         let cancelled = |by: &str| StopReason::Cancelled { by: by.to_owned() };
-        if let (Some(target), Some((number, best))) = (budget.target, self.best) {
+        if let (Some(target), Some((number, best))) = (budget.target, self.best.one) {
             let goal = self.spec.objective.goal;
             if !goal.better(target, best) {
                 let text = format!("target {target} reached by trial {number} with {best}");

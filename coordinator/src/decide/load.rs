@@ -14,9 +14,11 @@ use tunesmith_common::{Attempt, Params, Timestamp, TrialNumber};
 use tunesmith_optimizer::{Restorer, Stoppers};
 
 use super::advice::Adviser;
+use super::best::Best;
 use super::curve::Curve;
-use super::study::{Counts, Ctx, Past, StudyCore};
+use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
+use super::values::{Past, Readings, Values};
 use crate::store::{
     AttemptRow, DecisionRow, EndedTrial, PointRun, PointRuns, RequestRow, StoredTrial, StudyRow, TrialRow,
 };
@@ -26,7 +28,7 @@ use crate::store::{
 pub struct Loader {
     core: StudyCore,
     stoppers: Restorer,
-    /// The objective's metric and those that rules look at.
+    /// The metrics that values are taken from, and those that rules look at.
     metrics: Vec<MetricName>,
     /// Metrics whose curves rules compare, of all trials.
     compared_metrics: Vec<MetricName>,
@@ -54,6 +56,7 @@ impl Loader {
         let warnings = spec.warnings();
         let core = StudyCore {
             id: row.id,
+            readings: Readings::new(&spec),
             spec: Arc::new(spec),
             row,
             warnings,
@@ -71,7 +74,7 @@ impl Loader {
             looked_ahead: None,
             cursor: None,
             counts: Counts::default(),
-            best: None,
+            best: Best::default(),
             steps_saved: 0,
             answers: HashMap::new(),
             answer_order: VecDeque::new(),
@@ -105,7 +108,10 @@ impl Loader {
         let past = Past {
             number: trial.number,
             end: trial.end,
-            value: trial.value,
+            values: Values {
+                first: trial.value,
+                more: trial.more_values,
+            },
             encoded: self.encode(&trial.params),
             last_step: trial.last_step,
         };
@@ -115,8 +121,8 @@ impl Loader {
         }
         self.ends[index] = trial.ended_at;
         self.core.last_end = self.core.last_end.max(trial.ended_at);
-        self.stoppers.trial_ended(past.number, past.usable_value());
-        self.core.remember(past);
+        let value = self.core.remember(past);
+        self.stoppers.trial_ended(trial.number, value);
     }
 
     fn living(&mut self, row: TrialRow, ctx: &Ctx<'_>) {
@@ -145,8 +151,8 @@ impl Loader {
             provenance: row.provenance,
             created_at: row.created_at,
             started_at: row.started_at,
-            curve: Curve::default(),
-            told: None,
+            curves: self.core.readings.no_curves(),
+            told: Box::default(),
             last: row.metrics,
             last_step: row.last_step,
             attempt: None,
@@ -294,15 +300,10 @@ impl Loader {
             ends.get(index).copied()
         };
         self.core.adviser.sort_results(end_of);
-        let goal = self.core.spec.objective.goal;
-        self.core.best = None;
+        // Of equal trials the one that ended first is the best.
+        self.core.best = Best::default();
         for finished in self.core.adviser.results() {
-            let value = finished.value.map(|value| goal.to_minimize(value));
-            if let Some(value) = value.filter(|value| value.is_finite())
-                && self.core.best.is_none_or(|(_, best)| goal.better(value, best))
-            {
-                self.core.best = Some((finished.trial, value));
-            }
+            self.core.best.consider(&self.core.spec, finished);
         }
         self.core
     }
@@ -333,11 +334,11 @@ impl Loader {
                     self.stoppers.curve(number, metric, curve.points());
                 }
             }
-            // The first of the metrics is the objective's.
-            if let Some(trial) = self.core.active.get_mut(&number)
-                && let Some(objective) = curves.0.first_mut()
-            {
-                trial.curve = std::mem::take(objective);
+            // The metrics begin with those that values are taken from.
+            if let Some(trial) = self.core.active.get_mut(&number) {
+                for (kept, read) in trial.curves.iter_mut().zip(&mut curves.0) {
+                    *kept = std::mem::take(read);
+                }
             }
         }
         self.curves = curves;

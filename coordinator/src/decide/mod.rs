@@ -11,6 +11,7 @@
 
 mod advice;
 mod ask;
+mod best;
 mod budget;
 mod curve;
 mod dispatch;
@@ -25,6 +26,7 @@ mod report;
 mod steer;
 mod study;
 mod trial;
+mod values;
 
 pub use advice::{Advice, Question};
 pub use ask::{Asked, Given};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunesmith_common::decision::{Origin, Provenance};
-use tunesmith_common::measurement::PointBatch;
+use tunesmith_common::measurement::{MetricName, PointBatch};
 use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, Trial, TrialState};
 use tunesmith_common::worker::Assignment;
 use tunesmith_common::{Attempt, LeaseId, LeaseKey, Params, RequestId, TrialNumber, WorkerId};
@@ -12,7 +12,6 @@ use tunesmith_optimizer::{StrategyError, StudyView};
 use uuid::Uuid;
 
 use super::advice::Advised;
-use super::curve::Curve;
 use super::dispatch::Demand;
 use super::order::Order;
 use super::outbox::Outbox;
@@ -81,8 +80,10 @@ pub struct AddRequest {
 /// Result of a trial that was run elsewhere.
 #[derive(Clone, Debug)]
 pub struct TrialResult {
-    /// The objective's value.
+    /// The first objective's value.
     pub value: Option<f64>,
+    /// Values of objectives and measured constraints by metric; not the one above again.
+    pub values: Vec<(MetricName, f64)>,
     /// How it ended: COMPLETED, EARLY_STOPPED or FAILED.
     pub end: ImportedEnd,
     /// Its curves.
@@ -144,6 +145,7 @@ impl StudyCore {
             gpus,
             seed: trial.seed,
             metrics: self.known_metrics(),
+            objectives: u32::try_from(self.spec.objectives().count()).unwrap_or(1),
         })
     }
 
@@ -166,6 +168,10 @@ impl StudyCore {
             self.must_be_alive("resume it first, or clone it")?;
         }
         let number = TrialNumber(self.next_number);
+        let told = match &add.result {
+            Some(result) => self.readings.told("result.", result.value, &result.values)?,
+            None => Box::default(),
+        };
         let params = self.complete(add.params, number)?;
         let origin = if add.result.is_some() {
             Origin::Imported
@@ -182,7 +188,8 @@ impl StudyCore {
             note: format!("added by {}", add.actor),
         };
         self.audit(out, ctx, &add.actor, "add_trial", Some(number), "");
-        let trial = self.new_trial(ctx, number, params, provenance, add.note)?;
+        let mut trial = self.new_trial(ctx, number, params, provenance, add.note)?;
+        trial.told = told;
         self.next_number += 1;
         match add.result {
             None => self.insert(out, number, trial),
@@ -396,8 +403,8 @@ impl StudyCore {
             provenance: Arc::new(provenance),
             created_at: ctx.now,
             started_at: None,
-            curve: Curve::default(),
-            told: None,
+            curves: self.readings.no_curves(),
+            told: Box::default(),
             last: Vec::new(),
             last_step: None,
             attempt: None,
@@ -425,20 +432,27 @@ impl StudyCore {
         };
         let attempt = Attempt(u32::from(!result.points.points.is_empty()));
         trial.life = Trial::restore(state, attempt, 0, 0, 0);
-        trial.told = result.value;
         self.active.insert(number, trial);
         self.take_points(out, ctx, number, attempt, 1, &result.points, 0);
-        let Some(trial) = self.active.remove(&number) else {
+        let Some(mut trial) = self.active.remove(&number) else {
             return;
         };
-        let value = self.value_of(&trial);
+        let values = self.values_of(&trial);
+        let missing = self.readings.missing(&values);
+        if result.end == ImportedEnd::Completed && !missing.is_empty() {
+            let cause = FailureCause::NoMetric {
+                metrics: missing,
+                last_lines: String::new(),
+            };
+            trial.life = Trial::restore(TrialState::Failed(cause), attempt, 0, 0, 0);
+        }
         if let Some(count) = self.counts.of(trial.life.state().name()) {
             *count += 1;
         }
-        self.remember_end(number, &trial, value);
+        self.remember_end(number, &trial, values.clone());
         let at = self.end_time(ctx.now);
         out.trials
-            .insert(number, Some(trial.row(number, value, Some(at))));
+            .insert(number, Some(trial.row(number, values, Some(at))));
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that an attempt begins with")]

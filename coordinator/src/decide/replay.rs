@@ -10,7 +10,7 @@ use tunesmith_common::{Params, Timestamp, TrialNumber};
 use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
 
 use super::advice::propose;
-use super::study::Past;
+use super::values::{Past, Values};
 use crate::store::{End, TrialRow};
 
 /// What came of making a proposal again.
@@ -60,7 +60,7 @@ struct Known {
     provenance: Arc<Provenance>,
     params: Arc<Params>,
     encoded: Box<[f64]>,
-    end: Option<(Timestamp, End, Option<f64>, Option<i64>)>,
+    end: Option<(Timestamp, End, Values, Option<i64>)>,
     /// Place among the results; the largest number if it has not ended.
     place: usize,
 }
@@ -81,11 +81,15 @@ impl History {
         // A study refuses what its space cannot encode; if one has it all the same, nothing is known of where it is.
         let dimensions = self.spec.space.dimensions().len();
         let encoded = self.spec.space.encode(&row.params);
+        let values = Values {
+            first: row.value,
+            more: row.more_values,
+        };
         self.trials.push(Known {
             number: row.number,
             end: End::of(&row.state)
                 .zip(row.ended_at)
-                .map(|(end, at)| (at, end, row.value, row.last_step)),
+                .map(|(end, at)| (at, end, values, row.last_step)),
             provenance: row.provenance,
             params: row.params,
             encoded: encoded.unwrap_or_else(|_| vec![f64::NAN; dimensions]).into(),
@@ -101,22 +105,22 @@ impl History {
         let mut ends: Vec<(Timestamp, usize)> = trials
             .iter()
             .enumerate()
-            .filter_map(|(index, trial)| trial.end.map(|(at, ..)| (at, index)))
+            .filter_map(|(index, trial)| trial.end.as_ref().map(|(at, ..)| (*at, index)))
             .collect();
         ends.sort_unstable();
         let mut finished = Vec::with_capacity(ends.len());
         for (_, index) in ends {
             let trial = &mut trials[index];
-            if let Some((_, end, value, last_step)) = trial.end {
+            if let Some((_, end, values, last_step)) = trial.end.take() {
                 trial.place = finished.len();
                 let past = Past {
                     number: trial.number,
                     end,
-                    value,
+                    values,
                     encoded: trial.encoded.clone(),
                     last_step,
                 };
-                finished.push(past.finished(spec.objective.goal));
+                finished.push(past.finished(&spec));
             }
         }
         let (strategy, _) = build(&spec, 1);

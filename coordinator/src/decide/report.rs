@@ -28,8 +28,10 @@ pub struct TellRequest {
     pub trial: TrialNumber,
     /// Its lease, if the caller kept it.
     pub lease: Option<LeaseKey>,
-    /// The objective's value, if told.
+    /// The first objective's value, if told.
     pub value: Option<f64>,
+    /// Values of objectives and measured constraints by metric, as far as told; not the one above again.
+    pub values: Vec<(MetricName, f64)>,
     /// The failure, if it failed.
     pub failure: Option<FailureCause>,
 }
@@ -178,10 +180,9 @@ impl StudyCore {
     /// # Errors
     /// If the trial is not this caller's to end, has ended otherwise, or has no value.
     pub fn tell(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, tell: TellRequest) -> Result<(), CoreError> {
+        let told = self.readings.told("", tell.value, &tell.values)?;
         if let Some(ended) = self.ended_trial(tell.trial) {
-            let same_value = tell
-                .value
-                .is_none_or(|told| ended.value.is_some_and(|value| value.to_bits() == told.to_bits()));
+            let same_value = self.readings.agree(&told, &ended.values);
             let same_end = (ended.state == "FAILED") == tell.failure.is_some();
             if same_value && same_end && ended.state != "CANCELLED" {
                 return Ok(());
@@ -189,7 +190,7 @@ impl StudyCore {
             return Err(CoreError::AlreadyEnded {
                 trial: tell.trial,
                 state: ended.state,
-                value: ended.value,
+                value: ended.values.first,
             });
         }
         let lease = self.clients_lease(tell.trial, tell.lease, "tell")?;
@@ -205,27 +206,44 @@ impl StudyCore {
                 (Event::Failed(lease.id, cause), text)
             }
             None => {
-                trial.told = tell.value.or(trial.told);
+                let missing = self.readings.missing(&self.readings.values(&trial.curves, &told));
+                // Of several objectives some are measured at the end only, which a trial that was told to stop has not reached.
+                let cut_short = matches!(trial.life.state(), TrialState::Stopping(..))
+                    && !self.spec.more_objectives.is_empty();
+                if !missing.is_empty() && !cut_short {
+                    return Err(self.misses(&missing));
+                }
+                trial.told = told;
                 (Event::Finished(lease.id), "told by its caller".to_owned())
             }
         };
-        if matches!(event, Event::Finished(_))
-            && self
-                .active
-                .get(&tell.trial)
-                .and_then(|trial| self.value_of(trial))
-                .is_none()
-        {
-            let message = format!(
-                "is missing, and no point of \"{}\" was reported; give a value, or say that the trial failed",
-                self.spec.objective.metric
-            );
-            return Err(CoreError::Invalid {
-                field: "value".to_owned(),
-                message,
-            });
-        }
         self.apply(out, ctx, tell.trial, event, &outcome)
+    }
+
+    /// What a caller is told that ends a trial without a value of each objective.
+    fn misses(&self, missing: &[MetricName]) -> CoreError {
+        let names: Vec<String> = missing.iter().map(|metric| format!("\"{metric}\"")).collect();
+        let names = names.join(" and of ");
+        let (field, message) = if self.spec.more_objectives.is_empty() {
+            (
+                "value",
+                format!(
+                    "is missing, and no point of {names} was reported; give a value, or say that the trial failed"
+                ),
+            )
+        } else {
+            (
+                "values",
+                format!(
+                    "has no value of {names}, and no point of it was reported; give a value for each objective, or say that the trial \
+                     failed"
+                ),
+            )
+        };
+        CoreError::Invalid {
+            field: field.to_owned(),
+            message,
+        }
     }
 
     pub(super) fn is_current(&self, lease: &LeaseKey) -> bool {
@@ -242,7 +260,7 @@ impl StudyCore {
     }
 
     pub(super) fn known_metrics(&self) -> Vec<MetricName> {
-        let mut metrics = vec![self.spec.objective.metric.clone()];
+        let mut metrics = self.readings.metrics().to_vec();
         for metric in self
             .spec
             .early_stopping
@@ -268,7 +286,7 @@ impl StudyCore {
                 Some(ended) => CoreError::AlreadyEnded {
                     trial: number,
                     state: ended.state,
-                    value: ended.value,
+                    value: ended.values.first,
                 },
                 None => CoreError::TrialNotFound(number),
             });
@@ -332,8 +350,13 @@ impl StudyCore {
         let Some(trial) = self.active.get_mut(&number) else {
             return committed;
         };
-        let objective = &self.spec.objective.metric;
-        // Where each metric of this batch stands in the trial's list of last values.
+        // Where each metric of this batch stands among the curves that are kept, and in the trial's list of last values.
+        let kept = self.readings.metrics();
+        let kept: Vec<Option<usize>> = batch
+            .metrics
+            .iter()
+            .map(|metric| kept.iter().position(|known| known == metric))
+            .collect();
         let mut slots: Vec<Option<usize>> = vec![None; batch.metrics.len()];
         let mut decisions: Vec<StopDecision> = Vec::new();
         let mut last_taken = committed;
@@ -360,15 +383,15 @@ impl StudyCore {
                 && !current.reported.contains(metric)
             {
                 current.reported.push(metric.clone());
-                if metric == objective {
-                    trial.curve.truncate_from(point.step);
+                if let Some(place) = kept[index] {
+                    trial.curves[place].truncate_from(point.step);
                 }
                 self.stoppers.metric_restarted(number, metric, point.step);
             }
             trial.last[slot].1 = point.value;
             trial.last_step = Some(trial.last_step.map_or(point.step, |last| last.max(point.step)));
-            if metric == objective {
-                trial.curve.report(point.step, point.value);
+            if let Some(place) = kept[index] {
+                trial.curves[place].report(point.step, point.value);
             }
             decisions.extend(self.stoppers.report(number, metric, point.step, point.value));
             out.point(number, attempt, seq, batch, point);
@@ -429,14 +452,14 @@ impl StudyCore {
     fn finish_attempt(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, end: AttemptEnd) {
         let number = end.lease.trial;
         let lease = end.lease.id;
-        let has_value = self
+        let missing = self
             .active
             .get(&number)
-            .and_then(|trial| self.value_of(trial))
-            .is_some();
+            .map(|trial| self.readings.missing(&self.values_of(trial)))
+            .unwrap_or_default();
         let event = match &end.outcome {
             AttemptOutcome::HandedBack => Event::HandedBack(lease),
-            _ => match failure_of(&end, has_value) {
+            _ => match failure_of(&end, missing) {
                 Some(cause) => Event::Failed(lease, cause),
                 None => Event::Finished(lease),
             },
@@ -481,7 +504,7 @@ impl StudyCore {
 }
 
 /// Why the attempt counts as failed, if it does.
-fn failure_of(end: &AttemptEnd, has_value: bool) -> Option<FailureCause> {
+fn failure_of(end: &AttemptEnd, missing: Vec<MetricName>) -> Option<FailureCause> {
     const INFEASIBLE: i32 = 78;
     if let Some(reason) = &end.infeasible {
         return Some(FailureCause::Infeasible {
@@ -489,8 +512,9 @@ fn failure_of(end: &AttemptEnd, has_value: bool) -> Option<FailureCause> {
         });
     }
     match &end.outcome {
-        AttemptOutcome::Exited(0) if has_value => None,
+        AttemptOutcome::Exited(0) if missing.is_empty() => None,
         AttemptOutcome::Exited(0) => Some(FailureCause::NoMetric {
+            metrics: missing,
             last_lines: last_lines(&end.log_tail),
         }),
         AttemptOutcome::Exited(INFEASIBLE) => Some(FailureCause::Infeasible {

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunesmith_common::clock::Monotonic;
-use tunesmith_common::measurement::Goal;
 use tunesmith_common::space::SpaceError;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::{Effect, Event, Holder, TransitionError, TrialState};
 use tunesmith_common::{LeaseKey, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
-use tunesmith_optimizer::{FinishedTrial, Stoppers};
+use tunesmith_optimizer::Stoppers;
 
 use super::advice::Adviser;
 use super::ask::Answer;
+use super::best::{Best, value_that_ranks};
 use super::order::Order;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
 use super::trial::ActiveTrial;
+use super::values::{Ended, Past, Readings, Values};
 use crate::store::{AuditRow, Changes, End, StudyRow, StudyState, TrialRow};
 
 /// What a step needs from outside: the time, and random numbers for lease ids.
@@ -169,8 +170,10 @@ pub struct Summary {
     pub revision: u64,
     /// Trials by state.
     pub counts: Counts,
-    /// The best trial that has ended, with its value.
+    /// The best trial that has ended, with its value. None with several objectives.
     pub best: Option<(TrialNumber, f64)>,
+    /// With several objectives the Pareto set of the trials that have ended, best in the first objective first.
+    pub pareto_set: Arc<[TrialNumber]>,
     /// Steps that stopping early saved, against the declared maximum.
     pub steps_saved: u64,
     /// Things its owner should know.
@@ -181,51 +184,13 @@ pub struct Summary {
     pub stoppers: Vec<String>,
 }
 
-/// What a finished trial told, for calls that repeat its end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    pub(super) state: &'static str,
-    pub(super) value: Option<f64>,
-}
-
-/// A trial that has ended.
-#[derive(Debug)]
-pub(super) struct Past {
-    pub(super) number: TrialNumber,
-    pub(super) end: End,
-    pub(super) value: Option<f64>,
-    /// Position in the encoded space; NaN for inactive parameters.
-    pub(super) encoded: Box<[f64]>,
-    pub(super) last_step: Option<i64>,
-}
-
-impl Past {
-    /// The value, if it counts.
-    pub(super) fn usable_value(&self) -> Option<f64> {
-        self.value
-            .filter(|_| !matches!(self.end, End::Failed | End::Cancelled))
-    }
-
-    /// The trial as strategies see it.
-    pub(super) fn finished(self, goal: Goal) -> FinishedTrial {
-        FinishedTrial {
-            trial: self.number,
-            value: self.usable_value().map(|value| goal.to_minimize(value)),
-            failed: self.end == End::Failed,
-            partial: matches!(self.end, End::EarlyStopped | End::TimedOut),
-            last_step: self.last_step,
-            encoded: self.encoded,
-            others: Box::default(),
-            violations: Box::default(),
-        }
-    }
-}
-
 /// A study in memory.
 #[derive(Debug)]
 pub struct StudyCore {
     pub(super) id: StudyId,
     pub(super) spec: Arc<StudySpec>,
+    /// How trials' values are taken from their curves.
+    pub(super) readings: Readings,
     pub(super) row: StudyRow,
     pub(super) warnings: Vec<String>,
     pub(super) revision: u64,
@@ -248,7 +213,7 @@ pub struct StudyCore {
     /// Where the strategy's enumeration stands, for strategies that enumerate.
     pub(super) cursor: Option<u64>,
     pub(super) counts: Counts,
-    pub(super) best: Option<(TrialNumber, f64)>,
+    pub(super) best: Best,
     pub(super) steps_saved: u64,
     /// Answers to calls that may be repeated.
     pub(super) answers: HashMap<RequestId, Answer>,
@@ -316,7 +281,8 @@ impl StudyCore {
             study,
             revision: self.revision,
             counts: self.counts,
-            best: self.best,
+            best: self.best.one,
+            pareto_set: Arc::clone(self.best.set.numbers()),
             steps_saved: self.steps_saved,
             warnings: self.warnings.clone(),
             waits_for: self.waits_for(ctx),
@@ -328,14 +294,11 @@ impl StudyCore {
     #[must_use]
     pub fn active_row(&self, number: TrialNumber) -> Option<TrialRow> {
         let trial = self.active.get(&number)?;
-        Some(trial.row(number, self.value_of(trial), None))
+        Some(trial.row(number, self.values_of(trial), None))
     }
 
-    pub(super) fn value_of(&self, trial: &ActiveTrial) -> Option<f64> {
-        let objective = &self.spec.objective;
-        trial
-            .told
-            .or_else(|| trial.curve.value(objective.from, objective.goal))
+    pub(super) fn values_of(&self, trial: &ActiveTrial) -> Values {
+        self.readings.values(&trial.curves, &trial.told)
     }
 
     pub(super) fn lease_key(&self, number: TrialNumber) -> Option<LeaseKey> {
@@ -451,9 +414,9 @@ impl StudyCore {
         }
     }
 
-    pub(super) fn ended_trial(&self, number: TrialNumber) -> Option<Ended> {
+    pub(super) fn ended_trial(&self, number: TrialNumber) -> Option<&Ended> {
         let index = usize::try_from(number.0.checked_sub(1)?).ok()?;
-        self.ended.get(index).copied().flatten()
+        self.ended.get(index)?.as_ref()
     }
 
     fn requeue(&mut self, ctx: &Ctx<'_>, number: TrialNumber, after: Duration) {
@@ -494,14 +457,14 @@ impl StudyCore {
         let Some(trial) = self.active.remove(&number) else {
             return;
         };
-        let value = self.value_of(&trial);
+        let values = self.values_of(&trial);
         if let Some(started) = trial.started_at {
             self.adviser.trial_took(ctx.now.saturating_since(started));
         }
-        self.remember_end(number, &trial, value);
+        self.remember_end(number, &trial, values.clone());
         let at = self.end_time(ctx.now);
         out.trials
-            .insert(number, Some(trial.row(number, value, Some(at))));
+            .insert(number, Some(trial.row(number, values, Some(at))));
     }
 
     /// When a trial ends that ends now: later than all that have ended, whatever the clock says. So these times tell in which order
@@ -513,42 +476,39 @@ impl StudyCore {
     }
 
     /// Takes a trial that has ended into the history.
-    pub(super) fn remember_end(&mut self, number: TrialNumber, trial: &ActiveTrial, value: Option<f64>) {
+    pub(super) fn remember_end(&mut self, number: TrialNumber, trial: &ActiveTrial, values: Values) {
         let Some(end) = End::of(trial.life.state()) else {
             return;
         };
         let past = Past {
             number,
             end,
-            value,
+            values,
             encoded: trial.encoded.clone(),
             last_step: trial.last_step,
         };
-        self.stoppers.trial_ended(number, past.usable_value());
-        self.remember(past);
+        let value = self.remember(past);
+        self.stoppers.trial_ended(number, value);
     }
 
-    /// The same, but for early stoppers.
-    pub(super) fn remember(&mut self, past: Past) {
-        let goal = self.spec.objective.goal;
-        let usable = past.usable_value();
-        if let Some(value) = usable.filter(|value| value.is_finite())
-            && self.best.is_none_or(|(_, best)| goal.better(value, best))
-        {
-            self.best = Some((past.number, value));
-        }
+    /// The same, but for early stoppers. Returns what they need: the first objective's value, if the trial may be the best.
+    pub(super) fn remember(&mut self, past: Past) -> Option<f64> {
         if let (End::EarlyStopped, Some(max)) = (past.end, self.max_step()) {
             self.steps_saved += u64::try_from(max.saturating_sub(past.last_step.unwrap_or(0))).unwrap_or(0);
         }
         let index = usize::try_from(past.number.0.saturating_sub(1)).unwrap_or(usize::MAX);
         if self.ended.len() <= index {
-            self.ended.resize(index + 1, None);
+            self.ended.resize_with(index + 1, || None);
         }
         self.ended[index] = Some(Ended {
             state: past.end.name(),
-            value: past.value,
+            values: past.values.clone(),
         });
-        self.adviser.result(past.finished(goal));
+        let finished = past.finished(&self.spec);
+        let value = value_that_ranks(&self.spec, &finished);
+        self.best.consider(&self.spec, &finished);
+        self.adviser.result(finished);
+        value
     }
 
     fn max_step(&self) -> Option<i64> {

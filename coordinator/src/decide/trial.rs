@@ -11,6 +11,7 @@ use tunesmith_common::worker::AttemptEnd;
 use tunesmith_common::{Params, Timestamp, TrialNumber};
 
 use super::curve::Curve;
+use super::values::{Told, Values};
 use crate::store::{AttemptRow, TrialRow};
 
 /// A trial that has not ended.
@@ -25,9 +26,10 @@ pub(super) struct ActiveTrial {
     pub(super) provenance: Arc<Provenance>,
     pub(super) created_at: Timestamp,
     pub(super) started_at: Option<Timestamp>,
-    pub(super) curve: Curve,
-    /// The objective's value that a caller told, which goes before the curve's.
-    pub(super) told: Option<f64>,
+    /// By metric, as the study's readings have them.
+    pub(super) curves: Box<[Curve]>,
+    /// Values that a caller told, likewise; empty if none were.
+    pub(super) told: Told,
     pub(super) last: Vec<(MetricName, f64)>,
     pub(super) last_step: Option<i64>,
     pub(super) attempt: Option<ActiveAttempt>,
@@ -65,12 +67,7 @@ impl ActiveAttempt {
 }
 
 impl ActiveTrial {
-    pub(super) fn row(
-        &self,
-        number: TrialNumber,
-        value: Option<f64>,
-        ended_at: Option<Timestamp>,
-    ) -> TrialRow {
+    pub(super) fn row(&self, number: TrialNumber, values: Values, ended_at: Option<Timestamp>) -> TrialRow {
         TrialRow {
             number,
             state: self.life.state().clone(),
@@ -79,7 +76,8 @@ impl ActiveTrial {
             infrastructure_failures: self.life.infrastructure_failures(),
             params: Arc::clone(&self.params),
             seed: self.seed,
-            value,
+            value: values.first,
+            more_values: values.more,
             last_step: self.last_step,
             metrics: self.last.clone(),
             note: self.note.clone(),

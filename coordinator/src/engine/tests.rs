@@ -184,6 +184,7 @@ async fn tell(engine: &EngineHandle, trial: TrialNumber) {
             trial,
             lease: None,
             value: None,
+            values: Vec::new(),
             failure: None,
         };
         Ok(core.tell(out, ctx, tell)?)

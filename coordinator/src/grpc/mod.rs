@@ -10,6 +10,7 @@ mod session;
 mod status;
 mod studies;
 mod tokens;
+mod trial_list;
 mod trials;
 mod view;
 mod watch;

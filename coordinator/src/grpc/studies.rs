@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
-use tunesmith_common::study::{RawStudy, SpecErrors, StudySpec};
+use tunesmith_common::study::{RawConstraint, RawStudy, SpecErrors, StudySpec};
 use tunesmith_common::{StudyId, StudyName, TrialNumber};
 use tunesmith_proto::convert::{
     request_id_from_wire, required, study as study_convert, study_from_resource, study_resource,
@@ -272,9 +272,17 @@ impl Api {
         let next_page_token = page.next(rows.len());
         let mut studies = Vec::with_capacity(rows.len());
         for row in rows {
+            // Which trials are the best of several objectives, or keep their bounds, is for the study itself to say.
+            let plain = row.spec.objective.more.is_empty()
+                && !row
+                    .spec
+                    .constraints
+                    .iter()
+                    .any(|constraint| matches!(constraint, RawConstraint::Measured(_)));
             studies.push(match self.engines.running(row.id) {
                 Some(engine) => self.study_view(&engine).await?,
-                None => self.stored_view(&row).await?,
+                None if plain => self.stored_view(&row).await?,
+                None => self.study_view(&self.engine(&row.name).await?).await?,
             });
         }
         Ok(v1::ListStudiesResponse {
@@ -283,7 +291,7 @@ impl Api {
         })
     }
 
-    /// A study whose engine does not run, without loading it.
+    /// A study of one objective and without measured constraints whose engine does not run, without loading it.
     async fn stored_view(&self, row: &StudyRow) -> Result<v1::Study, ApiError> {
         let mut counts = Counts::default();
         for (state, number) in self.store().trial_counts(row.id).await? {
@@ -303,7 +311,7 @@ impl Api {
         let best = best.filter(|trial| trial.value.is_some_and(f64::is_finite));
         Ok(v1::Study {
             counts: Some(view::counts(&counts)),
-            best: best.map(|trial| view::trial(&row.name, &trial)),
+            best: best.map(|trial| view::trial(&view::Legend::of_row(row), &trial)),
             ..view::study_row(row)
         })
     }
@@ -353,7 +361,7 @@ impl Api {
 
 /// In which order the best trial of a study comes first.
 pub(super) fn order_of(spec: &RawStudy) -> TrialOrder {
-    match spec.objective.goal {
+    match spec.objective.first.goal {
         tunesmith_common::measurement::Goal::Minimize => TrialOrder::BestMinimize,
         tunesmith_common::measurement::Goal::Maximize => TrialOrder::BestMaximize,
     }

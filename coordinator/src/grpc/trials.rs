@@ -1,25 +1,26 @@
 //! The trial service, but for curves and logs.
 
+use std::collections::HashMap;
+
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
-use tunesmith_common::measurement::PointBatch;
+use tunesmith_common::measurement::{MetricName, PointBatch};
 use tunesmith_common::trial::{FailureCause, TrialState};
 use tunesmith_common::{LeaseKey, RequestId, StudyName, Timestamp, TrialNumber};
 use tunesmith_proto::convert::{
-    duration_from_wire, lease_from_wire, points as points_convert, request_id_from_wire, study_from_resource,
-    trial_from_resource, value,
+    duration_from_wire, lease_from_wire, parse, points as points_convert, request_id_from_wire,
+    study_from_resource, trial_from_resource, value,
 };
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::trial_service_server::TrialService;
 
-use super::page::Page;
 use super::status::ApiError;
-use super::studies::{order_of, stored_study};
+use super::view::Legend;
 use super::{Api, Messages, actor, view};
 use crate::decide::{AddRequest, Asked, CoreError, ImportedEnd, Reported, TellRequest, TrialResult};
 use crate::engine::{EngineError, EngineHandle};
-use crate::store::{StoreError, StudyRow, TrialOrder, TrialQuery, TrialRow};
+use crate::store::{StoreError, StudyRow, TrialRow};
 
 /// Trials that one call may ask for.
 const MAX_ASKED: u32 = 1_000;
@@ -93,12 +94,12 @@ impl TrialService for Api {
         let row = engine
             .call(move |core, out, ctx| {
                 core.stop_trial(out, ctx, number, &actor)?;
-                Ok(core.active_row(number).or_else(|| out.ended_row(number).cloned()))
+                let row = core.active_row(number).or_else(|| out.ended_row(number).cloned());
+                Ok((Legend::of_spec(core.spec()), row))
             })
             .await;
-        let trial = self
-            .row_or_stored(&engine, number, row.map_err(ApiError::from)?)
-            .await?;
+        let (legend, row) = row.map_err(ApiError::from)?;
+        let trial = self.row_or_stored(&engine, &legend, number, row).await?;
         Ok(Response::new(v1::StopTrialResponse { trial: Some(trial) }))
     }
 
@@ -155,6 +156,7 @@ impl Api {
     async fn row_or_stored(
         &self,
         engine: &EngineHandle,
+        legend: &Legend,
         number: TrialNumber,
         row: Option<TrialRow>,
     ) -> Result<v1::Trial, ApiError> {
@@ -163,7 +165,7 @@ impl Api {
             None => self.store().trial_fetch(engine.id(), number).await?,
         };
         let row = row.ok_or(CoreError::TrialNotFound(number))?;
-        Ok(view::trial(engine.name(), &row))
+        Ok(view::trial(legend, &row))
     }
 
     async fn whole_trial(&self, resource: &str) -> Result<v1::Trial, ApiError> {
@@ -182,12 +184,12 @@ impl Api {
                 .collect(),
             decisions: decisions.iter().map(view::decision).collect(),
             pending_reason: self.waiting_for(&study, &row).await?,
-            ..view::trial(&study.name, &row)
+            ..view::trial(&Legend::of_row(&study), &row)
         })
     }
 
     /// Why a trial waits; empty if it does not.
-    async fn waiting_for(&self, study: &StudyRow, row: &TrialRow) -> Result<String, ApiError> {
+    pub(super) async fn waiting_for(&self, study: &StudyRow, row: &TrialRow) -> Result<String, ApiError> {
         let (TrialState::Pending, Some(engine)) = (&row.state, self.engines.running(study.id)) else {
             return Ok(String::new());
         };
@@ -199,65 +201,6 @@ impl Api {
         }
     }
 
-    async fn list_of_trials(
-        &self,
-        request: &v1::ListTrialsRequest,
-    ) -> Result<v1::ListTrialsResponse, ApiError> {
-        let study = stored_study(self, &request.parent, "parent").await?;
-        let order = match request.order_by.as_str() {
-            "" | "number" => TrialOrder::Number,
-            "value" => order_of(&study.spec),
-            other => {
-                return Err(ApiError::invalid(
-                    "order_by",
-                    format!("must be \"number\" or \"value\", got {:?}", cut(other, 80)),
-                ));
-            }
-        };
-        let mut states = Vec::new();
-        for (index, &state) in request.states.iter().enumerate() {
-            let known = v1::TrialState::try_from(state).ok().and_then(view::state_name);
-            states.push(known.ok_or_else(|| {
-                ApiError::invalid(
-                    format!("states[{index}]"),
-                    format!("{state} is not a state of a trial"),
-                )
-            })?);
-        }
-        states.sort_unstable();
-        states.dedup();
-        let filter = states.join(",");
-        let query = [
-            study.id.0.as_bytes(),
-            filter.as_bytes(),
-            request.order_by.as_bytes(),
-        ];
-        let page = Page::read(request.page_size, &request.page_token, &query.map(|part| part))?;
-        let query = TrialQuery {
-            states,
-            order,
-            offset: page.offset,
-            limit: page.limit,
-        };
-        let rows = self.store().trial_list(study.id, &query).await?;
-        let mut trials = Vec::with_capacity(rows.len());
-        let mut waiting: Option<String> = None;
-        for row in &rows {
-            let mut trial = view::trial(&study.name, row);
-            if row.state == TrialState::Pending {
-                if waiting.is_none() {
-                    waiting = Some(self.waiting_for(&study, row).await?);
-                }
-                trial.pending_reason = waiting.clone().unwrap_or_default();
-            }
-            trials.push(trial);
-        }
-        Ok(v1::ListTrialsResponse {
-            trials,
-            next_page_token: page.next(rows.len()),
-        })
-    }
-
     async fn add(&self, mut request: v1::AddTrialRequest, actor: String) -> Result<v1::Trial, ApiError> {
         let id = request_id_from_wire(&request.request_id)?;
         request.request_id.clear();
@@ -265,16 +208,24 @@ impl Api {
         let study = study_from_resource(&request.parent, "parent")?;
         let given = request.parameters.take().unwrap_or_default();
         let params = value::params_from_wire(&given, "parameters")?;
-        // The order of a map on the wire is no part of the content; parameters are hashed as sorted.
+        let values = request
+            .result
+            .as_mut()
+            .map(|result| std::mem::take(&mut result.values));
+        let values = values_from_wire(&values.unwrap_or_default(), "result.values")?;
+        // The order of a map on the wire is no part of the content; parameters and values are hashed as sorted.
         let mut content = Sha256::new_with_prefix(request.encode_to_vec());
         for (name, value) in params.iter() {
+            content.update(format!("{name}={value:?};"));
+        }
+        for (name, value) in &values {
             content.update(format!("{name}={value:?};"));
         }
         let request_key = id.map(|id| (id, content.finalize().into()));
         let result = request
             .result
             .as_ref()
-            .map(|result| self.result_from_wire(result))
+            .map(|result| self.result_from_wire(result, values))
             .transpose()?;
         let add = AddRequest {
             params,
@@ -288,19 +239,21 @@ impl Api {
     }
 
     async fn add_to(&self, engine: &EngineHandle, add: AddRequest) -> Result<v1::Trial, ApiError> {
-        let (number, row) = engine
+        let (legend, number, row) = engine
             .call(move |core, out, ctx| {
                 let number = core.add(out, ctx, add)?;
-                Ok((
-                    number,
-                    core.active_row(number).or_else(|| out.ended_row(number).cloned()),
-                ))
+                let row = core.active_row(number).or_else(|| out.ended_row(number).cloned());
+                Ok((Legend::of_spec(core.spec()), number, row))
             })
             .await?;
-        self.row_or_stored(engine, number, row).await
+        self.row_or_stored(engine, &legend, number, row).await
     }
 
-    fn result_from_wire(&self, result: &v1::Result) -> Result<TrialResult, ApiError> {
+    fn result_from_wire(
+        &self,
+        result: &v1::Result,
+        values: Vec<(MetricName, f64)>,
+    ) -> Result<TrialResult, ApiError> {
         let end = match v1::TrialState::try_from(result.state) {
             Ok(v1::TrialState::Unspecified | v1::TrialState::Completed) => ImportedEnd::Completed,
             Ok(v1::TrialState::EarlyStopped) => ImportedEnd::EarlyStopped,
@@ -316,7 +269,8 @@ impl Api {
             }
             None => PointBatch::default(),
         };
-        if end == ImportedEnd::Completed && result.value.is_none() && points.points.is_empty() {
+        let says_nothing = result.value.is_none() && values.is_empty() && points.points.is_empty();
+        if end == ImportedEnd::Completed && says_nothing {
             return Err(ApiError::invalid(
                 "result.value",
                 "is missing; a completed trial has a value, or points to take it from",
@@ -324,6 +278,7 @@ impl Api {
         }
         Ok(TrialResult {
             value: result.value,
+            values,
             end,
             points,
         })
@@ -360,9 +315,10 @@ impl Api {
             request.client
         };
         let count = request.count;
-        let given = engine
+        let (legend, given) = engine
             .call_with_advice(move |core, out, ctx| {
-                Ok(core.ask(out, ctx, count, &client, ttl, request_key)?)
+                let given = core.ask(out, ctx, count, &client, ttl, request_key)?;
+                Ok((Legend::of_spec(core.spec()), given))
             })
             .await?;
         let mut trials = Vec::with_capacity(given.len());
@@ -371,7 +327,7 @@ impl Api {
                 Some(asked) => asked,
                 None => self.given_before(&engine, given.trial, given.at).await?,
             };
-            trials.push(view::asked(&study, &asked));
+            trials.push(view::asked(&legend, &asked));
         }
         Ok(v1::AskTrialsResponse { trials })
     }
@@ -433,7 +389,8 @@ impl Api {
             }),
             (false, false) => None,
         };
-        if failure.is_some() && request.value.is_some() {
+        let values = values_from_wire(&request.values, "values")?;
+        if failure.is_some() && (request.value.is_some() || !values.is_empty()) {
             return Err(ApiError::invalid(
                 "value",
                 "is given for a trial that failed; leave out one of the two",
@@ -445,15 +402,17 @@ impl Api {
             trial,
             lease,
             value: request.value,
+            values,
             failure,
         };
-        let row = engine
+        let (legend, row) = engine
             .call(move |core, out, ctx| {
                 core.tell(out, ctx, tell)?;
-                Ok(core.active_row(trial).or_else(|| out.ended_row(trial).cloned()))
+                let row = core.active_row(trial).or_else(|| out.ended_row(trial).cloned());
+                Ok((Legend::of_spec(core.spec()), row))
             })
             .await?;
-        self.row_or_stored(&engine, trial, row).await
+        self.row_or_stored(&engine, &legend, trial, row).await
     }
 
     async fn retry(&self, request: &v1::RetryTrialRequest, actor: String) -> Result<v1::Trial, ApiError> {
@@ -488,11 +447,11 @@ impl Api {
         let active = engine
             .call(move |core, out, ctx| {
                 core.note(out, ctx, number, text, &by)?;
-                Ok(core.active_row(number))
+                Ok((Legend::of_spec(core.spec()), core.active_row(number)))
             })
             .await;
         match active {
-            Ok(row) => return self.row_or_stored(&engine, number, row).await,
+            Ok((legend, row)) => return self.row_or_stored(&engine, &legend, number, row).await,
             Err(EngineError::Core(CoreError::TrialNotFound(_))) => {}
             Err(error) => return Err(error.into()),
         }
@@ -507,14 +466,24 @@ impl Api {
                 "the trial is just being created or has just ended",
             ));
         }
-        let row = engine
+        let (legend, row) = engine
             .call(move |core, out, ctx| {
                 core.note_ended(out, ctx, row, note, &actor);
-                Ok(out.ended_row(number).cloned())
+                Ok((Legend::of_spec(core.spec()), out.ended_row(number).cloned()))
             })
             .await?;
-        self.row_or_stored(&engine, number, row).await
+        self.row_or_stored(&engine, &legend, number, row).await
     }
+}
+
+/// Values by metric, in the order of the metrics' names.
+fn values_from_wire(values: &HashMap<String, f64>, field: &str) -> Result<Vec<(MetricName, f64)>, ApiError> {
+    let mut values: Vec<(&String, &f64)> = values.iter().collect();
+    values.sort_unstable_by_key(|(metric, _)| *metric);
+    let named = values
+        .into_iter()
+        .map(|(metric, value)| Ok((parse(metric, field)?, *value)));
+    named.collect()
 }
 
 /// The lease that a caller gave, if it kept it.
@@ -556,7 +525,7 @@ fn check_length(field: &str, text: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn cut(text: &str, limit: usize) -> &str {
+pub(super) fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tunesmith_common::decision::Origin;
 use tunesmith_common::measurement::MetricName;
+use tunesmith_common::study::{Bound, RawConstraint, StudySpec};
 use tunesmith_common::trial::{Holder, StopReason, TrialState};
 use tunesmith_common::{Attempt, LeaseKey, StudyName};
 use tunesmith_proto::convert::{
@@ -17,6 +18,61 @@ use crate::pool::{WorkerState, WorkerStatus};
 use crate::store::{
     AttemptRow, DecisionRow, DoneReason, PointChunk, StudyRow, StudyState, TokenKind, TokenRow, TrialRow,
 };
+
+/// What a study says of its trials' numbers: without it a trial's row cannot be shown.
+pub(super) struct Legend {
+    study: StudyName,
+    /// Metrics of the objectives, if there are several.
+    objectives: Vec<String>,
+    /// Metrics of the measured constraints, with their bounds.
+    constraints: Vec<(String, Bound)>,
+}
+
+impl Legend {
+    /// Of a study that is loaded.
+    pub(super) fn of_spec(spec: &StudySpec) -> Self {
+        let mut objectives: Vec<String> = Vec::new();
+        if !spec.more_objectives.is_empty() {
+            objectives.extend(spec.objectives().map(|objective| objective.metric.to_string()));
+        }
+        let constraints = spec.measured_constraints.iter();
+        Self {
+            study: spec.name.clone(),
+            objectives,
+            constraints: constraints
+                .map(|constraint| (constraint.metric.to_string(), constraint.bound))
+                .collect(),
+        }
+    }
+
+    /// Of a study as it is stored.
+    pub(super) fn of_row(row: &StudyRow) -> Self {
+        let mut objectives: Vec<String> = Vec::new();
+        if !row.spec.objective.more.is_empty() {
+            objectives.extend(
+                row.spec
+                    .objective
+                    .iter()
+                    .map(|objective| objective.metric.clone()),
+            );
+        }
+        let bound = |constraint: &RawConstraint| match constraint {
+            RawConstraint::Expression(_) => None,
+            RawConstraint::Measured(raw) => {
+                let bound = raw
+                    .at_most
+                    .map(Bound::AtMost)
+                    .or(raw.at_least.map(Bound::AtLeast))?;
+                Some((raw.metric.clone(), bound))
+            }
+        };
+        Self {
+            study: row.name.clone(),
+            objectives,
+            constraints: row.spec.constraints.iter().filter_map(bound).collect(),
+        }
+    }
+}
 
 /// A study as stored, without what only its engine or its trials tell.
 pub(super) fn study_row(row: &StudyRow) -> v1::Study {
@@ -50,7 +106,8 @@ pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String)
     v1::Study {
         revision: summary.revision,
         counts: Some(counts(&summary.counts)),
-        best: best.map(|row| trial(&summary.study.name, row)),
+        best: best.map(|row| trial(&Legend::of_row(&summary.study), row)),
+        pareto_set: summary.pareto_set.iter().map(|number| number.0).collect(),
         warnings: summary.warnings.clone(),
         stopper_notes: summary.stoppers.clone(),
         steps_saved: summary.steps_saved,
@@ -95,10 +152,36 @@ pub(super) fn counts(counts: &Counts) -> v1::TrialCounts {
 }
 
 /// A trial without attempts and decisions.
-pub(super) fn trial(study: &StudyName, row: &TrialRow) -> v1::Trial {
+pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
     let (state, reason, cause, rule) = trial_state(&row.state);
+    let values = std::iter::once(row.value).chain(row.more_values.iter().copied());
+    let measured = row.more_values.iter().copied().chain(std::iter::repeat(None));
+    let constraints: Vec<v1::ConstraintValue> = legend
+        .constraints
+        .iter()
+        .zip(measured.skip(legend.objectives.len().saturating_sub(1)))
+        .map(|((metric, bound), value)| v1::ConstraintValue {
+            metric: metric.clone(),
+            value,
+            violation: value.map(|value| bound.violation(value)),
+        })
+        .collect();
+    let counts = matches!(
+        row.state,
+        TrialState::Completed | TrialState::EarlyStopped(_) | TrialState::TimedOut(_)
+    );
+    let keeps =
+        |constraint: &v1::ConstraintValue| constraint.violation.is_some_and(|violation| violation <= 0.0);
     v1::Trial {
-        name: trial_resource(study, row.number),
+        values: legend
+            .objectives
+            .iter()
+            .zip(values)
+            .filter_map(|(metric, value)| Some((metric.clone(), value?)))
+            .collect(),
+        feasible: (counts && !constraints.is_empty()).then(|| constraints.iter().all(keeps)),
+        constraints,
+        name: trial_resource(&legend.study, row.number),
         number: row.number.0,
         state: state.into(),
         parameters: Some(value::params_to_wire(&row.params)),
@@ -179,9 +262,9 @@ pub(super) fn state_name(state: v1::TrialState) -> Option<&'static str> {
 }
 
 /// A trial that was handed out to the caller.
-pub(super) fn asked(study: &StudyName, asked: &Asked) -> v1::AskedTrial {
+pub(super) fn asked(legend: &Legend, asked: &Asked) -> v1::AskedTrial {
     v1::AskedTrial {
-        trial: Some(trial(study, &asked.row)),
+        trial: Some(trial(legend, &asked.row)),
         lease: Some(lease_to_wire(&asked.lease)),
     }
 }

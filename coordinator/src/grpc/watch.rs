@@ -13,12 +13,13 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tunesmith_common::measurement::MetricName;
-use tunesmith_common::{Attempt, StudyId, StudyName, Timestamp, TrialNumber};
+use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
 use tunesmith_proto::convert::{timestamp_to_wire, trial_resource};
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::watch_study_response::Event;
 
 use super::status::ApiError;
+use super::view::Legend;
 use super::{Api, Messages, view};
 use crate::decide::Summary;
 use crate::engine::{Committed, EngineHandle};
@@ -35,7 +36,6 @@ impl Api {
         let watcher = Watcher {
             api: self.clone(),
             study: engine.id(),
-            name: engine.name().clone(),
             out,
             points,
             best: None,
@@ -72,7 +72,6 @@ impl Api {
 struct Watcher {
     api: Api,
     study: StudyId,
-    name: StudyName,
     out: mpsc::Sender<Result<v1::WatchStudyResponse, Status>>,
     points: bool,
     /// The best trial as it was sent last.
@@ -96,10 +95,15 @@ impl Watcher {
         mut commits: broadcast::Receiver<Committed>,
     ) -> Result<(), ApiError> {
         let first = first.await?;
-        let objective: MetricName =
-            first.study.spec.objective.metric.parse().map_err(|error| {
-                ApiError::Internal(format!("stored study with a malformed metric: {error}"))
-            })?;
+        let objectives = first
+            .study
+            .spec
+            .objective
+            .iter()
+            .map(|objective| objective.metric.parse());
+        let objectives: Vec<MetricName> = objectives
+            .collect::<Result<_, _>>()
+            .map_err(|error| ApiError::Internal(format!("stored study with a malformed metric: {error}")))?;
         let started_at = first.revision;
         self.send_study(started_at, first.study.updated_at, &first)
             .await?;
@@ -116,7 +120,7 @@ impl Watcher {
                 None => self.flush(&mut gathered).await?,
                 Some(Ok(committed)) if committed.revision <= started_at => {}
                 Some(Ok(committed)) => {
-                    self.take(&committed, &objective, &mut gathered).await?;
+                    self.take(&committed, &objectives, &mut gathered).await?;
                     if is_over(&committed.summary) {
                         return self.flush(&mut gathered).await;
                     }
@@ -139,10 +143,12 @@ impl Watcher {
     async fn take(
         &mut self,
         committed: &Committed,
-        objective: &MetricName,
+        objectives: &[MetricName],
         gathered: &mut Gathered,
     ) -> Result<(), ApiError> {
         let (revision, at) = (committed.revision, committed.at);
+        let study = &committed.summary.study;
+        let legend = Legend::of_row(study);
         for row in &committed.changes.trials {
             let state = (row.state.name(), row.attempt);
             let known = if row.state.is_final() {
@@ -155,7 +161,7 @@ impl Watcher {
                 gathered.trials.insert(row.number, (revision, at, row.clone()));
             } else {
                 gathered.trials.remove(&row.number);
-                let trial = view::trial(&self.name, row);
+                let trial = view::trial(&legend, row);
                 self.send(revision, at, Event::Trial(trial)).await?;
             }
         }
@@ -163,9 +169,9 @@ impl Watcher {
             .changes
             .points
             .iter()
-            .filter(|chunk| self.points && chunk.metric == *objective)
+            .filter(|chunk| self.points && objectives.contains(&chunk.metric))
         {
-            let trial = trial_resource(&self.name, chunk.trial);
+            let trial = trial_resource(&study.name, chunk.trial);
             let points = Some(view::points(chunk));
             self.send(revision, at, Event::Points(v1::TrialPoints { trial, points }))
                 .await?;
@@ -184,11 +190,13 @@ impl Watcher {
 
     async fn flush(&mut self, gathered: &mut Gathered) -> Result<(), ApiError> {
         let Gathered { trials, study, .. } = std::mem::take(gathered);
-        for (revision, at, row) in trials.into_values() {
-            let trial = view::trial(&self.name, &row);
-            self.send(revision, at, Event::Trial(trial)).await?;
-        }
+        // Where trials are gathered, so is the study.
         if let Some((revision, at, summary)) = study {
+            let legend = Legend::of_row(&summary.study);
+            for (revision, at, row) in trials.into_values() {
+                let trial = view::trial(&legend, &row);
+                self.send(revision, at, Event::Trial(trial)).await?;
+            }
             self.send_study(revision, at, &summary).await?;
         }
         Ok(())

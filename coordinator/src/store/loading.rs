@@ -35,8 +35,10 @@ pub struct EndedTrial {
     pub end: End,
     /// Values of the active parameters.
     pub params: Params,
-    /// The objective's value. May be NaN or infinite.
+    /// The first objective's value. May be NaN or infinite.
     pub value: Option<f64>,
+    /// Values of further objectives, and those that measured constraints are about, as [`TrialRow::more_values`] has them.
+    pub more_values: Box<[Option<f64>]>,
     /// The highest step reported.
     pub last_step: Option<i64>,
     /// Who chose the parameters.

@@ -134,6 +134,7 @@ fn stored(row: &TrialRow) -> StoredTrial {
             end,
             params: Params::clone(&row.params),
             value: row.value,
+            more_values: row.more_values.clone(),
             last_step: row.last_step,
             origin: row.provenance.origin,
             cursor: row.provenance.cursor,

@@ -149,8 +149,11 @@ pub struct TrialRow {
     pub params: Arc<Params>,
     /// Seed for everything random in the training.
     pub seed: u64,
-    /// The objective's value so far, or finally. May be NaN or infinite.
+    /// The first objective's value so far, or finally. May be NaN or infinite.
     pub value: Option<f64>,
+    /// Values of the second and further objectives, then those that measured constraints are about. May be NaN or infinite. What is
+    /// missing at the end has no value.
+    pub more_values: Box<[Option<f64>]>,
     /// The highest step reported.
     pub last_step: Option<i64>,
     /// Last value of each metric; may be NaN or infinite.

@@ -85,7 +85,7 @@ async fn walk(storage: &Storage, other_store: &str) {
             };
             let (mut more, study) = (fork(&mut random), format!("at-{point}-{time}"));
             tokio::join!(dying, caller.rounds(&mut memory, &mut more, &study, &crashed));
-            caller.repeat(&memory).await;
+            Box::pin(caller.repeat(&memory)).await;
         }
     }
     finish(&mut api, &trail, &records, &memory).await;

@@ -13,6 +13,7 @@ mod coordinator_faults;
 mod crash_points;
 mod database_faults;
 mod network_faults;
+mod objectives;
 mod pool;
 mod studies;
 mod up;

@@ -142,6 +142,8 @@ pub(crate) fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Pa
             goal: Goal::Minimize,
             from: ValueFrom::Last,
         },
+        more_objectives: Vec::new(),
+        measured_constraints: Vec::new(),
         space,
         strategy: StrategySpec {
             name,

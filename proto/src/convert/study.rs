@@ -9,8 +9,9 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use tunesmith_common::measurement::Goal;
 use tunesmith_common::space::Scale;
 use tunesmith_common::study::{
-    Ordered, RawBudget, RawMetrics, RawNumber, RawObjective, RawParameter, RawResources, RawStdout, RawSteps,
-    RawStopper, RawStrategy, RawStudy, RawTrial, RawValue, RawValues,
+    Ordered, RawBudget, RawConstraint, RawMeasured, RawMetrics, RawNumber, RawObjective, RawObjectives,
+    RawParameter, RawResources, RawStdout, RawSteps, RawStopper, RawStrategy, RawStudy, RawTrial, RawValue,
+    RawValues,
 };
 use tunesmith_common::units::{ByteSize, HumanDuration};
 
@@ -24,17 +25,29 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
     v1::StudySpec {
         name: raw.name.clone().unwrap_or_default(),
         message: raw.message.clone().unwrap_or_default(),
-        objective: Some(v1::Objective {
-            metric: raw.objective.metric.clone(),
-            goal: goal_to_wire(Some(raw.objective.goal)),
-            from: raw.objective.from.clone().unwrap_or_default(),
-        }),
+        objective: Some(objective_to_wire(&raw.objective.first)),
+        more_objectives: raw.objective.more.iter().map(objective_to_wire).collect(),
         space: raw
             .space
             .iter()
             .map(|(name, parameter)| parameter_to_wire(name, parameter))
             .collect(),
-        constraints: raw.constraints.clone(),
+        constraints: raw
+            .constraints
+            .iter()
+            .filter_map(|constraint| match constraint {
+                RawConstraint::Expression(text) => Some(text.clone()),
+                RawConstraint::Measured(_) => None,
+            })
+            .collect(),
+        measured_constraints: raw
+            .constraints
+            .iter()
+            .filter_map(|constraint| match constraint {
+                RawConstraint::Expression(_) => None,
+                RawConstraint::Measured(measured) => Some(measured_to_wire(measured)),
+            })
+            .collect(),
         strategy: Some(v1::Strategy {
             name: raw.strategy.name.name().to_owned(),
             seed: raw.strategy.seed,
@@ -66,8 +79,13 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
 /// # Errors
 /// If something is missing, a word is unknown, a parameter comes twice, or a duration is negative.
 pub fn from_wire(spec: v1::StudySpec) -> Result<RawStudy, ConvertError> {
-    let objective = required(spec.objective, "objective")?;
-    let goal = goal_from_wire(objective.goal, "objective.goal")?;
+    let first = objective_from_wire(required(spec.objective, "objective")?, "objective")?;
+    let more = spec.more_objectives.into_iter().enumerate();
+    let more = more
+        .map(|(index, objective)| objective_from_wire(objective, &format!("more_objectives[{index}]")))
+        .collect::<Result<_, _>>()?;
+    let expressions = spec.constraints.into_iter().map(RawConstraint::Expression);
+    let measured = spec.measured_constraints.into_iter().map(measured_from_wire);
     let mut parameters = Vec::with_capacity(spec.space.len());
     for (index, parameter) in spec.space.into_iter().enumerate() {
         let field = format!("space[{index}]");
@@ -78,13 +96,9 @@ pub fn from_wire(spec: v1::StudySpec) -> Result<RawStudy, ConvertError> {
     Ok(RawStudy {
         name: text(spec.name),
         message: text(spec.message),
-        objective: RawObjective {
-            metric: objective.metric,
-            goal: required(goal, "objective.goal")?,
-            from: text(objective.from),
-        },
+        objective: RawObjectives { first, more },
         space: ordered(parameters, "space")?,
-        constraints: spec.constraints,
+        constraints: expressions.chain(measured).collect(),
         strategy: strategy_from_wire(&spec.strategy.unwrap_or_default())?,
         early_stopping: stoppers
             .map(|(index, rule)| stopper_from_wire(rule, &format!("early_stopping[{index}]")))
@@ -99,6 +113,42 @@ pub fn from_wire(spec: v1::StudySpec) -> Result<RawStudy, ConvertError> {
         },
         priority: spec.priority,
         trial: spec.trial.map(trial_from_wire).transpose()?,
+    })
+}
+
+fn objective_to_wire(raw: &RawObjective) -> v1::Objective {
+    v1::Objective {
+        metric: raw.metric.clone(),
+        goal: goal_to_wire(Some(raw.goal)),
+        from: raw.from.clone().unwrap_or_default(),
+    }
+}
+
+fn objective_from_wire(objective: v1::Objective, field: &str) -> Result<RawObjective, ConvertError> {
+    let field = format!("{field}.goal");
+    let goal = goal_from_wire(objective.goal, &field)?;
+    Ok(RawObjective {
+        metric: objective.metric,
+        goal: required(goal, &field)?,
+        from: text(objective.from),
+    })
+}
+
+fn measured_to_wire(raw: &RawMeasured) -> v1::MeasuredConstraint {
+    v1::MeasuredConstraint {
+        metric: raw.metric.clone(),
+        at_most: raw.at_most,
+        at_least: raw.at_least,
+        from: raw.from.clone().unwrap_or_default(),
+    }
+}
+
+fn measured_from_wire(constraint: v1::MeasuredConstraint) -> RawConstraint {
+    RawConstraint::Measured(RawMeasured {
+        metric: constraint.metric,
+        at_most: constraint.at_most,
+        at_least: constraint.at_least,
+        from: text(constraint.from),
     })
 }
 
@@ -470,6 +520,20 @@ trial:
                 "{refused}"
             );
         }
+        let several = "objective: [{metric: acc, goal: maximize}, {metric: ms, goal: minimize, from: best}]\nspace: {x: {type: int, low: 1, high: 9}}\n\
+                       constraints: [\"x <= 5\", {metric: mem, at_most: 16}, {metric: acc, at_least: 0.5, from: mean of last 2}]\n";
+        let (raw, _) = StudyFile::parse(several, "several.yaml").unwrap();
+        let wire = to_wire(&raw);
+        assert_eq!(
+            wire.objective.as_ref().unwrap().metric,
+            "acc",
+            "the first, as ever"
+        );
+        assert_eq!(
+            (wire.more_objectives.len(), wire.measured_constraints.len()),
+            (1, 2)
+        );
+        assert_eq!(from_wire(wire).unwrap(), raw);
         let least = "objective: {metric: loss, goal: minimize}\nspace: {x: {type: bool}}\n";
         let (raw, _) = StudyFile::parse(least, "least.yaml").unwrap();
         assert_eq!(from_wire(to_wire(&raw)).unwrap(), raw);
@@ -480,7 +544,11 @@ trial:
     #[test]
     fn malformed_messages_are_refused_by_field() {
         let (raw, _) = StudyFile::parse(FULL, "digits.yaml").unwrap();
-        let cases: [(Spoil, &str); 9] = [
+        let cases: [(Spoil, &str); 10] = [
+            (
+                |s| s.more_objectives.push(v1::Objective::default()),
+                "more_objectives[0].goal: is missing",
+            ),
             (|s| s.objective = None, "objective: is missing"),
             (
                 |s| s.objective.as_mut().unwrap().goal = 0,

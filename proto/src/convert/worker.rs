@@ -140,6 +140,7 @@ pub fn assignment_to_wire(assignment: &Assignment) -> v1::Assignment {
         gpus: assignment.gpus.clone(),
         seed: assignment.seed,
         metrics: assignment.metrics.iter().map(ToString::to_string).collect(),
+        objectives: assignment.objectives,
     }
 }
 
@@ -162,6 +163,7 @@ pub fn assignment_from_wire(assignment: &v1::Assignment) -> Result<Assignment, C
         gpus: assignment.gpus.clone(),
         seed: assignment.seed,
         metrics,
+        objectives: assignment.objectives.max(1),
     })
 }
 
@@ -441,7 +443,8 @@ mod tests {
             },
             gpus: vec!["GPU-1".to_owned()],
             seed: u64::MAX,
-            metrics: vec!["val_acc".parse().unwrap()],
+            metrics: vec!["val_acc".parse().unwrap(), "ms".parse().unwrap()],
+            objectives: 2,
         }
     }
 

@@ -115,14 +115,14 @@ impl From<StoredEnd> for AttemptEnd {
 
 /// The end of an attempt of which nothing lives and everything was read.
 ///
-/// `has_objective`: whether there is a point of the objective's metric; a program that ends well without one is quoted like
+/// `has_objectives`: whether there is a point of the metric of each objective; a program that ends well without one is quoted like
 /// one that failed.
 pub(super) fn end_of(
     folder: &Folder,
     launch: &Launch,
     exit: &Exit,
     last_seq: u64,
-    has_objective: bool,
+    has_objectives: bool,
     mut warnings: Vec<String>,
 ) -> AttemptEnd {
     let outcome = outcome(launch, exit);
@@ -134,7 +134,7 @@ pub(super) fn end_of(
         _ => said,
     };
     let well = matches!(outcome, AttemptOutcome::Exited(0));
-    let output = if well && has_objective {
+    let output = if well && has_objectives {
         Vec::new()
     } else {
         last_output(folder, well)

@@ -47,6 +47,7 @@ pub(crate) fn prepare(
         socket,
         source: Source::StdoutJson,
         metrics: assignment.metrics.clone(),
+        objectives: assignment.objectives,
         step_name: Some(assignment.spec.steps.name.clone()).filter(|name| !name.is_empty()),
         gpus: assignment.gpus.clone(),
         promised: (&assignment.spec.resources).into(),

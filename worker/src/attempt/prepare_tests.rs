@@ -42,6 +42,7 @@ fn assignment(command: &[&str]) -> Assignment {
         gpus: vec!["GPU-1".to_owned(), "GPU-2".to_owned()],
         seed: 99,
         metrics: Vec::new(),
+        objectives: 1,
     }
 }
 

@@ -28,8 +28,11 @@ pub(crate) struct Launch {
     /// Where the daemon listens for the program.
     pub(crate) socket: PathBuf,
     pub(crate) source: Source,
-    /// Metrics that the study knows, the objective's first.
+    /// Metrics that the study knows, those of the objectives first.
     pub(crate) metrics: Vec<MetricName>,
+    /// How many of them are objectives'; 0, in what an earlier version wrote, is one.
+    #[serde(default)]
+    pub(crate) objectives: u32,
     pub(crate) step_name: Option<String>,
     pub(crate) gpus: Vec<String>,
     pub(crate) promised: Promised,

@@ -460,13 +460,15 @@ impl Eyes {
             spool,
             ..
         } = &*self.inner;
-        let has_objective = launch.metrics.first().is_none_or(|metric| spool.has(metric));
+        let objectives = usize::try_from(launch.objectives.max(1)).unwrap_or(1);
+        let mut objectives = launch.metrics.iter().take(objectives);
+        let has_objectives = objectives.all(|metric| spool.has(metric));
         let end = end_of(
             folder,
             launch,
             exit,
             spool.last_seq(),
-            has_objective,
+            has_objectives,
             self.pump.warnings(),
         );
         let content = serde_json::to_vec(&StoredEnd::from(&end)).unwrap_or_default();

@@ -229,6 +229,22 @@ async fn an_end_without_the_objective_quotes_the_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_without_one_of_several_objectives_quotes_the_output_too() {
+    for (objectives, quoted) in [(2, "{\"loss\":1}\n"), (1, "")] {
+        let mut world = World::new().await;
+        let mut assignment = assignment(&["sh", "-c", "echo '{{\"loss\":1}}'"]);
+        assignment.metrics.push("ms".parse().unwrap());
+        assignment.objectives = objectives;
+        let attempt = world.launch(assignment).await;
+        assert_eq!(
+            world.end_of(&attempt).await.log_tail,
+            quoted,
+            "{objectives} objectives"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn children_that_outlive_their_program_are_killed() {
     let mut world = World::new().await;
     // One in the group, one in a session of its own and away from its parents, one that hears no SIGTERM.

@@ -162,6 +162,7 @@ pub(crate) fn assignment(command: &[&str]) -> Assignment {
         gpus: Vec::new(),
         seed: 99,
         metrics: vec!["loss".parse().unwrap()],
+        objectives: 1,
     }
 }
 

@@ -374,6 +374,7 @@ pub(crate) fn script(number: u64, script: &str) -> v1::Assignment {
         gpus: vec![],
         seed: 1,
         metrics: vec!["acc".to_owned()],
+        objectives: 1,
     }
 }
 

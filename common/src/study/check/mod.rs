@@ -3,6 +3,7 @@
 //! All that is wrong is reported, not only the first: a study is corrected in one round.
 
 mod limits;
+mod objectives;
 mod space;
 mod stopping;
 mod trial;
@@ -13,11 +14,9 @@ use std::num::NonZeroU32;
 pub(in crate::study) use stopping::{DIVERGING_PATIENCE, MIN_TRIALS, PLATEAU_PATIENCE};
 pub(in crate::study) use trial::{DEFAULT_GRACE, DEFAULT_STEP_NAME};
 
-use super::raw::{RawBudget, RawObjective, RawStrategy, RawStrategyName, RawStudy};
-use super::spec::{Budget, Objective, StrategyName, StrategySpec, StudySpec};
-use crate::document::shorten;
+use super::raw::{RawBudget, RawConstraint, RawStrategy, RawStrategyName, RawStudy};
+use super::spec::{Budget, StrategyName, StrategySpec, StudySpec};
 use crate::id::StudyName;
-use crate::measurement::From as ValueFrom;
 
 /// Bytes of a study's message.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -105,7 +104,14 @@ impl StudySpec {
     /// All that is wrong with it.
     pub fn from_raw(raw: RawStudy, drawn_seed: u64) -> Result<Self, SpecErrors> {
         let mut problems = Problems::default();
+        let measured = |constraint: &&RawConstraint| matches!(constraint, RawConstraint::Measured(_));
+        let bounds = raw.constraints.iter().filter(measured).count();
         for (path, count, limit) in [
+            (
+                "objective",
+                raw.objective.iter().count(),
+                objectives::MAX_OBJECTIVES,
+            ),
             ("space", raw.space.len(), MAX_PARAMETERS),
             ("constraints", raw.constraints.len(), MAX_CONSTRAINTS),
             ("early_stopping", raw.early_stopping.len(), MAX_STOPPERS),
@@ -114,6 +120,15 @@ impl StudySpec {
             if count > limit {
                 problems.add(path, format!("has {count} entries, at most {limit} are allowed"));
             }
+        }
+        if bounds > objectives::MAX_MEASURED {
+            problems.add(
+                "constraints",
+                format!(
+                    "has {bounds} bounds of metrics, at most {} are allowed",
+                    objectives::MAX_MEASURED
+                ),
+            );
         }
         if !problems.0.is_empty() {
             // The rest would take long, or drown this in a flood.
@@ -133,7 +148,8 @@ impl StudySpec {
                 format!("has {} bytes, at most {MAX_MESSAGE} are kept", message.len()),
             );
         }
-        let objective = objective(&raw.objective, &mut problems);
+        let objectives = objectives::objectives(&raw.objective, &mut problems);
+        let measured_constraints = objectives::measured(&raw.constraints, &mut problems);
         let seed = raw.strategy.seed.unwrap_or(drawn_seed);
         let space = space::check(&raw.space, &raw.constraints, seed, &mut problems);
         let initial = space::initial(space.as_ref(), &raw.strategy.initial, &mut problems);
@@ -161,25 +177,38 @@ impl StudySpec {
             .trial
             .map(|trial| trial::check(trial, &raw.space, &mut problems));
         let budget = budget(&raw.budget, &mut problems);
+        if let (Some(target), false) = (budget.target, raw.objective.more.is_empty()) {
+            problems.add(
+                "budget.target",
+                format!(
+                    "is {target}, but a study of several objectives has no single best value to reach it; remove it, or make all \
+                     objectives but one constraints, such as {{metric: mem_gb, at_most: 16}}"
+                ),
+            );
+        }
         limits::check(&budget, trial.as_ref(), &mut problems);
 
-        match (name, objective, space) {
-            (Some(name), Some(objective), Some(space)) if problems.0.is_empty() => Ok(Self {
-                name,
-                message,
-                objective,
-                space,
-                strategy: StrategySpec {
-                    name: strategy_name,
-                    seed,
-                    initial,
-                    random_share,
-                },
-                early_stopping,
-                budget,
-                priority,
-                trial,
-            }),
+        match (name, objectives, space) {
+            (Some(name), Some((objective, more_objectives)), Some(space)) if problems.0.is_empty() => {
+                Ok(Self {
+                    name,
+                    message,
+                    objective,
+                    more_objectives,
+                    measured_constraints,
+                    space,
+                    strategy: StrategySpec {
+                        name: strategy_name,
+                        seed,
+                        initial,
+                        random_share,
+                    },
+                    early_stopping,
+                    budget,
+                    priority,
+                    trial,
+                })
+            }
             _ => Err(SpecErrors(problems.0)),
         }
     }
@@ -199,33 +228,6 @@ impl TryFrom<RawStudy> for StudySpec {
         };
         Self::from_raw(raw, seed)
     }
-}
-
-fn objective(raw: &RawObjective, problems: &mut Problems) -> Option<Objective> {
-    let metric = problems.take("objective.metric", raw.metric.parse());
-    let from = match raw.from.as_deref() {
-        None | Some("last") => Some(ValueFrom::Last),
-        Some("best") => Some(ValueFrom::Best),
-        Some(text) => match text
-            .strip_prefix("mean of last ")
-            .and_then(|count| count.trim().parse().ok())
-        {
-            Some(count) if count > 0 => Some(ValueFrom::MeanOfLast(count)),
-            _ => {
-                let text = shorten(text);
-                problems.add(
-                    "objective.from",
-                    format!("expected last, best or \"mean of last 3\", found {text:?}"),
-                );
-                None
-            }
-        },
-    };
-    Some(Objective {
-        metric: metric?,
-        goal: raw.goal,
-        from: from?,
-    })
 }
 
 fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {

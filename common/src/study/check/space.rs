@@ -5,14 +5,14 @@ use crate::constraint::Constraint;
 use crate::document::{nearest, shorten};
 use crate::params::{ParamValue, ParameterName, Params};
 use crate::space::{Condition, Domain, Parameter, Space, SpaceError};
-use crate::study::raw::{RawKind, RawParameter};
+use crate::study::raw::{RawConstraint, RawKind, RawParameter};
 use crate::study::values::{Ordered, RawNumber, RawValue};
 use crate::template::env_name;
 
 /// The space, if nothing is wrong with it.
 pub(super) fn check(
     raw: &Ordered<RawParameter>,
-    constraints: &[String],
+    constraints: &[RawConstraint],
     seed: u64,
     problems: &mut Problems,
 ) -> Option<Space> {
@@ -38,11 +38,12 @@ pub(super) fn check(
     let constraints: Vec<_> = constraints
         .iter()
         .enumerate()
-        .filter_map(|(index, text)| {
-            problems.take(
+        .filter_map(|(index, constraint)| match constraint {
+            RawConstraint::Expression(text) => problems.take(
                 &format!("constraints[{index}]"),
                 Constraint::parse(text, &parameters),
-            )
+            ),
+            RawConstraint::Measured(_) => None,
         })
         .collect();
     let has_constraints = !constraints.is_empty();

@@ -1,10 +1,10 @@
 //! Early-stopping rules: each takes some of the keys, with defaults of its own.
 
-use super::Problems;
+use super::{Problems, objectives};
 use crate::document::shorten;
 use crate::id::{MetricName, TrialNumber};
 use crate::measurement::Goal;
-use crate::study::raw::{RawObjective, RawRule, RawStopper};
+use crate::study::raw::{RawObjectives, RawRule, RawStopper};
 use crate::study::spec::{Baseline, StopperRule, StopperSpec};
 
 /// Points that a given curve may have.
@@ -18,14 +18,14 @@ pub(in crate::study) const MIN_TRIALS: u32 = 5;
 
 pub(super) fn check(
     raw: &RawStopper,
-    objective: &RawObjective,
+    objectives: &RawObjectives,
     path: &str,
     problems: &mut Problems,
 ) -> Option<StopperSpec> {
     let before = problems.0.len();
     refuse_other_keys(raw, path, problems);
     check_numbers(raw, path, problems);
-    check_goal(raw, objective, path, problems);
+    let goal = check_goal(raw, objectives, path, problems);
     let metric: Option<MetricName> = match &raw.metric {
         Some(name) => problems.take(&format!("{path}.metric"), name.parse()),
         None => None,
@@ -34,7 +34,7 @@ pub(super) fn check(
     let rule = match raw.rule {
         RawRule::Median | RawRule::Percentile => StopperRule::Percentile {
             metric,
-            goal: raw.goal,
+            goal,
             keep: keep(raw, path, problems)?,
             warmup_steps,
             min_trials: raw.min_trials.unwrap_or(MIN_TRIALS),
@@ -64,14 +64,14 @@ pub(super) fn check(
         }
         RawRule::Plateau => StopperRule::Plateau {
             metric,
-            goal: raw.goal,
+            goal,
             patience: raw.patience.unwrap_or(PLATEAU_PATIENCE),
             min_delta: raw.min_delta.unwrap_or(0.0),
             warmup_steps,
         },
         RawRule::Diverging => StopperRule::Diverging {
             metric,
-            goal: raw.goal,
+            goal,
             factor: raw.factor.unwrap_or(1.0),
             patience: match raw.patience.map(|patience| (patience, u32::try_from(patience))) {
                 None => DIVERGING_PATIENCE,
@@ -89,8 +89,8 @@ pub(super) fn check(
         },
         RawRule::BelowBaseline => StopperRule::BelowBaseline {
             metric,
-            goal: raw.goal,
-            baseline: baseline(raw, path, problems),
+            goal,
+            baseline: baseline(raw, objectives, path, problems),
             tolerance: raw.tolerance.unwrap_or(0.0),
             warmup_steps,
         },
@@ -101,36 +101,67 @@ pub(super) fn check(
     })
 }
 
-/// A rule on a metric that is not the objective's must say which direction of it is better: one that guessed wrong would stop the
-/// good trials and keep the bad ones.
-fn check_goal(raw: &RawStopper, objective: &RawObjective, path: &str, problems: &mut Problems) {
-    let metric = raw.metric.as_ref().filter(|metric| **metric != objective.metric);
-    match (metric, raw.goal) {
-        (Some(metric), None) if raw.rule != RawRule::Threshold => problems.add(
+/// Which direction of its metric a rule says is better, if it says so or needs to: that of the first objective goes without saying.
+///
+/// A rule on a metric that is not an objective's must say it: one that guessed wrong would stop the good trials and keep the bad ones.
+fn check_goal(
+    raw: &RawStopper,
+    objectives: &RawObjectives,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Goal> {
+    if raw.metric.is_none() && !objectives.more.is_empty() {
+        let metrics: Vec<_> = objectives
+            .iter()
+            .map(|objective| shorten(&objective.metric))
+            .collect();
+        problems.add(
             path,
             format!(
-                "the key \"goal\" is missing: {:?} is not the objective's metric, so say which of its values are better, goal: \
+                "the key \"metric\" is missing: the study has several objectives, so say which metric the rule judges, such as {}",
+                metrics.join(" or ")
+            ),
+        );
+        return None;
+    }
+    let objective = match &raw.metric {
+        None => Some(0),
+        Some(metric) => objectives
+            .iter()
+            .position(|objective| objective.metric == *metric),
+    };
+    let objective = objective.and_then(|index| Some((index, objectives.iter().nth(index)?)));
+    match (objective, raw.goal) {
+        (None, None) if raw.rule != RawRule::Threshold => problems.add(
+            path,
+            format!(
+                "the key \"goal\" is missing: {:?} is not {} metric, so say which of its values are better, goal: \
                  minimize or goal: maximize",
-                shorten(metric)
+                shorten(raw.metric.as_deref().unwrap_or_default()),
+                if objectives.more.is_empty() { "the objective's" } else { "an objective's" },
             ),
         ),
-        (None, Some(goal)) if goal != objective.goal => problems.add(
+        (Some((index, objective)), Some(goal)) if goal != objective.goal => problems.add(
             format!("{path}.goal"),
             format!(
-                "is {}, but {:?} is the objective's metric, and objective.goal is {}; leave it out here",
+                "is {}, but {:?} is the objective's metric, and {}.goal is {}; leave it out here",
                 word(goal),
                 shorten(&objective.metric),
+                objectives::path(objectives, index),
                 word(objective.goal)
             ),
         ),
+        (Some((1.., objective)), None) => return Some(objective.goal),
         _ => {}
     }
+    raw.goal
 }
 
-/// Refuses rules that take the same metric to have two directions; that of the objective's is compared with the objective.
-pub(super) fn refuse_two_goals(rules: &[RawStopper], objective: &RawObjective, problems: &mut Problems) {
+/// Refuses rules that take the same metric to have two directions; those of the objectives are compared with the objectives.
+pub(super) fn refuse_two_goals(rules: &[RawStopper], objectives: &RawObjectives, problems: &mut Problems) {
     for (index, rule) in rules.iter().enumerate() {
-        let metric = rule.metric.as_ref().filter(|metric| **metric != objective.metric);
+        let is_objective = |metric: &str| objectives.iter().any(|objective| objective.metric == metric);
+        let metric = rule.metric.as_ref().filter(|metric| !is_objective(metric));
         let (Some(metric), Some(goal)) = (metric, rule.goal) else {
             continue;
         };
@@ -178,7 +209,7 @@ fn keep(raw: &RawStopper, path: &str, problems: &mut Problems) -> Option<f64> {
     }
 }
 
-fn baseline(raw: &RawStopper, path: &str, problems: &mut Problems) -> Baseline {
+fn baseline(raw: &RawStopper, objectives: &RawObjectives, path: &str, problems: &mut Problems) -> Baseline {
     let given: Vec<&str> = [
         ("trial", raw.trial.is_some()),
         ("constant", raw.constant.is_some()),
@@ -212,6 +243,12 @@ fn baseline(raw: &RawStopper, path: &str, problems: &mut Problems) -> Baseline {
                 format!("steps must grow, {step} comes after {}", raw.curve[index - 1].0),
             );
         }
+    }
+    if given.is_empty() && !objectives.more.is_empty() {
+        problems.add(
+            path,
+            "compares with the best finished trial, which a study of several objectives does not have; give trial, constant or curve",
+        );
     }
     match (raw.trial, raw.constant) {
         (Some(trial), _) => Baseline::Trial(TrialNumber(trial)),

@@ -67,8 +67,9 @@ fn any_study() -> impl Strategy<Value = String> {
         prop::collection::vec(rule, 0..4),
         trial,
         prop::option::of(1..99_u64),
+        prop::collection::vec((any::<bool>(), -1e3..1e3_f64, 0..3_u32), 0..5),
     )
-        .prop_map(|(parameters, strategy, rules, trial, trials)| {
+        .prop_map(|(parameters, strategy, rules, trial, trials, bounds)| {
             let parameters: String = parameters
                 .iter()
                 .enumerate()
@@ -77,9 +78,24 @@ fn any_study() -> impl Strategy<Value = String> {
             let budget = trials
                 .map(|trials| format!("budget: {{trials: {trials}}}\n"))
                 .unwrap_or_default();
+            let bounds: Vec<String> = bounds
+                .into_iter()
+                .map(|(least, bound, from)| {
+                    let key = if least { "at_least" } else { "at_most" };
+                    let from = ["last", "best", "mean of last 2"][from as usize];
+                    format!("{{metric: mem, {key}: {bound:?}, from: {from}}}")
+                })
+                .collect();
+            // With several objectives each rule names its metric, which the rules above leave to the one there is.
+            let more = if rules.is_empty() {
+                ", {metric: n, goal: minimize}"
+            } else {
+                ""
+            };
             format!(
-                "objective: {{metric: m, goal: maximize, from: mean of last 3}}\nspace:\n{parameters}\
-                 strategy: {strategy}\nearly_stopping: [{}]\n{budget}trial: {trial}\n",
+                "objective: [{{metric: m, goal: maximize, from: mean of last 3}}{more}]\nspace:\n{parameters}\
+                 constraints: [{}]\nstrategy: {strategy}\nearly_stopping: [{}]\n{budget}trial: {trial}\n",
+                bounds.join(", "),
                 rules.join(", ")
             )
         })
@@ -173,4 +189,6 @@ const WORDS: &[&str] = &[
     "---\n",
     "constraints: ",
     "x < 1",
+    "{metric: a, at_most: 1}",
+    "[{metric: b, goal: maximize}, ",
 ];

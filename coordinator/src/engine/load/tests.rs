@@ -1,9 +1,10 @@
-//! What a study remembers of calls that may be repeated, over restarts, on each store.
+//! What a study remembers over restarts, on each store: calls that may be repeated, and values of several objectives.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tunesmith_common::clock::TestClock;
+use tunesmith_common::measurement::{MetricName, Point, PointBatch};
 use tunesmith_common::study::StudyFile;
 use tunesmith_common::{LeaseKey, RequestId, Timestamp};
 use uuid::Uuid;
@@ -14,6 +15,8 @@ use crate::store::testing::Backend;
 use crate::store::{AuditRow, StudyRow, StudyState};
 
 const STUDY: StudyId = StudyId(Uuid::from_u128(1));
+const ONE: &str = "objective: {metric: acc, goal: maximize}\n";
+const TWO: &str = "objective: [{metric: acc, goal: maximize}, {metric: ms, goal: minimize}]\nconstraints: [{metric: mem, at_most: 16}]\n";
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A study on a store, without an engine.
@@ -25,10 +28,11 @@ struct Desk {
 }
 
 impl Desk {
-    async fn create(store: Arc<dyn Store>) -> Self {
+    async fn create(store: Arc<dyn Store>, aims: &str) -> Self {
         let clock = TestClock::at(Timestamp::from_micros(1_000_000_000_000_001));
-        let text = "name: desk\nobjective: {metric: acc, goal: maximize}\nspace: {x: {type: float, low: 0, high: 1}}\n\
-                    strategy: {name: random, seed: 1}\n";
+        let text = &format!(
+            "name: desk\n{aims}space: {{x: {{type: float, low: 0, high: 1}}}}\nstrategy: {{name: random, seed: 1}}\n"
+        );
         let (raw, spec) = StudyFile::parse(text, "desk.yaml").unwrap();
         let row = StudyRow {
             id: STUDY,
@@ -97,6 +101,7 @@ impl Desk {
             trial: TrialNumber(trial),
             lease: None,
             value: Some(0.5),
+            values: Vec::new(),
             failure: None,
         };
         self.step(|core, out, ctx| core.tell(out, ctx, tell))
@@ -122,7 +127,7 @@ fn numbers(given: &[Given]) -> Vec<u64> {
 }
 
 async fn answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(backend: Backend) {
-    let mut desk = Desk::create(backend.open().await).await;
+    let mut desk = Desk::create(backend.open().await, ONE).await;
     let long = desk.ask(1, 2).await;
     let short = desk.ask(2, 1).await;
     assert_eq!((numbers(&long), numbers(&short)), (vec![1, 2], vec![3]));
@@ -166,4 +171,115 @@ async fn answers_are_kept_in_sqlite() {
 #[tokio::test]
 async fn answers_are_kept_in_postgres() {
     answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(Backend::postgres().await).await;
+}
+
+/// All that people see of a study, but for the moment at which they look.
+fn seen(desk: &Desk) -> String {
+    let mut random = || 0;
+    let ctx = Ctx {
+        now: desk.clock.now(),
+        mono: desk.clock.monotonic(),
+        random: &mut random,
+    };
+    let summary = desk.core.summary(&ctx);
+    let living: Vec<_> = (1..=9)
+        .filter_map(|number| desk.core.active_row(TrialNumber(number)))
+        .collect();
+    format!(
+        "{:?} {:?} {:?} {living:?}",
+        summary.counts, summary.best, summary.pareto_set
+    )
+}
+
+async fn values_are_the_same_after_a_restart(backend: Backend) {
+    let mut desk = Desk::create(backend.open().await, TWO).await;
+    let values = |acc, ms, mem: Option<f64>| {
+        let mut values = vec![("acc".parse().unwrap(), acc), ("ms".parse().unwrap(), ms)];
+        values.extend(mem.map(|mem| ("mem".parse().unwrap(), mem)));
+        values
+    };
+    let results = [
+        values(0.5, 5.0, Some(1.0)),
+        values(0.9, 9.0, Some(16.0)),
+        values(0.99, 1.0, Some(16.5)),
+        values(0.99, 1.0, None),
+        values(0.1, f64::NEG_INFINITY, Some(f64::NAN)),
+    ];
+    desk.ask(1, 6).await;
+    let tell = |trial: u64, values: &[(MetricName, f64)]| TellRequest {
+        trial: TrialNumber(trial),
+        lease: None,
+        value: None,
+        values: values.to_vec(),
+        failure: None,
+    };
+    for (trial, values) in (1..).zip(&results) {
+        let tell = tell(trial, values);
+        desk.step(|core, out, ctx| core.tell(out, ctx, tell))
+            .await
+            .unwrap();
+    }
+    // One runs on, and has reported about all three.
+    let batch = PointBatch {
+        metrics: ["ms", "mem", "acc"]
+            .map(|metric| metric.parse().unwrap())
+            .to_vec(),
+        points: (0..6)
+            .map(|index| Point {
+                metric: index % 3,
+                step: i64::from(index / 3),
+                value: 0.125 * f64::from(index),
+                at: Timestamp::UNIX_EPOCH,
+            })
+            .collect(),
+    };
+    desk.step(|core, out, ctx| core.report(out, ctx, TrialNumber(6), None, 1, &batch))
+        .await
+        .unwrap();
+    let before = seen(&desk);
+    assert!(before.contains("[TrialNumber(2), TrialNumber(1)]"), "{before}");
+    assert!(
+        before.contains("more_values: [Some(0.375), Some(0.5)]"),
+        "{before}"
+    );
+
+    let mut desk = desk.restart(&backend, HOUR).await;
+    assert_eq!(seen(&desk), before);
+    for (trial, values) in (1..).zip(&results) {
+        let tell = tell(trial, values);
+        desk.step(|core, out, ctx| core.tell(out, ctx, tell))
+            .await
+            .unwrap();
+    }
+    let other = tell(1, &values(0.5, 5.0, Some(2.0)));
+    desk.step(|core, out, ctx| core.tell(out, ctx, other))
+        .await
+        .unwrap_err();
+    // The points from before the restart are its values.
+    let end = tell(6, &[]);
+    desk.step(|core, out, ctx| core.tell(out, ctx, end))
+        .await
+        .unwrap();
+    assert!(
+        seen(&desk).contains("[TrialNumber(2), TrialNumber(6)]"),
+        "{}",
+        seen(&desk)
+    );
+    desk.store.close().await;
+    backend.remove().await;
+}
+
+#[tokio::test]
+async fn values_are_the_same_in_memory() {
+    values_are_the_same_after_a_restart(Backend::memory().await).await;
+}
+
+#[tokio::test]
+async fn values_are_the_same_in_sqlite() {
+    values_are_the_same_after_a_restart(Backend::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn values_are_the_same_in_postgres() {
+    values_are_the_same_after_a_restart(Backend::postgres().await).await;
 }

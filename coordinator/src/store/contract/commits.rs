@@ -199,6 +199,7 @@ pub(super) async fn extreme_values_of_a_trial_read_back(fixture: &mut Fixture) {
         .map(|(number, value)| {
             let mut row = pending(number);
             row.value = Some(value);
+            row.more_values = Box::new([Some(value), None, Some(f64::NAN), Some(-value)]);
             row.last_step = Some(if number % 2 == 0 { i64::MAX } else { i64::MIN });
             row.metrics = vec![
                 ("z last".parse().unwrap(), value),
@@ -238,6 +239,7 @@ pub(super) async fn a_trial_is_replaced_as_a_whole(fixture: &mut Fixture) {
         ),
     );
     full.value = Some(0.5);
+    full.more_values = Box::new([Some(0.25), None]);
     full.last_step = Some(3);
     full.metrics = vec![("loss".parse().unwrap(), 0.5)];
     full.note = "note".to_owned();

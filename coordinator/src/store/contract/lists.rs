@@ -254,6 +254,10 @@ pub(super) async fn of_trials_that_have_ended_as_much_is_loaded_as_decides(fixtu
         .map(|((number, state), value)| {
             let mut row = trial(number, state);
             row.value = value;
+            row.more_values = vec![value, None, Some(f64::INFINITY)]
+                .into_iter()
+                .take((number % 4) as usize)
+                .collect();
             row.last_step = value.map(|_| i64::MIN);
             if number % 2 == 0 {
                 let mut provenance = Provenance::clone(&row.provenance);
@@ -283,6 +287,7 @@ pub(super) async fn of_trials_that_have_ended_as_much_is_loaded_as_decides(fixtu
                     end: End::of(&row.state).unwrap(),
                     params: Params::clone(&row.params),
                     value: row.value,
+                    more_values: row.more_values,
                     last_step: row.last_step,
                     origin: row.provenance.origin,
                     cursor: row.provenance.cursor,

@@ -75,11 +75,13 @@ fn any_trial() -> impl Strategy<Value = TrialRow> {
         1..=TRIALS,
         prop::sample::select(states),
         prop::option::of(any_number()),
+        prop::collection::vec(prop::option::of(any_number()), 0..3),
         any_text(),
         any::<u64>(),
     )
-        .prop_map(|(number, state, value, note, seed)| TrialRow {
+        .prop_map(|(number, state, value, more_values, note, seed)| TrialRow {
             value,
+            more_values: more_values.into(),
             metrics: value
                 .map(|value| ("loss".parse().unwrap(), value))
                 .into_iter()

@@ -1,12 +1,17 @@
 use std::error::Error;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use tokio_util::task::TaskTracker;
+use tunesmith_common::decision::{Origin, Provenance};
+use tunesmith_common::trial::TrialState;
+use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
+use uuid::Uuid;
 
 use super::super::testing::{Backend, TestPostgres};
-use super::super::{StoreError, TokenKind, TokenRow};
+use super::super::{AuditRow, Changes, StoreError, StudyRow, StudyState, TokenKind, TokenRow, TrialRow};
 use super::*;
 
 /// An error as people and logs may see it: its text, its causes, and all of it for programmers.
@@ -147,11 +152,11 @@ async fn a_schema_that_is_too_new_is_refused_and_one_that_is_only_newer_is_not()
         VALUES (9999, 'later', true, '', 0)";
     for (change, refused) in [
         (
-            "UPDATE schema_version SET version = 2, oldest_coordinator = 1",
+            "UPDATE schema_version SET version = 3, oldest_coordinator = 2",
             false,
         ),
         (
-            "UPDATE schema_version SET version = 3, oldest_coordinator = 2",
+            "UPDATE schema_version SET version = 4, oldest_coordinator = 3",
             true,
         ),
     ] {
@@ -174,13 +179,104 @@ async fn a_schema_that_is_too_new_is_refused_and_one_that_is_only_newer_is_not()
                     store.close().await;
                 }
                 Err(error) => assert!(
-                    refused && matches!(error, OpenError::NewerSchema { needed: 2, .. }),
+                    refused && matches!(error, OpenError::NewerSchema { needed: 3, .. }),
                     "{error:?}"
                 ),
             }
         }
     }
     postgres.drop().await;
+}
+
+/// Trials from before a study could have several objectives.
+#[tokio::test]
+async fn rows_from_before_a_migration_stay_what_they_were() {
+    let undo = "ALTER TABLE trial DROP COLUMN more_values; DELETE FROM _sqlx_migrations WHERE version = 2;
+        UPDATE schema_version SET version = 1";
+    for backend in [Backend::sqlite().await, Backend::postgres().await] {
+        let store = backend.open().await;
+        let (study, trial) = (study(), trial());
+        let audit = AuditRow {
+            at: study.created_at,
+            actor: "kim".to_owned(),
+            action: "create_study".to_owned(),
+            subject: "studies/old".to_owned(),
+            detail: String::new(),
+        };
+        store.study_create(&study, None, &audit).await.unwrap();
+        let owner = store.study_take(study.id).await.unwrap();
+        let changes = Changes {
+            trials: vec![trial.clone()],
+            ..Changes::default()
+        };
+        store.commit(&owner, &changes).await.unwrap();
+        store.close().await;
+        if let Backend::Postgres(database) = &backend {
+            let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+            sqlx::raw_sql(undo).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let file = format!("sqlite:{}", backend.file().display());
+            let mut connection = SqliteConnection::connect(&file).await.unwrap();
+            sqlx::raw_sql(undo).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        }
+        let store = backend.open().await;
+        let found = store.trial_fetch(study.id, trial.number).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&trial));
+        assert_eq!(
+            store.trial_page(study.id, TrialNumber(0), 9).await.unwrap().len(),
+            1
+        );
+        store.close().await;
+        backend.remove().await;
+    }
+}
+
+fn study() -> StudyRow {
+    let spec = serde_json::json!({"objective": {"metric": "acc", "goal": "maximize"}, "space": {"x": {"type": "bool"}}});
+    StudyRow {
+        id: StudyId(Uuid::from_u128(1)),
+        name: "old".parse().unwrap(),
+        spec: serde_json::from_value(spec).unwrap(),
+        state: StudyState::Active,
+        state_reason: String::new(),
+        strategy_note: String::new(),
+        active_time: Duration::ZERO,
+        gpu_seconds: 0.0,
+        created_at: Timestamp::UNIX_EPOCH,
+        done_at: None,
+        updated_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn trial() -> TrialRow {
+    TrialRow {
+        number: TrialNumber(1),
+        state: TrialState::Completed,
+        attempt: Attempt(0),
+        program_failures: 0,
+        infrastructure_failures: 0,
+        params: Arc::default(),
+        seed: 1,
+        value: Some(0.5),
+        more_values: Box::default(),
+        last_step: None,
+        metrics: Vec::new(),
+        note: String::new(),
+        provenance: Arc::new(Provenance {
+            origin: Origin::Manual,
+            strategy: String::new(),
+            seed: 1,
+            history_revision: 0,
+            results: 0,
+            cursor: None,
+            note: String::new(),
+        }),
+        created_at: Timestamp::UNIX_EPOCH,
+        started_at: None,
+        ended_at: Some(Timestamp::UNIX_EPOCH),
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub(super) async fn page(
 ) -> Result<Vec<StoredTrial>, StoreError> {
     let failed = |error| store_error("list trials", error);
     let mut rows = sqlx::query(
-        "SELECT number, state, params, value, last_step, provenance, ended_at FROM trial WHERE study_id = $1 AND number > $2
+        "SELECT number, state, params, value, last_step, provenance, ended_at, more_values FROM trial WHERE study_id = $1 AND number > $2
          ORDER BY number LIMIT $3",
     )
     .bind(study.0)
@@ -71,6 +71,7 @@ pub(super) async fn page(
             last_step: row.try_get(4).map_err(failed)?,
             provenance: row.try_get_unchecked(5).map_err(failed)?,
             ended_at: row.try_get(6).map_err(failed)?,
+            more_values: row.try_get_unchecked(7).map_err(failed)?,
         };
         match record.read()? {
             Some(ended) => trials.push(StoredTrial::Ended(ended)),

@@ -112,6 +112,29 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
+/// Values that may be missing, as a JSON array.
+pub(in crate::store) fn values_to_json(values: &[Option<f64>]) -> Result<String, StoreError> {
+    struct Values<'a>(&'a [Option<f64>]);
+    impl Serialize for Values<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(self.0.iter().map(|value| value.map(Number)))
+        }
+    }
+    to_json(&Values(values))
+}
+
+/// Reads what [`values_to_json`] wrote.
+pub(in crate::store) fn values_from_json(json: &str) -> Result<Box<[Option<f64>]>, StoreError> {
+    if json == "[]" {
+        return Ok(Box::default()); // as for most of a million trials
+    }
+    let values: Vec<Option<Number>> = from_json("more_values", json)?;
+    Ok(values
+        .into_iter()
+        .map(|value| value.map(|number| number.0))
+        .collect())
+}
+
 /// Metrics with their values, in order, as a JSON object.
 pub(in crate::store) struct Metrics<M>(pub(in crate::store) M);
 

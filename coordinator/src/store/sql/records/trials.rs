@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::super::super::{AttemptRow, DecisionRow, End, EndedTrial, RequestRow, StoreError, TrialRow};
 use super::super::corrupt;
-use super::super::json::{Metrics, Number, from_json, text, to_json};
+use super::super::json::{Metrics, Number, from_json, text, to_json, values_from_json, values_to_json};
 use super::super::types::{Json, Time};
 use super::{duration, hash, metric, micros, signed, unsigned};
 
@@ -29,6 +29,7 @@ pub(in crate::store) struct TrialRecord {
     pub(in crate::store) params: Json,
     pub(in crate::store) seed: i64,
     pub(in crate::store) value: Option<Number>,
+    pub(in crate::store) more_values: Json,
     pub(in crate::store) last_step: Option<i64>,
     pub(in crate::store) metrics: Json,
     pub(in crate::store) note: String,
@@ -67,6 +68,7 @@ impl TryFrom<&TrialRow> for TrialRecord {
             params: Json(to_json(&*row.params)?),
             seed: row.seed.cast_signed(),
             value: row.value.map(Number),
+            more_values: Json(values_to_json(&row.more_values)?),
             last_step: row.last_step,
             metrics: Json(to_json(&Metrics(&row.metrics[..]))?),
             note: text(&row.note),
@@ -138,6 +140,7 @@ impl TryFrom<TrialRecord> for TrialRow {
             params: Arc::new(from_json("params", &record.params.0)?),
             seed: record.seed.cast_unsigned(),
             value: record.value.map(|number| number.0),
+            more_values: values_from_json(&record.more_values.0)?,
             last_step: record.last_step,
             metrics: from_json::<Metrics<_>>("metrics", &record.metrics.0)?.0,
             note: record.note,
@@ -156,6 +159,7 @@ pub(in crate::store) struct EndedTrialRecord<'r> {
     pub(in crate::store) state: &'r str,
     pub(in crate::store) params: &'r str,
     pub(in crate::store) value: Option<Number>,
+    pub(in crate::store) more_values: &'r str,
     pub(in crate::store) last_step: Option<i64>,
     pub(in crate::store) provenance: &'r str,
     pub(in crate::store) ended_at: Option<Time>,
@@ -182,6 +186,7 @@ impl EndedTrialRecord<'_> {
             end,
             params: from_json("params", self.params)?,
             value: self.value.map(|number| number.0),
+            more_values: values_from_json(self.more_values)?,
             last_step: self.last_step,
             origin: chosen.origin,
             cursor: chosen.cursor,

@@ -3,3 +3,4 @@
 ALTER TABLE request DROP CONSTRAINT request_is_unique;
 DROP INDEX request_by_time;
 ALTER TABLE request ADD CONSTRAINT request_is_unique PRIMARY KEY (study_id, at, id);
+UPDATE schema_version SET version = 3, oldest_coordinator = 3;

@@ -13,3 +13,4 @@ CREATE TABLE request (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO request (study_id, at, id, content, trials) SELECT study_id, at, id, content, trials FROM request_by_id;
 DROP TABLE request_by_id;
+UPDATE schema_version SET version = 3, oldest_coordinator = 3;

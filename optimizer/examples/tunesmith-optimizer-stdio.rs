@@ -83,7 +83,7 @@ impl Session {
             "nsga2" => StrategyName::Nsga2,
             other => anyhow::bail!("unknown algorithm {other}"),
         };
-        let spec = StudySpec {
+        let mut spec = StudySpec {
             name: "stdio".parse()?,
             message: String::new(),
             objective: Objective {
@@ -116,7 +116,8 @@ impl Session {
             ),
         };
         let objectives = count("objectives")?.unwrap_or(1).max(1);
-        let (strategy, _) = build(&spec, objectives);
+        spec.more_objectives = vec![spec.objective.clone(); objectives - 1];
+        let (strategy, _) = build(&spec);
         Ok(Self {
             objectives,
             constraints: count("constraints")?.unwrap_or(0),

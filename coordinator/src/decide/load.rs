@@ -50,7 +50,7 @@ impl Loader {
     /// If what is stored is not a study file that this version accepts.
     pub fn new(row: StudyRow, revision: u64, ctx: &Ctx<'_>) -> Result<Self, SpecErrors> {
         let spec = StudySpec::try_from(row.spec.clone())?;
-        let (strategy, _) = tunesmith_optimizer::build(&spec, 1);
+        let (strategy, _) = tunesmith_optimizer::build(&spec);
         let restorer = Restorer::new(&spec.early_stopping, &spec.objective);
         let stoppers = Stoppers::new(&spec.early_stopping, &spec.objective);
         let warnings = spec.warnings();

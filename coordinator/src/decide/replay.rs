@@ -123,7 +123,7 @@ impl History {
                 finished.push(past.finished(&spec));
             }
         }
-        let (strategy, _) = build(&spec, 1);
+        let (strategy, _) = build(&spec);
         Replay {
             spec,
             strategy,
@@ -241,7 +241,7 @@ fn strategy_named(name: &str, spec: &StudySpec) -> Option<Box<dyn SearchStrategy
         .map(|choice| {
             let mut spec = spec.clone();
             spec.strategy.name = choice;
-            build(&spec, 1).0
+            build(&spec).0
         })
         .find(|strategy| strategy.name() == name)
 }

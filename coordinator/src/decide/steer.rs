@@ -103,7 +103,7 @@ impl StudyCore {
     pub fn edit(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, edit: StudyEdit, actor: &str) -> bool {
         let rules_changed = edit.spec.early_stopping != self.spec.early_stopping;
         // What `auto` chooses depends on the budget.
-        let (strategy, note) = tunesmith_optimizer::build(&edit.spec, 1);
+        let (strategy, note) = tunesmith_optimizer::build(&edit.spec);
         let strategy_changed = strategy.name() != self.adviser.name();
         self.row.strategy_note = note;
         self.warnings = edit.spec.warnings();

@@ -1,9 +1,8 @@
 //! The engine: the one owner of a study, through which everything that changes it goes, in order.
 //!
 //! It takes all commands that wait, lets the pure rules of [`crate::decide`] apply each, writes all changes in one transaction,
-//! and only then answers, sends orders to workers and tells watchers. Meanwhile it applies what comes next to its memory, for the next
-//! transaction. If one fails it throws its memory away, refuses all who wait, and loads the study again: nobody outside ever sees
-//! memory that runs ahead of the truth.
+//! and only then answers, sends orders to workers and tells watchers. If the commit fails it throws its memory away and loads the
+//! study again: memory never runs ahead of the truth.
 //!
 //! # Invariants
 //!
@@ -11,7 +10,6 @@
 //! * Transactions run only in tasks that nobody cancels half-way: the engine's own, and that of the upkeep.
 //! * Reloading is the only way out of an error of the store.
 
-mod flight;
 mod handle;
 mod load;
 mod registry;

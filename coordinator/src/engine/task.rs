@@ -11,15 +11,14 @@ use tracing::Instrument as _;
 use tunesmith_common::clock::{Clock, Monotonic};
 use tunesmith_common::{StudyId, StudyName, WorkerId};
 
-use super::flight::{Batch, Flight, TakenPlaces, give};
-use super::handle::{Command, Committed, EngineError};
+use super::handle::{Answer, Command, Committed, EngineError};
 use super::load::load;
 use super::registry::EngineSettings;
 use super::thinking::{Thinkers, Thinking};
 use super::upkeep::UpkeepHandle;
 use crate::crash::crash_point;
 use crate::decide::{Ctx, Demand, Offer, Order, Outbox, Question, StudyCore};
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 use crate::store::{Ownership, Store, StoreError};
 
 /// Commands that one commit takes at most, so that the first of them does not wait for too long.
@@ -142,8 +141,6 @@ impl Engine {
         }
     }
 
-    /// Serves commands. While one commit is on its way to the store, what comes meanwhile is already applied to the memory, and is the next
-    /// commit: nobody is answered before what their command led to is stored, and so is everything that it was based on.
     async fn serve(
         &mut self,
         core: &mut StudyCore,
@@ -156,26 +153,16 @@ impl Engine {
         let mut published: Option<Demand> = None;
         let mut served = self.clock.monotonic();
         let mut idle = 0;
-        let mut received: Vec<Box<dyn Command>> = Vec::with_capacity(BATCH);
-        let mut next = Batch::default();
-        let mut flight: Option<Flight> = None;
+        let mut batch: Vec<Box<dyn Command>> = Vec::with_capacity(BATCH);
         let mut thinking = Thinking::default();
         loop {
             if let Some(question) = self.question(core) {
                 thinking.begin(&self.thinkers, &*self.clock, question);
             }
-            let room = BATCH.saturating_sub(next.commands());
             let ticked = tokio::select! {
                 biased;
-                landed = Flight::landed(&mut flight) => {
-                    if let Err(ended) = self.land(owner, &mut flight, landed, &mut next) {
-                        return ended;
-                    }
-                    false
-                }
                 answered = thinking.advice(&*self.clock) => {
                     let Some((advice, took)) = answered else {
-                        self.finish(core, owner, flight, next, &mut published).await;
                         return Ended::Reload;
                     };
                     if let Some(panic) = advice.panic() {
@@ -185,28 +172,22 @@ impl Engine {
                     self.advised.send_modify(|count| *count += 1);
                     false
                 }
-                count = self.commands.recv_many(&mut received, room), if room > 0 => {
-                    if count == 0 {
-                        return self.finish(core, owner, flight, next, &mut published).await;
+                received = self.commands.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        return Ended::Over;
                     }
+                    self.gather(&mut batch).await;
                     false
                 }
                 _ = tick.tick() => true,
-                () = shutdown.cancelled() => {
-                    return self.finish(core, owner, flight, next, &mut published).await;
-                }
+                () = shutdown.cancelled() => return Ended::Over,
             };
             idle = if ticked { idle + 1 } else { 0 };
-            self.apply(core, &mut next, &mut received);
-            if flight.is_none() {
-                self.look(core, &mut next, &mut watch);
-                flight = self.depart(core, owner, &mut next, &mut published);
-                if flight.as_ref().is_some_and(Flight::reloads) {
-                    return self.finish(core, owner, flight, next, &mut published).await;
-                }
-                if next.take_reload() {
-                    return Ended::Reload;
-                }
+            let step = self
+                .step(core, owner, &mut batch, &mut watch, &mut published)
+                .await;
+            if let Err(ended) = step {
+                return ended;
             }
             self.publish_demand(core, &mut published, ticked);
             if ticked && self.clock.monotonic().saturating_since(served) >= SERVED_EVERY {
@@ -215,146 +196,86 @@ impl Engine {
             }
             if core.is_over() && idle > IDLE_TICKS && self.events.receiver_count() == 0 {
                 self.commands.close();
-                // Those that came in the last moment are still served.
                 while let Ok(command) = self.commands.try_recv() {
-                    received.push(command);
+                    batch.push(command);
                 }
-                self.apply(core, &mut next, &mut received);
-                return self.finish(core, owner, flight, next, &mut published).await;
+                // Those that came in the last moment are still served.
+                return match self
+                    .step(core, owner, &mut batch, &mut watch, &mut published)
+                    .await
+                {
+                    Ok(()) => Ended::Over,
+                    Err(ended) => ended,
+                };
             }
         }
     }
 
-    /// Waits for the commit that is on its way, and commits what was applied since. Over, unless the study must be loaded again.
-    async fn finish(
+    /// Adds what is on its way at this moment: two small commits cost more than one. Costs nothing where nobody else is busy.
+    async fn gather(&mut self, batch: &mut Vec<Box<dyn Command>>) {
+        let mut before = 0;
+        while before < batch.len() && batch.len() < BATCH {
+            before = batch.len();
+            tokio::task::yield_now().await;
+            while batch.len() < BATCH
+                && let Ok(command) = self.commands.try_recv()
+            {
+                batch.push(command);
+            }
+        }
+    }
+
+    /// Applies all commands of the batch, commits, and only then answers.
+    async fn step(
         &mut self,
         core: &mut StudyCore,
         owner: &mut Ownership,
-        mut flight: Option<Flight>,
-        mut next: Batch,
+        batch: &mut Vec<Box<dyn Command>>,
+        watch: &mut PauseWatch,
         published: &mut Option<Demand>,
-    ) -> Ended {
-        let mut ended = Ended::Over;
-        loop {
-            if flight.is_some() {
-                if flight.as_ref().is_some_and(Flight::reloads) {
-                    ended = Ended::Reload;
-                }
-                let landed = Flight::landed(&mut flight).await;
-                if let Err(ended) = self.land(owner, &mut flight, landed, &mut next) {
-                    return ended;
-                }
-            }
-            if next.is_empty() {
-                return ended;
-            }
-            flight = self.depart(core, owner, &mut next, published);
-            if next.take_reload() {
-                ended = Ended::Reload;
-            }
-        }
-    }
-
-    fn ctx<'r>(&self, random: &'r mut (dyn FnMut() -> u128 + Send)) -> Ctx<'r> {
-        Ctx {
+    ) -> Result<(), Ended> {
+        let mut random = || uuid::Uuid::new_v4().as_u128();
+        let mut ctx = Ctx {
             now: self.clock.now(),
             mono: self.clock.monotonic(),
-            random,
+            random: &mut random,
+        };
+        let mut out = Outbox::default();
+        let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+        let mut reload = false;
+        for command in batch.drain(..) {
+            let step = command.apply(core, &mut out, &mut ctx);
+            answers.push(step.answer);
+            reload |= step.reload;
         }
-    }
-
-    /// Applies commands to the memory.
-    fn apply(&self, core: &mut StudyCore, next: &mut Batch, received: &mut Vec<Box<dyn Command>>) {
-        if received.is_empty() {
-            return;
-        }
-        let mut random = new_id;
-        let mut ctx = self.ctx(&mut random);
-        for command in received.drain(..) {
-            next.take(command, core, &mut ctx);
-        }
-    }
-
-    /// Looks for leases and trials whose time is up, if it is time for that.
-    fn look(&self, core: &mut StudyCore, next: &mut Batch, watch: &mut PauseWatch) {
-        let mut random = new_id;
-        let ctx = self.ctx(&mut random);
         match watch.look(ctx.mono) {
             Look::NotYet => {}
             Look::Due if self.leaving.is_cancelled() => core.renew_all(&ctx),
             Look::WasAway => core.renew_all(&ctx),
             Look::Due => {
                 let presence = self.pool.presence();
-                core.expire(&mut next.out, &ctx, self.settings.lease_ttl, |worker| {
+                core.expire(&mut out, &ctx, self.settings.lease_ttl, |worker| {
                     presence.last_heard(worker)
                 });
-                core.stop_overdue(&mut next.out, &ctx);
+                core.stop_overdue(&mut out, &ctx);
             }
         }
-    }
+        core.settle(&mut out, &ctx);
+        let places = self.refill(core, &mut out, &mut ctx, published);
 
-    /// Sends what was applied to the store. Where nothing is to be stored, answers at once: only called while no commit is on its way.
-    fn depart(
-        &self,
-        core: &mut StudyCore,
-        owner: &Ownership,
-        next: &mut Batch,
-        published: &mut Option<Demand>,
-    ) -> Option<Flight> {
-        let mut random = new_id;
-        let mut ctx = self.ctx(&mut random);
-        core.settle(&mut next.out, &ctx);
-        let places = self.refill(core, &mut next.out, &mut ctx, published);
-        if next.out.nothing_to_store() {
-            let (_, orders) = core.close(std::mem::take(&mut next.out), &ctx);
+        if out.nothing_to_store() {
+            let (_, orders) = core.close(out, &ctx);
             self.send(orders, places);
-            give(next.take_answers());
-            return None;
+            give(answers);
+            return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
-        let Batch {
-            mut out,
-            answers,
-            reload,
-        } = std::mem::take(next);
         let scattered = out.take_scattered();
         let (changes, orders) = core.close(out, &ctx);
-        let changes = Arc::new(changes);
-        // From here on the memory is what this commit makes of the study.
-        core.committed(owner.commit_seq + 1);
-        let committed = (self.events.receiver_count() > 0).then(|| Committed {
-            revision: core.revision(),
-            at: ctx.now,
-            changes: Arc::clone(&changes),
-            summary: Arc::new(core.summary(&ctx)),
-        });
         crash_point!(BeforeCommit);
-        let (store, owner) = (Arc::clone(&self.store), *owner);
-        let commit = async move { store.commit(&owner, &changes).await }.boxed();
-        Some(Flight {
-            commit,
-            answers,
-            reload,
-            orders,
-            places,
-            scattered,
-            committed,
-        })
-    }
-
-    /// Does what waited for a commit, or, if it failed, refuses everybody who waits.
-    fn land(
-        &self,
-        owner: &mut Ownership,
-        flight: &mut Option<Flight>,
-        landed: Result<Ownership, StoreError>,
-        next: &mut Batch,
-    ) -> Result<(), Ended> {
-        let Some(flight) = flight.take() else {
-            return Ok(());
-        };
-        match landed {
+        match self.store.commit(owner, &changes).await {
             Ok(advanced) => {
                 *owner = advanced;
+                core.committed(advanced.commit_seq);
                 crash_point!(Committed);
             }
             Err(error) => {
@@ -363,24 +284,30 @@ impl Engine {
                     "commit failed; loading the study again"
                 );
                 let answer = EngineError::from_store(&error);
-                for reply in flight.answers.into_iter().chain(next.take_answers()) {
+                for reply in answers {
                     reply(Err(answer.clone()));
                 }
                 return Err(Ended::Reload);
             }
         }
-        self.send(flight.orders, flight.places);
+        self.send(orders, places);
         crash_point!(Ordered, after a moment);
-        give(flight.answers);
+        give(answers);
         crash_point!(Answered, after a moment);
-        for (trial, attempt) in flight.scattered {
+        for (trial, attempt) in scattered {
             self.upkeep.ended(*owner, trial, attempt);
         }
-        if let Some(committed) = flight.committed {
+        if self.events.receiver_count() > 0 {
+            let committed = Committed {
+                revision: owner.commit_seq,
+                at: ctx.now,
+                changes: Arc::new(changes),
+                summary: Arc::new(core.summary(&ctx)),
+            };
             // Nobody watches any more: nothing to tell.
             let _ = self.events.send(committed);
         }
-        Ok(())
+        if reload { Err(Ended::Reload) } else { Ok(()) }
     }
 
     /// Hands places that have just become free to the study's own next trials, where it is their turn, so that these need no commit of their
@@ -392,7 +319,10 @@ impl Engine {
         ctx: &mut Ctx<'_>,
         published: &mut Option<Demand>,
     ) -> TakenPlaces {
-        let mut taken = TakenPlaces::none(&self.pool);
+        let mut taken = TakenPlaces {
+            pool: Arc::clone(&self.pool),
+            places: Vec::new(),
+        };
         let released = out.take_released();
         if released.is_empty() {
             return taken;
@@ -427,14 +357,22 @@ impl Engine {
     /// What the study's strategy is to compute next.
     fn question(&self, core: &mut StudyCore) -> Option<Question> {
         let mut random = || 0; // nothing is drawn
-        let ctx = self.ctx(&mut random);
+        let ctx = Ctx {
+            now: self.clock.now(),
+            mono: self.clock.monotonic(),
+            random: &mut random,
+        };
         core.question(&ctx)
     }
 
     /// Tells the pool what the study could use: when that changed, and now and then in case the pool has other ideas.
     fn publish_demand(&self, core: &StudyCore, published: &mut Option<Demand>, ticked: bool) {
         let mut random = || 0; // nothing is drawn
-        let ctx = self.ctx(&mut random);
+        let ctx = Ctx {
+            now: self.clock.now(),
+            mono: self.clock.monotonic(),
+            random: &mut random,
+        };
         let demand = core.demand(&ctx);
         let (before, after) = (published.as_ref(), demand.as_ref());
         if before != after || (ticked && after.is_some_and(|demand| demand.wants > 0)) {
@@ -444,8 +382,25 @@ impl Engine {
     }
 }
 
-fn new_id() -> u128 {
-    uuid::Uuid::new_v4().as_u128()
+/// Places that the pool has set aside for trials of this commit, with whether there is a trial. Handed back when dropped, whatever happened.
+struct TakenPlaces {
+    pool: Arc<Pool>,
+    places: Vec<(Place, bool)>,
+}
+
+impl Drop for TakenPlaces {
+    fn drop(&mut self) {
+        for (place, accepted) in self.places.drain(..) {
+            self.pool.offer_answered(place, accepted);
+        }
+    }
+}
+
+/// Answers those whose commands were carried out.
+fn give(answers: Vec<Answer>) {
+    for answer in answers {
+        answer(Ok(()));
+    }
 }
 
 /// Notices when this process itself was not listening.

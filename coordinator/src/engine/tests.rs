@@ -1,7 +1,5 @@
 //! Engines on each store: what one commit does, and the upkeep afterwards.
 
-mod overlap;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +17,6 @@ use crate::decide::{Order, TellRequest};
 use crate::pool::{Dispatcher, Hello, Pool, Session, ToWorker};
 use crate::store::testing::Backend;
 use crate::store::{AuditRow, PointChunk, Store, StudyRow, StudyState};
-use overlap::{
-    a_commit_that_fails_takes_what_came_meanwhile_with_it, what_comes_during_a_commit_is_the_next_one,
-};
 
 /// Longer than anything takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -365,8 +360,9 @@ async fn tell_with_value(engine: &EngineHandle, trial: TrialNumber) {
     tell(engine, trial).await;
 }
 
-macro_rules! on_stores {
-    ($($backend:ident: $($case:ident),+;)+) => {
+macro_rules! on_each_store {
+    ($($case:ident),+) => { on_each_store!(@ memory: $($case),+; sqlite: $($case),+; postgres: $($case),+); };
+    (@ $($backend:ident: $($case:ident),+);+) => {
         $(mod $backend {
             use super::Backend;
             $(
@@ -379,10 +375,7 @@ macro_rules! on_stores {
     };
 }
 
-on_stores!(
-    memory: points_are_joined_after_the_end, old_answers_go_and_young_ones_stay;
-    sqlite: points_are_joined_after_the_end, old_answers_go_and_young_ones_stay,
-        what_comes_during_a_commit_is_the_next_one, a_commit_that_fails_takes_what_came_meanwhile_with_it;
-    postgres: points_are_joined_after_the_end, old_answers_go_and_young_ones_stay,
-        what_comes_during_a_commit_is_the_next_one, a_commit_that_fails_takes_what_came_meanwhile_with_it;
+on_each_store!(
+    points_are_joined_after_the_end,
+    old_answers_go_and_young_ones_stay
 );

@@ -234,7 +234,7 @@ impl Api {
             } else {
                 String::new()
             },
-            strategy_note: tunesmith_optimizer::build(&spec, 1).1,
+            strategy_note: tunesmith_optimizer::build(&spec).1,
             active_time: std::time::Duration::ZERO,
             gpu_seconds: 0.0,
             created_at: now,

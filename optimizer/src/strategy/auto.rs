@@ -27,11 +27,11 @@ const MOST_TRIALS: u64 = 10_000;
 const MOST_OBJECTIVES: usize = 4;
 
 /// The strategy that a study asks for, and what its owner should know about it: which one `auto` chose and why. The note is
-/// empty if nothing was left to choose. `objectives` is how many the study has, which matters to that choice alone.
+/// empty if nothing was left to choose.
 #[must_use]
-pub fn build(spec: &StudySpec, objectives: usize) -> (Box<dyn SearchStrategy>, String) {
+pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
     let (name, note) = match spec.strategy.name {
-        StrategyName::Auto => choose(spec, objectives),
+        StrategyName::Auto => choose(spec),
         name => (name, String::new()),
     };
     let mut strategy: Box<dyn SearchStrategy> = match name {
@@ -63,7 +63,8 @@ pub fn build(spec: &StudySpec, objectives: usize) -> (Box<dyn SearchStrategy>, S
 
 /// A shuffled grid where every combination can be tried, else the Gaussian process, or where that would be too slow TPE for one objective and
 /// NSGA-II for several.
-fn choose(spec: &StudySpec, objectives: usize) -> (StrategyName, String) {
+fn choose(spec: &StudySpec) -> (StrategyName, String) {
+    let objectives = spec.objectives().count();
     let combinations = match combinations(spec) {
         Ok((grid, why)) => return (grid, format!("auto chose grid in random order: {why}")),
         Err(why) => why,

@@ -202,7 +202,7 @@ pub(crate) fn learns(name: StrategyName) -> bool {
 
 /// The strategy of a study of one objective.
 pub(crate) fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
-    tunesmith_optimizer::build(spec, 1)
+    tunesmith_optimizer::build(spec)
 }
 
 pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {

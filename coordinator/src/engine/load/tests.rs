@@ -160,17 +160,26 @@ async fn answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(backend: B
 
 #[tokio::test]
 async fn answers_are_kept_in_memory() {
-    answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(Backend::memory().await).await;
+    Box::pin(answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(
+        Backend::memory().await,
+    ))
+    .await;
 }
 
 #[tokio::test]
 async fn answers_are_kept_in_sqlite() {
-    answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(Backend::sqlite().await).await;
+    Box::pin(answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(
+        Backend::sqlite().await,
+    ))
+    .await;
 }
 
 #[tokio::test]
 async fn answers_are_kept_in_postgres() {
-    answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(Backend::postgres().await).await;
+    Box::pin(answers_are_kept_for_a_day_and_while_a_trial_of_theirs_lives(
+        Backend::postgres().await,
+    ))
+    .await;
 }
 
 /// All that people see of a study, but for the moment at which they look.

@@ -3,13 +3,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tokio_util::task::TaskTracker;
 use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
 use uuid::Uuid;
 
+use super::super::sql::SCHEMA_VERSION;
 use super::super::testing::{Backend, TestPostgres};
 use super::super::{AuditRow, Changes, StoreError, StudyRow, StudyState, TokenKind, TokenRow, TrialRow};
 use super::*;
@@ -150,24 +151,23 @@ async fn a_schema_that_is_too_new_is_refused_and_one_that_is_only_newer_is_not()
     // As a newer version would: it has run a migration that this one does not know.
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
         VALUES (9999, 'later', true, '', 0)";
-    for (change, refused) in [
-        (
-            "UPDATE schema_version SET version = 3, oldest_coordinator = 2",
-            false,
-        ),
-        (
-            "UPDATE schema_version SET version = 4, oldest_coordinator = 3",
-            true,
-        ),
-    ] {
+    for (oldest, refused) in [(SCHEMA_VERSION, false), (SCHEMA_VERSION + 1, true)] {
+        let change =
+            format!("UPDATE schema_version SET version = {oldest} + 1, oldest_coordinator = {oldest}");
         let mut connection = SqliteConnection::connect(&file).await.unwrap();
-        sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(change.as_str()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
         if !refused {
             sqlx::raw_sql(later).execute(&mut connection).await.unwrap();
         }
         connection.close().await.unwrap();
         let mut connection = PgConnection::connect(&postgres.url()).await.unwrap();
-        sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(change.as_str()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
         if !refused {
             sqlx::raw_sql(later).execute(&mut connection).await.unwrap();
         }
@@ -179,7 +179,8 @@ async fn a_schema_that_is_too_new_is_refused_and_one_that_is_only_newer_is_not()
                     store.close().await;
                 }
                 Err(error) => assert!(
-                    refused && matches!(error, OpenError::NewerSchema { needed: 3, .. }),
+                    refused
+                        && matches!(error, OpenError::NewerSchema { needed, .. } if needed == SCHEMA_VERSION + 1),
                     "{error:?}"
                 ),
             }

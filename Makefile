@@ -30,6 +30,8 @@ demo: build ## Run a study of real training on this machine, from start to resul
 
 .PHONY: test
 test: setup ## Run every test but the end-to-end ones, with a private Postgres.
+	@if python3 -c 'import numpy' 2>/dev/null; then cd bench/quality && python3 -m unittest --quiet; \
+	else echo "bench/quality is not tested: python3 has no numpy here"; fi
 	@scripts/test.sh --workspace --exclude tunesmith-e2e
 
 .PHONY: e2e
@@ -51,3 +53,9 @@ fmt: ## Format the code.
 bench: setup ## Measure the service beside its limits (PEERS=1: beside Optuna, too); figures are JSON lines.
 	cargo build --release -p tunesmith-coordinator -p tunesmith-worker -p tunesmith-bench
 	@scripts/bench.sh $(TARGET_DIR)/release
+
+.PHONY: bench-quality
+bench-quality: ## Compare the strategies with other libraries on known problems (QUALITY_SEEDS, QUALITY_BUDGET, QUALITY_ONLY).
+	@scripts/setup.sh build
+	cargo build --release -p tunesmith-optimizer --example tunesmith-optimizer-stdio
+	@scripts/bench-quality.sh $(TARGET_DIR)/release/examples/tunesmith-optimizer-stdio

@@ -1,0 +1,48 @@
+"""What is computed from recorded runs: best so far, regret, ranks. Knows nothing of files, documents or plots."""
+
+import numpy as np
+
+BASELINE, BASELINE_AT = "random", 10
+# Regrets are compared to so many digits after the point: what is solved by two solvers is a tie, not a race for the last digit.
+DIGITS = 3
+
+
+def best_so_far(values: list):
+    return np.minimum.accumulate(np.array(values, dtype=float))
+
+
+def regrets(runs: dict, optimum) -> dict:
+    """Normalised regrets of one problem by solver, `{solver: [regret after each evaluation for each seed]}`.
+
+    0 is the optimum (the best value of any run, if `optimum` is None), 1 the median of random search after its first 10 evaluations.
+    `runs` has the values of each run by solver.
+    """
+    curves = {solver: [best_so_far(values) for values in by_seed] for solver, by_seed in runs.items()}
+    if optimum is None:
+        optimum = min(curve[-1] for by_seed in curves.values() for curve in by_seed)
+    unit = np.median([curve[BASELINE_AT - 1] for curve in curves[BASELINE]]) - optimum
+    # Published optima are rounded: what is better by that is not better than the best.
+    return {solver: [np.maximum(curve - optimum, 0) / unit for curve in by_seed] for solver, by_seed in curves.items()}
+
+
+def quartiles(curves: list, evaluations: int):
+    """Lower quartile, median and upper quartile of the regret after so many evaluations; None unless every seed got so far."""
+    if not curves or any(len(curve) < evaluations for curve in curves):
+        return None
+    return tuple(np.percentile([curve[evaluations - 1] for curve in curves], [25, 50, 75]))
+
+
+def ranks(scores: dict) -> dict:
+    """Places by score, the smallest first. Those that are equal to DIGITS digits share the mean of their places."""
+    rounded = {name: round(float(score), DIGITS) for name, score in scores.items()}
+    return {
+        name: sum(other < own for other in rounded.values()) + (sum(other == own for other in rounded.values()) + 1) / 2
+        for name, own in rounded.items()
+    }
+
+
+def mean_ranks(table: list) -> dict:
+    """Mean places over problems, for `[{solver: score}]`, of the solvers that have a score on each of them."""
+    complete = set.intersection(*(set(scores) for scores in table)) if table else set()
+    places = [ranks({name: score for name, score in scores.items() if name in complete}) for scores in table]
+    return {name: float(np.mean([place[name] for place in places])) for name in complete}

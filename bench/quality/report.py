@@ -1,0 +1,192 @@
+"""Writes docs/benchmarks/quality.md and its plots from the recorded runs.
+
+What a person wrote in the document stays: only what is between the markers is made anew.
+"""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from figures import BASELINE, BASELINE_AT, DIGITS, mean_ranks, quartiles, regrets
+from problems import PROBLEMS
+from run import RESULTS, recorded
+from solvers import ROOT, SOLVERS
+
+matplotlib.use("svg")
+from matplotlib import pyplot, ticker  # noqa: E402
+
+DOCUMENT = ROOT / "docs" / "benchmarks" / "quality.md"
+BEGIN, END = "<!-- begin: made by make bench-quality -->", "<!-- end: made by make bench-quality -->"
+AT = (25, 50, 100)
+# Middling tones, which are told apart on white and on black.
+COLOURS = {
+    "auto": "#e5484d", "random": "#8b949e", "optuna-tpe": "#3b82f6", "hyperopt-tpe": "#0ea5a5", "optuna-gp": "#a855f7",
+    "smac3": "#d97706", "botorch": "#22a55b", "hebo": "#ec4899",
+}
+INK = "#808890"
+FLOOR = 1e-4
+
+
+def collect() -> dict:
+    """`{problem: {solver: {seed: run}}}`, problems and solvers in the order of their tables."""
+    found = {name: {} for name in PROBLEMS}
+    for solver in SOLVERS:
+        for (problem, seed), run in sorted(recorded(solver).items()):
+            if problem in found:
+                found[problem].setdefault(solver, {})[seed] = run
+    return {name: by_solver for name, by_solver in found.items() if BASELINE in by_solver}
+
+
+def cell(three) -> str:
+    if three is None:
+        return "–"
+    low, middle, high = (f"{number:.{DIGITS}f}" for number in three)
+    return f"{middle} ({low}–{high})"
+
+
+def table(head: list, rows: list) -> list:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def rank_table(curves: dict, solvers: list) -> list:
+    """Mean ranks after each number of evaluations, for the solvers that ran everywhere so far."""
+    columns = []
+    for at in AT:
+        scores = [
+            {solver: three[1] for solver, by_seed in by_solver.items() if (three := quartiles(by_seed, at))}
+            for by_solver in curves.values()
+        ]
+        columns.append(mean_ranks(scores))
+    rows = [
+        [f"`{solver}`", *(f"{column[solver]:.2f}" if solver in column else "–" for column in columns)]
+        for solver in solvers
+    ]
+    rows.sort(key=lambda row: next((float(text) for text in reversed(row[1:]) if text != "–"), np.inf))
+    return table(["Solver", *(f"after {at}" for at in AT)], rows)
+
+
+def regret_tables(curves: dict, solvers: list) -> list:
+    lines = []
+    for name, by_solver in curves.items():
+        head = [f"`{name}`", *(f"after {at}" for at in AT)]
+        rows = []
+        best = {
+            at: min((round(three[1], DIGITS) for c in by_solver.values() if (three := quartiles(c, at))), default=None) for at in AT
+        }
+        for solver in solvers:
+            cells = []
+            for at in AT:
+                three = quartiles(by_solver.get(solver, []), at)
+                text = cell(three)
+                cells.append(f"**{text}**" if three and round(three[1], DIGITS) == best[at] else text)
+            rows.append([f"`{solver}`", *cells])
+        lines += [f"{PROBLEMS[name].about}.", "", *table(head, rows)]
+    return lines
+
+
+def seconds_table(runs: dict, solvers: list) -> list:
+    """Milliseconds of processor time for a suggestion, by how many results there are already."""
+    spans = ((10, 25), (40, 50), (90, 100))
+    rows = []
+    for solver in solvers:
+        cells = []
+        for low, high in spans:
+            found = [s for p in runs.values() for run in p.get(solver, {}).values() for s in run["seconds"][low:high]]
+            cells.append(f"{1000 * np.median(found):.3g} / {1000 * np.percentile(found, 95):.3g}" if found else "–")
+        rows.append([f"`{solver}`", *cells])
+    return table(["Solver", *(f"with {low} to {high} results" for low, high in spans)], rows)
+
+
+def origin(runs: dict, solvers: list) -> list:
+    rows = []
+    for solver in solvers:
+        own = [run for p in runs.values() for run in p.get(solver, {}).values()]
+        counts = {len(p.get(solver, {})) for p in runs.values()}
+        seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+        dates = sorted({run["date"] for run in own})
+        days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        versions = ", ".join(sorted({run["version"] for run in own}))
+        lengths = sorted({len(run["values"]) for run in own})
+        rows.append([f"`{solver}`", versions, seeds, " or ".join(map(str, lengths)), days])
+    return table(["Solver", "Version", "Seeds of a problem", "Evaluations", "Run on"], rows)
+
+
+def plot(curves: dict, path: Path) -> None:
+    """Median regret of each problem with the band between the quartiles, one small plot each."""
+    matplotlib.rcParams.update({
+        "svg.fonttype": "none", "svg.hashsalt": "tunesmith", "font.size": 8, "font.family": "sans-serif", "text.color": INK,
+        "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
+        "axes.spines.right": False,
+    })
+    columns = 3
+    figure, axes = pyplot.subplots(-(-len(curves) // columns), columns, figsize=(9.5, 2.35 * -(-len(curves) // columns)), squeeze=False)
+    handles = {}
+    for axis, (name, by_solver) in zip(axes.flat, curves.items()):
+        for solver, colour in COLOURS.items():
+            by_seed = by_solver.get(solver)
+            if not by_seed:
+                continue
+            length = min(map(len, by_seed))
+            low, middle, high = np.maximum(np.percentile([c[:length] for c in by_seed], [25, 50, 75], axis=0), FLOOR)
+            steps = np.arange(1, length + 1)
+            [handles[solver]] = axis.plot(steps, middle, color=colour, linewidth=1.8 if solver == "auto" else 1.1, zorder=3)
+            axis.fill_between(steps, low, high, color=colour, alpha=0.1, linewidth=0)
+        axis.set(yscale="log", title=name)
+        axis.grid(color=INK, alpha=0.2, linewidth=0.5)
+        low, high = axis.get_ylim()
+        # A single power of ten on an axis would leave its scale to guesses.
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1,) if high / low > 300 else (1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(ticker.NullLocator())
+    for axis in axes.flat[len(curves):]:
+        axis.axis("off")
+    for axis in axes[-1]:
+        axis.set_xlabel("evaluations")
+    for row in axes:
+        row[0].set_ylabel("regret")
+    figure.tight_layout(rect=(0, 0, 1, 0.965))
+    legend = figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=len(handles), frameon=False)
+    for line in legend.get_lines():
+        line.set_linewidth(2.5)
+    figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
+    text = path.read_text()
+    # A tenth of a point is more than a screen shows, and a third of the file. Labels are text, not within a tag.
+    in_tag = re.compile(r"<[^>]*>")
+    shorter = in_tag.sub(lambda tag: re.sub(r"-?\d+\.\d{2,}", lambda x: f"{float(x[0]):.1f}".removesuffix(".0"), tag[0]), text)
+    path.write_text(shorter)
+
+
+def main() -> None:
+    runs = collect()
+    if not runs:
+        raise SystemExit(f"there are no runs of {BASELINE} in {RESULTS.relative_to(ROOT)}; make bench-quality makes them")
+    curves = {
+        name: regrets({s: [run["values"] for run in seeds.values()] for s, seeds in by_solver.items()}, PROBLEMS[name].optimum)
+        for name, by_solver in runs.items()
+    }
+    solvers = [s for s in SOLVERS if any(s in by_solver for by_solver in curves.values())]
+    plot(curves, DOCUMENT.with_name("quality.svg"))
+    lines = [
+        BEGIN, "", "## Where the figures come from", "", *origin(runs, solvers),
+        "## Ranks", "",
+        f"Mean place over {len(curves)} problems by median regret, of the solvers that ran on all of them; equal medians share a place.", "",
+        *rank_table(curves, solvers),
+        "## Regret", "",
+        f"Median (quartiles) over the seeds: 0 is the optimum, 1 is where random search is after {BASELINE_AT} evaluations. The best median is bold.", "",
+        "![Regret over evaluations](quality.svg)", "",
+        *regret_tables(curves, solvers),
+        "## Time for a suggestion", "",
+        "Milliseconds of processor time of the solver's process for one ask and tell: median / 95th percentile over all problems.", "",
+        *seconds_table(runs, solvers), END,
+    ]
+    generated = "\n".join(lines)
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(BEGIN)
+    DOCUMENT.write_text(before + generated + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    main()

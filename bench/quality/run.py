@@ -1,0 +1,118 @@
+"""Runs what the results lack: each solver on each problem for each seed. Interrupt it and start it again at will.
+
+A run is one JSON line in results/SOLVER.jsonl: the value of each evaluation in order, and the solver's seconds for each. To run a solver
+anew, remove its file.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import time
+
+from solvers import HERE, ONE_THREAD, ROOT, SOLVERS, Conversation, Unavailable, command
+
+os.environ.update(ONE_THREAD)  # Before numpy is loaded: the evaluations keep to one thread, too.
+
+from problems import PROBLEMS, check  # noqa: E402
+
+RESULTS = HERE / "results"
+
+
+def recorded(solver: str) -> dict:
+    """The longest run of a solver for each problem and seed."""
+    runs = {}
+    path = RESULTS / f"{solver}.jsonl"
+    for line in path.read_text().splitlines() if path.exists() else []:
+        run = json.loads(line)
+        key = run["problem"], run["seed"]
+        if key not in runs or len(run["values"]) > len(runs[key]["values"]):
+            runs[key] = run
+    return runs
+
+
+def short(number: float, digits: int) -> float:
+    return float(f"{number:.{digits}g}")
+
+
+def run(solver, program, problem, seed: int, budget: int) -> dict:
+    """Evaluates a problem as a solver says. It is told each value before it is asked again."""
+    values, seconds = [], []
+    init = {"space": problem.space, "seed": seed, "budget": budget, "algorithm": solver.name}
+    with Conversation(command(solver, program), **init) as talk:
+        for _ in range(budget):
+            start = talk.seconds()
+            asked = talk.call(op="ask")
+            used = talk.seconds() - start
+            check(problem.space, asked["params"])
+            value = problem.evaluate(asked["params"])
+            start = talk.seconds()
+            talk.call(op="tell", id=asked["id"], value=value)
+            values.append(short(value, 9))
+            seconds.append(short(used + talk.seconds() - start, 3))
+        version = talk.version or own_version()
+    return {
+        "problem": problem.name, "solver": solver.name, "version": version, "seed": seed,
+        "date": datetime.date.today().isoformat(), "values": values, "seconds": seconds,
+    }
+
+
+def own_version() -> str:
+    """Tunesmith's version and commit, since strategies change between releases."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    manifest = (ROOT / "Cargo.toml").read_text()
+    version = manifest.split('\nversion = "', 1)[1].split('"', 1)[0]
+    return f"tunesmith {version} ({commit.stdout.strip() or 'no commit'})"
+
+
+def chosen(only: str) -> tuple:
+    """The solvers and problems that a list such as `auto,branin` names; each kind in whole where it names none."""
+    names = [name for name in only.split(",") if name]
+    unknown = [name for name in names if name not in SOLVERS and name not in PROBLEMS]
+    if unknown:
+        raise SystemExit(f"{', '.join(unknown)}: neither a solver ({', '.join(SOLVERS)}) nor a problem ({', '.join(PROBLEMS)})")
+    solvers = [SOLVERS[n] for n in names if n in SOLVERS] or [s for s in SOLVERS.values() if not s.optional]
+    return solvers, [PROBLEMS[n] for n in names if n in PROBLEMS] or list(PROBLEMS.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--program", required=True, help="tunesmith-optimizer-stdio")
+    parser.add_argument("--seeds", type=int, default=10, help="how many: 0, 1 and so on")
+    parser.add_argument("--budget", type=int, default=100, help="evaluations of a run")
+    parser.add_argument("--only", default="", help="names of solvers and problems, with commas")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so long")
+    options = parser.parse_args()
+    solvers, problems = chosen(options.only)
+    end = time.monotonic() + options.minutes * 60
+    RESULTS.mkdir(exist_ok=True)
+    done = {solver.name: recorded(solver.name) for solver in solvers}
+    left_out = set()
+    # Seed by seed, so that an interrupted comparison is even.
+    for seed in range(options.seeds):
+        for problem in problems:
+            for solver in solvers:
+                before = done[solver.name].get((problem.name, seed))
+                if solver.name in left_out or (before and len(before["values"]) >= options.budget):
+                    continue
+                if time.monotonic() > end:
+                    print("time is over; run again for the rest", file=sys.stderr)
+                    return
+                try:
+                    result = run(solver, options.program, problem, seed, options.budget)
+                except Unavailable as why:
+                    print(f"{solver.name} is left out: {why}", file=sys.stderr)
+                    left_out.add(solver.name)
+                    continue
+                with (RESULTS / f"{solver.name}.jsonl").open("a") as file:
+                    file.write(json.dumps(result, separators=(",", ":")) + "\n")
+                print(
+                    f"{problem.name} {solver.name} seed {seed}: best {min(result['values']):.6g},"
+                    f" {sum(result['seconds']):.2f} s in the solver", file=sys.stderr,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -175,39 +175,6 @@ class Smac:
         self.facade.tell(trial, TrialValue(cost=value))
 
 
-@peer("hebo")
-class Hebo:
-    """No conditions: it sees every parameter, and those that do not apply are left out of the evaluation."""
-
-    library = "HEBO"
-
-    def __init__(self, solver, space, seed, budget):
-        import numpy
-        import torch
-        from hebo.design_space.design_space import DesignSpace
-        from hebo.optimizers.hebo import HEBO
-
-        torch.set_num_threads(1)
-        torch.manual_seed(seed)
-        numpy.random.seed(seed)
-        kinds = {("int", False): "int", ("int", True): "pow_int", ("float", False): "num", ("float", True): "pow"}
-        parts = [
-            {"name": p["name"], "type": "cat", "categories": p["choices"]}
-            if p["kind"] == "cat"
-            else {"name": p["name"], "type": kinds[p["kind"], p["log"]], "lb": p["lo"], "ub": p["hi"]}
-            for p in space
-        ]
-        self.space, self.numpy = space, numpy
-        self.solver = HEBO(DesignSpace().parse(parts), scramble_seed=seed)
-
-    def ask(self):
-        point = self.solver.suggest(n_suggestions=1)
-        return point, only_active(self.space, point.iloc[0].to_dict())
-
-    def tell(self, point, value):
-        self.solver.observe(point, self.numpy.array([[value]]))
-
-
 @peer("botorch")
 class Botorch:
     """BoTorch's defaults: a `SingleTaskGP` and log expected improvement, after as many Sobol points as `2 d`, 5 to 20.

@@ -23,20 +23,22 @@ AT = (25, 50, 100)
 # Middling tones, which are told apart on white and on black.
 COLOURS = {
     "auto": "#e5484d", "random": "#8b949e", "optuna-tpe": "#3b82f6", "hyperopt-tpe": "#0ea5a5", "optuna-gp": "#a855f7",
-    "smac3": "#d97706", "botorch": "#22a55b", "hebo": "#ec4899",
+    "smac3": "#d97706", "botorch": "#22a55b",
 }
 INK = "#808890"
 FLOOR = 1e-4
+LEAST_SEEDS = 3
 
 
 def collect() -> dict:
-    """`{problem: {solver: {seed: run}}}`, problems and solvers in the order of their tables."""
+    """`{problem: {solver: {seed: run}}}` of those with LEAST_SEEDS, problems and solvers in the order of their tables."""
     found = {name: {} for name in PROBLEMS}
     for solver in SOLVERS:
         for (problem, seed), run in sorted(recorded(solver).items()):
             if problem in found:
                 found[problem].setdefault(solver, {})[seed] = run
-    return {name: by_solver for name, by_solver in found.items() if BASELINE in by_solver}
+    enough = {name: {s: runs for s, runs in by_solver.items() if len(runs) >= LEAST_SEEDS} for name, by_solver in found.items()}
+    return {name: by_solver for name, by_solver in enough.items() if BASELINE in by_solver}
 
 
 def cell(three) -> str:
@@ -63,6 +65,7 @@ def rank_table(curves: dict, solvers: list) -> list:
     rows = [
         [f"`{solver}`", *(f"{column[solver]:.2f}" if solver in column else "–" for column in columns)]
         for solver in solvers
+        if any(solver in column for column in columns)
     ]
     rows.sort(key=lambda row: next((float(text) for text in reversed(row[1:]) if text != "–"), np.inf))
     return table(["Solver", *(f"after {at}" for at in AT)], rows)
@@ -82,7 +85,8 @@ def regret_tables(curves: dict, solvers: list) -> list:
                 three = quartiles(by_solver.get(solver, []), at)
                 text = cell(three)
                 cells.append(f"**{text}**" if three and round(three[1], DIGITS) == best[at] else text)
-            rows.append([f"`{solver}`", *cells])
+            if set(cells) != {"–"}:
+                rows.append([f"`{solver}`", *cells])
         lines += [f"{PROBLEMS[name].about}.", "", *table(head, rows)]
     return lines
 
@@ -104,14 +108,15 @@ def origin(runs: dict, solvers: list) -> list:
     rows = []
     for solver in solvers:
         own = [run for p in runs.values() for run in p.get(solver, {}).values()]
-        counts = {len(p.get(solver, {})) for p in runs.values()}
+        counts = {len(p[solver]) for p in runs.values() if solver in p}
         seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
         dates = sorted({run["date"] for run in own})
         days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
         versions = ", ".join(sorted({run["version"] for run in own}))
         lengths = sorted({len(run["values"]) for run in own})
-        rows.append([f"`{solver}`", versions, seeds, " or ".join(map(str, lengths)), days])
-    return table(["Solver", "Version", "Seeds of a problem", "Evaluations", "Run on"], rows)
+        problems = sum(solver in p for p in runs.values())
+        rows.append([f"`{solver}`", versions, str(problems), seeds, " or ".join(map(str, lengths)), days])
+    return table(["Solver", "Version", "Problems", "Seeds of each", "Evaluations", "Run on"], rows)
 
 
 def plot(curves: dict, path: Path) -> None:
@@ -162,7 +167,7 @@ def plot(curves: dict, path: Path) -> None:
 def main() -> None:
     runs = collect()
     if not runs:
-        raise SystemExit(f"there are no runs of {BASELINE} in {RESULTS.relative_to(ROOT)}; make bench-quality makes them")
+        raise SystemExit(f"there are not {LEAST_SEEDS} runs of {BASELINE} for any problem in {RESULTS.relative_to(ROOT)}; make bench-quality makes them")
     curves = {
         name: regrets({s: [run["values"] for run in seeds.values()] for s, seeds in by_solver.items()}, PROBLEMS[name].optimum)
         for name, by_solver in runs.items()
@@ -170,16 +175,18 @@ def main() -> None:
     solvers = [s for s in SOLVERS if any(s in by_solver for by_solver in curves.values())]
     plot(curves, DOCUMENT.with_name("quality.svg"))
     lines = [
-        BEGIN, "", "## Where the figures come from", "", *origin(runs, solvers),
+        BEGIN, "", "## Where the figures come from", "",
+        f"What has fewer than {LEAST_SEEDS} seeds on a problem is left out there.", "", *origin(runs, solvers),
         "## Ranks", "",
         f"Mean place over {len(curves)} problems by median regret, of the solvers that ran on all of them; equal medians share a place.", "",
         *rank_table(curves, solvers),
         "## Regret", "",
-        f"Median (quartiles) over the seeds: 0 is the optimum, 1 is where random search is after {BASELINE_AT} evaluations. The best median is bold.", "",
+        f"Median (quartiles) over the seeds: 0 is the optimum, 1 is where random search is after {BASELINE_AT} evaluations. The best median is"
+        " bold.", "",
         "![Regret over evaluations](quality.svg)", "",
         *regret_tables(curves, solvers),
         "## Time for a suggestion", "",
-        "Milliseconds of processor time of the solver's process for one ask and tell: median / 95th percentile over all problems.", "",
+        "Milliseconds of processor time of the solver's process for one ask and tell: median / 95th percentile over the problems that it ran on.", "",
         *seconds_table(runs, solvers), END,
     ]
     generated = "\n".join(lines)

@@ -60,11 +60,11 @@ def run(solver, program, problem, seed: int, budget: int) -> dict:
 
 
 def own_version() -> str:
-    """Tunesmith's version and commit, since strategies change between releases."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    manifest = (ROOT / "Cargo.toml").read_text()
-    version = manifest.split('\nversion = "', 1)[1].split('"', 1)[0]
-    return f"tunesmith {version} ({commit.stdout.strip() or 'no commit'})"
+    """Tunesmith's version, and the last commit that touched what a strategy is made of."""
+    last = ["git", "log", "-1", "--format=%h", "--", "optimizer", "common", "Cargo.lock"]
+    commit = subprocess.run(last, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    version = (ROOT / "Cargo.toml").read_text().split('\nversion = "', 1)[1].split('"', 1)[0]
+    return f"tunesmith {version} ({commit or 'no commit'})"
 
 
 def chosen(only: str) -> tuple:
@@ -102,7 +102,7 @@ def main() -> None:
                     return
                 try:
                     result = run(solver, options.program, problem, seed, options.budget)
-                except Unavailable as why:
+                except (Unavailable, ValueError) as why:  # Gone, or outside the space.
                     print(f"{solver.name} is left out: {why}", file=sys.stderr)
                     left_out.add(solver.name)
                     continue

@@ -46,3 +46,9 @@ def mean_ranks(table: list) -> dict:
     complete = set.intersection(*(set(scores) for scores in table)) if table else set()
     places = [ranks({name: score for name, score in scores.items() if name in complete}) for scores in table]
     return {name: float(np.mean([place[name] for place in places])) for name in complete}
+
+
+def duel(table: list, own: str, other: str):
+    """On how many problems the score of `own` is smaller, equal and larger; of `[{solver: score}]` where both have one."""
+    pairs = [(round(float(t[own]), DIGITS), round(float(t[other]), DIGITS)) for t in table if own in t and other in t]
+    return sum(a < b for a, b in pairs), sum(a == b for a, b in pairs), sum(a > b for a, b in pairs)

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from figures import BASELINE, BASELINE_AT, DIGITS, mean_ranks, quartiles, regrets
+from figures import BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, regrets
 from problems import PROBLEMS
 from run import RESULTS, recorded
 from solvers import ROOT, SOLVERS
@@ -53,15 +53,14 @@ def table(head: list, rows: list) -> list:
     return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
+def medians(curves: dict, at: int) -> list:
+    """`[{solver: median regret}]`, one for each problem."""
+    return [{s: three[1] for s, c in by_solver.items() if (three := quartiles(c, at))} for by_solver in curves.values()]
+
+
 def rank_table(curves: dict, solvers: list) -> list:
     """Mean ranks after each number of evaluations, for the solvers that ran everywhere so far."""
-    columns = []
-    for at in AT:
-        scores = [
-            {solver: three[1] for solver, by_seed in by_solver.items() if (three := quartiles(by_seed, at))}
-            for by_solver in curves.values()
-        ]
-        columns.append(mean_ranks(scores))
+    columns = [mean_ranks(medians(curves, at)) for at in AT]
     rows = [
         [f"`{solver}`", *(f"{column[solver]:.2f}" if solver in column else "–" for column in columns)]
         for solver in solvers
@@ -69,6 +68,15 @@ def rank_table(curves: dict, solvers: list) -> list:
     ]
     rows.sort(key=lambda row: next((float(text) for text in reversed(row[1:]) if text != "–"), np.inf))
     return table(["Solver", *(f"after {at}" for at in AT)], rows)
+
+
+def duel_table(curves: dict, solvers: list) -> list:
+    rows = []
+    for other in solvers:
+        counts = [duel(medians(curves, at), "auto", other) for at in AT]
+        if other != "auto":
+            rows.append([f"`{other}`", *(f"{a} / {b} / {c}" if a + b + c else "–" for a, b, c in counts)])
+    return table(["`auto` beside", *(f"after {at}" for at in AT)], rows)
 
 
 def regret_tables(curves: dict, solvers: list) -> list:
@@ -180,6 +188,8 @@ def main() -> None:
         "## Ranks", "",
         f"Mean place over {len(curves)} problems by median regret, of the solvers that ran on all of them; equal medians share a place.", "",
         *rank_table(curves, solvers),
+        "Problems on which the median regret of `auto` is smaller / equal / larger, of those that both ran:", "",
+        *duel_table(curves, solvers),
         "## Regret", "",
         f"Median (quartiles) over the seeds: 0 is the optimum, 1 is where random search is after {BASELINE_AT} evaluations. The best median is"
         " bold.", "",

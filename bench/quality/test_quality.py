@@ -5,7 +5,7 @@ import random
 import sys
 import unittest
 
-from figures import best_so_far, mean_ranks, quartiles, ranks, regrets
+from figures import best_so_far, duel, mean_ranks, quartiles, ranks, regrets
 from problems import PROBLEMS, check, is_active
 from solvers import HERE, SOLVERS, Conversation, Unavailable
 
@@ -137,6 +137,10 @@ class Figures(unittest.TestCase):
         table = [{"a": 1, "b": 2, "c": 0}, {"a": 3, "b": 1}]
         self.assertEqual(mean_ranks(table), {"a": 1.5, "b": 1.5})
         self.assertTrue(math.isclose(mean_ranks(table[:1])["c"], 1))
+
+    def test_a_duel_counts_the_problems_that_both_have(self):
+        table = [{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 2, "b": 1}, {"a": 0.00001, "b": 0}, {"a": 1}]
+        self.assertEqual(duel(table, "a", "b"), (2, 1, 1))
 
 
 if __name__ == "__main__":

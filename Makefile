@@ -30,8 +30,7 @@ demo: build ## Run a study of real training on this machine, from start to resul
 
 .PHONY: test
 test: setup ## Run every test but the end-to-end ones, with a private Postgres.
-	@if python3 -c 'import numpy' 2>/dev/null; then cd bench/quality && python3 -m unittest --quiet; \
-	else echo "bench/quality is not tested: python3 has no numpy here"; fi
+	@scripts/test-quality.sh
 	@scripts/test.sh --workspace --exclude tunesmith-e2e
 
 .PHONY: e2e

@@ -8,6 +8,8 @@ find_postgres() { have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >
 # Linear algebra: the plain, single-threaded OpenBLAS, since the coordinator has threads of its own for computing.
 find_openblas() { compgen -G '/usr/lib*/libopenblas.so' >/dev/null || compgen -G '/usr/lib/*/libopenblas.so' >/dev/null || compgen -G '/usr/local/lib/libopenblas.so' >/dev/null; }
 
+have_numpy() { python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null; }
+
 missing=()
 have cc || missing+=(gcc)
 find_openblas || missing+=(libopenblas-serial-dev)
@@ -15,6 +17,7 @@ have pkg-config || missing+=(pkg-config)
 if [ "${1:-}" != build ]; then
   find_postgres || missing+=(postgresql)
   have python3 || missing+=(python3)
+  have_numpy || missing+=(python3-numpy)
 fi
 have cargo || { echo "setup: Rust is missing; install it from https://rustup.rs and run this again" >&2; exit 1; }
 

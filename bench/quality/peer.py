@@ -285,6 +285,8 @@ def main(solver):
     for line in sys.stdin:
         request = json.loads(line)
         if request["op"] == "init":
+            if solver not in PEERS:
+                raise SystemExit(f"there is no peer {solver!r}; there are {', '.join(PEERS)}")
             kind = PEERS[solver]
             session = kind(solver, request["space"], request["seed"], request["budget"])
             answer = {"ok": True, "version": f"{kind.library} {version(kind.library)}" if kind.library else "none"}

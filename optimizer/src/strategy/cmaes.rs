@@ -28,7 +28,6 @@ use tunesmith_common::space::{Dimension, Domain, Parameter, Space};
 
 use super::SearchStrategy;
 use super::memory::Memory;
-use super::random::draw;
 use super::sobol::Sobol;
 use super::standing::{badnesses, progress};
 use super::tried::{Prefix, Tried, counts, mirrored};
@@ -360,35 +359,12 @@ impl Cmaes {
         let Some(search) = &known.learnt.search else {
             return self.sobol.suggest(view);
         };
-        let space = view.space;
         let mut draws = self.draws(view, search, view.next);
-        let mut encoded = vec![0.0; self.dimensions];
-        let mut known_one: Option<Vec<f64>> = None;
-        for _ in 0..self.tries {
-            let (latent, _) = draws.next();
-            space.snap(&latent, &mut encoded);
-            if !space.constraints().is_empty() && !space.satisfies(&space.decode(&encoded)) {
-                continue;
-            }
-            if !known.tried.has(&encoded, view.running) {
-                let params = space.decode(&encoded);
-                return Ok(Suggestion::new(space, params, encoded));
-            }
-            known_one.get_or_insert_with(|| encoded.clone());
-        }
-        match known_one {
-            // The distribution has little left but what was tried. Once more, then.
-            Some(encoded) => {
-                let params = space.decode(&encoded);
-                Ok(Suggestion::new(space, params, encoded))
-            }
-            None => {
-                let mut suggestion = draw(space, view.seed, view.next, Purpose::Replacement)?;
-                "drawn at random, since the constraints refuse what the distribution gives"
-                    .clone_into(&mut suggestion.note);
-                Ok(suggestion)
-            }
-        }
+        let refused = "drawn at random, since the constraints refuse what the distribution gives";
+        // Where all was tried, the distribution has little left.
+        known
+            .tried
+            .first_new(view, self.tries, refused, |_| draws.next().0)
     }
 }
 

@@ -14,7 +14,6 @@ use tunesmith_common::space::{Dimension, Space};
 
 use super::SearchStrategy;
 use super::memory::Memory;
-use super::random::draw;
 use super::sobol::Sobol;
 use super::standing::badnesses;
 use super::tried::{Tried, changed, counts, varies};
@@ -62,37 +61,14 @@ impl Evolution {
         let space = view.space;
         let mut rng = purpose_rng(view.seed, view.next, Purpose::Search);
         let parent = &parent(&population, &mut rng).encoded;
-        let mut encoded = vec![0.0; space.dimensions().len()];
-        let mut known: Option<Vec<f64>> = None;
-        for attempt in 0..TRIES + RANDOM_TRIES {
-            let latent = if attempt < TRIES {
+        let refused = "drawn at random, since the constraints refuse every point tried";
+        tried.first_new(view, TRIES + RANDOM_TRIES, refused, |attempt| {
+            if attempt < TRIES {
                 mutant(space, parent, 1 + attempt / TRIES_EACH, &mut rng)
             } else {
                 parent.iter().map(|_| uniform(&mut rng)).collect()
-            };
-            space.snap(&latent, &mut encoded);
-            if !space.constraints().is_empty() && !space.satisfies(&space.decode(&encoded)) {
-                continue;
             }
-            if !tried.has(&encoded, view.running) {
-                let params = space.decode(&encoded);
-                return Ok(Suggestion::new(space, params, encoded));
-            }
-            known.get_or_insert_with(|| encoded.clone());
-        }
-        match known {
-            // As far as can be seen everything was tried. Once more, then.
-            Some(encoded) => {
-                let params = space.decode(&encoded);
-                Ok(Suggestion::new(space, params, encoded))
-            }
-            None => {
-                let mut suggestion = draw(space, view.seed, view.next, Purpose::Replacement)?;
-                "drawn at random, since the constraints refuse every point tried"
-                    .clone_into(&mut suggestion.note);
-                Ok(suggestion)
-            }
-        }
+        })
     }
 }
 

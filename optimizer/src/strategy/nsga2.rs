@@ -22,7 +22,6 @@ use tunesmith_common::space::{Dimension, Space};
 
 use super::SearchStrategy;
 use super::memory::Memory;
-use super::random::draw;
 use super::sobol::Sobol;
 use super::standing::{Standing, standings};
 use super::tried::{Prefix, Tried, changed, counts, mirrored, varies};
@@ -128,38 +127,17 @@ impl Nsga2 {
             .map(|&place| &view.finished[place].encoded[..])
             .collect();
         let mut rng = purpose_rng(view.seed, view.next, Purpose::Search);
-        let mut encoded = vec![0.0; space.dimensions().len()];
-        let mut again: Option<Vec<f64>> = None;
-        for attempt in 0..TRIES + RANDOM_TRIES {
-            let latent = if attempt < TRIES {
-                let (one, other) = (chosen(&parents, &mut rng), chosen(&parents, &mut rng));
-                child(space, one, other, attempt / TRIES_EACH, &mut rng)
-            } else {
-                encoded.iter().map(|_| uniform(&mut rng)).collect()
-            };
-            space.snap(&latent, &mut encoded);
-            if !space.constraints().is_empty() && !space.satisfies(&space.decode(&encoded)) {
-                continue;
-            }
-            if !known.tried.has(&encoded, view.running) {
-                let params = space.decode(&encoded);
-                return Ok(Suggestion::new(space, params, encoded));
-            }
-            again.get_or_insert_with(|| encoded.clone());
-        }
-        match again {
-            // As far as can be seen everything was tried. Once more, then.
-            Some(encoded) => {
-                let params = space.decode(&encoded);
-                Ok(Suggestion::new(space, params, encoded))
-            }
-            None => {
-                let mut suggestion = draw(space, view.seed, view.next, Purpose::Replacement)?;
-                "drawn at random, since the constraints refuse every point tried"
-                    .clone_into(&mut suggestion.note);
-                Ok(suggestion)
-            }
-        }
+        let refused = "drawn at random, since the constraints refuse every point tried";
+        known
+            .tried
+            .first_new(view, TRIES + RANDOM_TRIES, refused, |attempt| {
+                if attempt < TRIES {
+                    let (one, other) = (chosen(&parents, &mut rng), chosen(&parents, &mut rng));
+                    child(space, one, other, attempt / TRIES_EACH, &mut rng)
+                } else {
+                    space.dimensions().iter().map(|_| uniform(&mut rng)).collect()
+                }
+            })
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use rand_chacha::ChaCha8Rng;
 use tunesmith_common::space::Dimension;
 
-use super::view::{FinishedTrial, RunningTrial};
-use crate::rng::{below, mix};
+use super::random::draw;
+use super::view::{FinishedTrial, RunningTrial, StrategyError, StudyView, Suggestion};
+use crate::rng::{Purpose, below, mix};
 
 /// The points of the finished trials, kept from proposal to proposal. Makes itself anew when shown another history, or an earlier
 /// moment of the same one.
@@ -33,6 +34,39 @@ impl Tried {
     pub(super) fn has(&self, encoded: &[f64], running: &[RunningTrial<'_>]) -> bool {
         let point = key(encoded);
         self.points.contains(&point) || running.iter().any(|trial| key(trial.encoded) == point)
+    }
+
+    /// The first of the points that `latent` gives which satisfies the constraints and was not tried. If there is none among `tries`: the
+    /// first that satisfies them, once more; and if none does, a point drawn at random, with `refused` as its note.
+    ///
+    /// `latent` is told how many points it gave before, and gives coordinates of shape `(d,)`, which are snapped to the space's levels.
+    pub(super) fn first_new(
+        &self,
+        view: &StudyView<'_>,
+        tries: usize,
+        refused: &str,
+        mut latent: impl FnMut(usize) -> Vec<f64>,
+    ) -> Result<Suggestion, StrategyError> {
+        let space = view.space;
+        let suggestion = |encoded: Vec<f64>| Suggestion::new(space, space.decode(&encoded), encoded);
+        let mut encoded = vec![0.0; space.dimensions().len()];
+        let mut again: Option<Vec<f64>> = None;
+        for attempt in 0..tries {
+            space.snap(&latent(attempt), &mut encoded);
+            if !space.constraints().is_empty() && !space.satisfies(&space.decode(&encoded)) {
+                continue;
+            }
+            if !self.has(&encoded, view.running) {
+                return Ok(suggestion(encoded));
+            }
+            again.get_or_insert_with(|| encoded.clone());
+        }
+        if let Some(encoded) = again {
+            return Ok(suggestion(encoded));
+        }
+        let mut drawn = draw(space, view.seed, view.next, Purpose::Replacement)?;
+        refused.clone_into(&mut drawn.note);
+        Ok(drawn)
     }
 }
 

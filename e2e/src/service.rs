@@ -81,7 +81,7 @@ impl Coordinator {
         coordinator
     }
 
-    /// Starts it again after it ended, at the same address, with the same storage.
+    /// Starts it again at the same address, with the same storage; one that still runs is killed first.
     pub async fn restart(&mut self) {
         self.restart_without_waiting();
         self.answers().await;
@@ -89,6 +89,8 @@ impl Coordinator {
 
     /// As [`Self::restart`], without waiting until it answers.
     pub fn restart_without_waiting(&mut self) {
+        // Gone before the next one asks for the lock of the file.
+        self.program.kill();
         self.program = launch(self.folder.path(), &self.store, self.address, self.lease);
     }
 

@@ -6,6 +6,7 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files: Vec<PathBuf> = [
+        "study_spec",
         "types",
         "study_service",
         "trial_service",

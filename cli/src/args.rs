@@ -191,6 +191,10 @@ pub enum StudyCommand {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
+    /// Submit a study that looks more closely at a part of another one's space, and knows its trials from the start
+    Zoom(ZoomArgs),
+    /// Show what a study's model expects along each parameter, and how promising it takes that to be: why a point was tried
+    Slice(SliceArgs),
     /// Write a study with all its trials and curves to a file
     Export {
         /// The study
@@ -236,6 +240,50 @@ pub enum StudyCommand {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         set: Vec<String>,
     },
+}
+
+/// Arguments of `study zoom`.
+#[derive(Clone, Debug, Args)]
+pub struct ZoomArgs {
+    /// The study to look into
+    pub study: StudyRef,
+    /// Name of the new study [default: one like STUDY-zoom that is free]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Around so many of its best trials [default: a tenth of those with a value, 5 at least; of several objectives the Pareto set]
+    #[arg(long, value_name = "N", conflicts_with = "around", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub best: Option<u32>,
+    /// Around this trial
+    #[arg(long, value_name = "TRIAL", value_parser = clap::value_parser!(u64).range(1..))]
+    pub around: Option<u64>,
+    /// How much wider than these trials on each side, as a share of each parameter's range [default: 0.1]
+    #[arg(long, value_name = "SHARE")]
+    pub margin: Option<f64>,
+    /// What is left of a parameter, such as lr=1e-4..1e-2, lr=1e-4.., opt=adam,sgd or width=64; without --best and --around the only change
+    #[arg(long = "range", value_name = "NAME=VALUES")]
+    pub ranges: Vec<String>,
+    /// Change a field of the new study, such as strategy.name=random or budget.trials=20
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print the new study as a study file instead of submitting it
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Arguments of `study slice`.
+#[derive(Clone, Debug, Args)]
+pub struct SliceArgs {
+    /// The study
+    pub study: StudyRef,
+    /// Through this trial, with the model that proposed it [default: through the best trial, with the model of all results]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub trial: Option<u64>,
+    /// Along this parameter; may be repeated [default: all that vary]
+    #[arg(long = "parameter", value_name = "NAME")]
+    pub parameters: Vec<String>,
+    /// Values of each parameter
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub points: u32,
 }
 
 /// Arguments of `study edit`.

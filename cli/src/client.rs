@@ -182,6 +182,9 @@ calls! {
     studies.stop_study(StopStudyRequest) -> StopStudyResponse;
     studies.archive_study(ArchiveStudyRequest) -> ArchiveStudyResponse;
     studies.replay_study(ReplayStudyRequest) -> ReplayStudyResponse;
+    studies.list_history(ListHistoryRequest) -> ListHistoryResponse;
+    studies.plan_zoom(PlanZoomRequest) -> PlanZoomResponse;
+    studies.slice_study(SliceStudyRequest) -> SliceStudyResponse;
     studies.delete_study(DeleteStudyRequest) -> DeleteStudyResponse;
     trials.get_trial(GetTrialRequest) -> GetTrialResponse;
     trials.list_trials(ListTrialsRequest) -> ListTrialsResponse;
@@ -219,6 +222,27 @@ impl Client {
             studies.extend(page.studies);
             if page.next_page_token.is_empty() {
                 return Ok(studies);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// The trials of other studies that a study, `studies/{study}`, knows.
+    ///
+    /// # Errors
+    /// What the coordinator answered, or that it is away.
+    pub async fn whole_history(&self, study: &str, doing: &str) -> Result<Vec<pb::PriorTrial>, CliError> {
+        let mut request = pb::ListHistoryRequest {
+            name: study.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token: String::new(),
+        };
+        let mut trials = vec![];
+        loop {
+            let page = self.list_history(request.clone(), doing).await?;
+            trials.extend(page.trials);
+            if page.next_page_token.is_empty() {
+                return Ok(trials);
             }
             request.page_token = page.next_page_token;
         }

@@ -170,6 +170,15 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// The same without some of its placeholders.
+    #[must_use]
+    pub fn without(self, gone: &dyn Fn(&str) -> bool) -> Self {
+        let stays = |part: &Part| !matches!(part, Part::Placeholder { name, .. } if gone(name));
+        Self {
+            parts: self.parts.into_iter().filter(stays).collect(),
+        }
+    }
+
     /// Names of the placeholders, in order.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {

@@ -14,7 +14,7 @@ use tunesmith_coordinator::decide::{
     AddRequest, Asked, CoreError, Ctx, Given, Loader, NoTrial, Offer, Order, Outbox, StudyCore, StudyEdit,
     TellRequest, Verdict,
 };
-use tunesmith_coordinator::store::{Changes, DoneReason, StudyRow, StudyState};
+use tunesmith_coordinator::store::{Changes, DoneReason, Lineage, StudyRow, StudyState};
 use uuid::Uuid;
 
 #[path = "rules/asking.rs"]
@@ -58,6 +58,7 @@ impl Desk {
             id: StudyId(Uuid::from_u128(1)),
             name: spec.name,
             spec: raw,
+            lineage: Lineage::default(),
             state: StudyState::Active,
             state_reason: String::new(),
             strategy_note: String::new(),

@@ -152,6 +152,7 @@ fn spec(name: &str, d: usize) -> anyhow::Result<StudySpec> {
     Ok(StudySpec {
         name: "suggestion-times".parse()?,
         message: String::new(),
+        parent: None,
         objective: Objective {
             metric: "value".parse()?,
             goal: Goal::Minimize,
@@ -177,6 +178,7 @@ fn spec(name: &str, d: usize) -> anyhow::Result<StudySpec> {
             },
             seed: 1,
             initial: Vec::new(),
+            history: Vec::new(),
             random_share: 0.0,
         },
         early_stopping: Vec::new(),

@@ -86,6 +86,7 @@ impl Session {
         let mut spec = StudySpec {
             name: "stdio".parse()?,
             message: String::new(),
+            parent: None,
             objective: Objective {
                 metric: "value".parse()?,
                 goal: Goal::Minimize,
@@ -98,6 +99,7 @@ impl Session {
                 name,
                 seed: request["seed"].as_u64().unwrap_or(0),
                 initial: Vec::new(),
+                history: Vec::new(),
                 random_share: 0.0,
             },
             early_stopping: Vec::new(),

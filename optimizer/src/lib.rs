@@ -17,6 +17,6 @@ pub mod strategy;
 pub use rng::trial_rng;
 pub use stopping::{Restorer, Stoppers};
 pub use strategy::{
-    FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion,
-    build, complete, fallback,
+    Expected, FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView,
+    Suggestion, build, complete, fallback,
 };

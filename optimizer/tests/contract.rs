@@ -17,6 +17,9 @@ use self::studies::{
     study, view,
 };
 
+mod baseline;
+mod expecting;
+mod history;
 mod learning;
 mod several;
 mod studies;
@@ -469,54 +472,6 @@ fn parameters_that_an_initial_point_makes_active_are_spread_over_their_range() {
         })
         .collect();
     assert_eq!(momenta.len(), 50);
-}
-
-#[test]
-fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
-    for (kind, space) in spaces() {
-        for name in registry() {
-            let mut spec = study(space.clone(), name, 7, Vec::new());
-            spec.strategy.random_share = 0.5;
-            for (next, count) in [(1, 0), (1, 9), (1_000_000, 2)] {
-                check_contract(&spec, &view(&spec, next), count);
-            }
-            if name == StrategyName::Manual || kind == "1,000 parameters" {
-                continue;
-            }
-            // Those of the strategy itself are the ones that it has without a baseline.
-            let batch = build(&spec).0.afresh(&view(&spec, 1), 9).unwrap();
-            let own: Vec<_> = batch
-                .points
-                .iter()
-                .filter(|point| point.note.is_empty())
-                .collect();
-            if let StrategyName::Grid { .. } = name {
-                spec.strategy.random_share = 0.0;
-                let whole = build(&spec).0.afresh(&view(&spec, 1), own.len()).unwrap();
-                let params = |points: Vec<&Suggestion>| {
-                    points
-                        .iter()
-                        .map(|point| point.params.clone())
-                        .collect::<Vec<_>>()
-                };
-                assert_eq!(params(own), params(whole.points.iter().collect()), "{kind}");
-            }
-        }
-    }
-    let (_, space) = spaces().swap_remove(0);
-    let mut spec = study(space, StrategyName::Sobol, 3, Vec::new());
-    let drawn = |spec: &StudySpec| {
-        let batch = build(spec).0.afresh(&view(spec, 1), 1_000).unwrap();
-        let notes = batch.points.iter().map(|point| &point.note[..]);
-        notes
-            .filter(|note| *note == "drawn at random, as a baseline")
-            .count()
-    };
-    for (share, expected) in [(0.0, 0..=0), (0.2, 160..=240), (1.0, 1_000..=1_000)] {
-        spec.strategy.random_share = share;
-        let drawn = drawn(&spec);
-        assert!(expected.contains(&drawn), "{drawn} of 1,000 at {share}");
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod study;
 mod token;
 mod trial;
 mod worker;
+mod zoom;
 
 use clap::CommandFactory as _;
 

@@ -47,8 +47,7 @@ pub(super) async fn submit(
     let request = pb::CreateStudyRequest {
         spec: Some(spec),
         request_id: request_id(),
-        validate_only: false,
-        paused: false,
+        ..Default::default()
     };
     client
         .create_study(request, &doing)
@@ -74,6 +73,12 @@ pub(super) fn announce(study: &pb::Study, told: &[String], context: &Context) {
         "Study {} is submitted{note}.",
         names::short(&study.name)
     ));
+    if !study.history.is_empty() {
+        let known: Vec<String> = study.history.iter().map(study_view::source).collect();
+        context
+            .screen
+            .message(&format!("It knows from the start: {}.", known.join("; ")));
+    }
 }
 
 /// Follows `studies/{study}` and prints its result.

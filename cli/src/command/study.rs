@@ -4,8 +4,8 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use tunesmith_proto::v1 as pb;
 
-use super::{check, run};
-use crate::args::{EditArgs, ExportFormat, StudyCommand};
+use super::{check, run, zoom};
+use crate::args::{EditArgs, ExportFormat, SliceArgs, StudyCommand};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CliError;
@@ -13,7 +13,7 @@ use crate::names::StudyRef;
 use crate::output::human;
 use crate::study_file;
 use crate::transfer;
-use crate::view::{parts, study as view, trial as trial_view};
+use crate::view::{parts, slice as slice_view, study as view, trial as trial_view};
 
 pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<(), CliError> {
     match command {
@@ -30,6 +30,8 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
         StudyCommand::Stop { study } => stop(&study, context).await,
         StudyCommand::Edit(args) => edit(args, context).await,
         StudyCommand::Clone { study, new_name, set } => clone(&study, &new_name, &set, context).await,
+        StudyCommand::Zoom(args) => zoom::zoom(args, context).await,
+        StudyCommand::Slice(args) => slice(args, context).await,
         StudyCommand::Export { study, format, file } => {
             let client = context.client().await?;
             match format {
@@ -37,7 +39,9 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
                 ExportFormat::Csv => transfer::export_csv(&client, &study, file.as_deref(), context).await,
             }
         }
-        StudyCommand::Import { file, name } => transfer::import(&file, name.as_deref(), context).await,
+        StudyCommand::Import { file, name } => {
+            Box::pin(transfer::import(&file, name.as_deref(), context)).await
+        }
         StudyCommand::Replay { study } => replay(&study, context).await,
         StudyCommand::Archive { study } => archive(&study, context).await,
         StudyCommand::Delete { study, yes } => delete(&study, yes, context).await,
@@ -223,6 +227,21 @@ async fn clone(study: &StudyRef, new_name: &str, set: &[String], context: &Conte
             human::clean(new_name)
         )
     })
+}
+
+async fn slice(args: SliceArgs, context: &Context) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let request = pb::SliceStudyRequest {
+        name: args.study.resource(),
+        trial: args.trial.unwrap_or_default(),
+        parameters: args.parameters,
+        points: args.points,
+    };
+    let doing = format!("slice study \"{}\"", args.study.0);
+    let response = client.slice_study(request, &doing).await?;
+    context
+        .screen
+        .result(&response, || slice_view::show(&response, context.screen.style()))
 }
 
 async fn archive(study: &StudyRef, context: &Context) -> Result<(), CliError> {

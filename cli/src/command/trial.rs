@@ -206,7 +206,7 @@ fn parse_parameters(words: &[String]) -> Result<Struct, CliError> {
     Ok(parameters)
 }
 
-fn parse_value(text: &str) -> Kind {
+pub(super) fn parse_value(text: &str) -> Kind {
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(serde_json::Value::Bool(value)) => return Kind::BoolValue(value),
         Ok(serde_json::Value::String(value)) => return Kind::StringValue(value),

@@ -26,6 +26,9 @@ pub(super) struct Document {
     /// When it was written, RFC 3339.
     exported_at: Timestamp,
     study: pb::Study,
+    /// Trials of other studies that it knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    history: Vec<pb::PriorTrial>,
     /// In the order of their numbers.
     pub(super) trials: Vec<ExportedTrial>,
 }
@@ -43,16 +46,24 @@ pub(super) struct ExportedTrial {
 pub(super) struct Additions {
     /// One for each trial that can be added; `parent` is still empty.
     pub(super) requests: Vec<pb::AddTrialRequest>,
+    /// Trials of other studies that the study knows.
+    pub(super) history: Vec<pb::PriorTrial>,
     /// What is not as it was.
     pub(super) notes: Vec<String>,
 }
 
 impl Document {
-    pub(super) fn new(study: pb::Study, trials: Vec<ExportedTrial>, now: Timestamp) -> Self {
+    pub(super) fn new(
+        study: pb::Study,
+        history: Vec<pb::PriorTrial>,
+        trials: Vec<ExportedTrial>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             format: FORMAT.to_owned(),
             exported_at: now,
             study,
+            history,
             trials,
         }
     }
@@ -98,6 +109,7 @@ impl Document {
         let objective = parts::metric(Some(&spec));
         let mut additions = Additions {
             requests: vec![],
+            history: self.history,
             notes: vec![],
         };
         let (mut left_out, mut thinned) = (0_u64, 0_u64);
@@ -241,7 +253,7 @@ mod tests {
                 curves: vec![],
             },
         ];
-        Document::new(samples::running_study(), trials, samples::NOW)
+        Document::new(samples::running_study(), vec![], trials, samples::NOW)
     }
 
     #[test]
@@ -298,7 +310,7 @@ mod tests {
                 trial,
                 curves: vec![],
             };
-            let document = Document::new(samples::study_of_two(), vec![exported], samples::NOW);
+            let document = Document::new(samples::study_of_two(), vec![], vec![exported], samples::NOW);
             let (_, additions) = document.into_requests(None, Path::new("x.json")).unwrap();
             additions.requests[0].result.clone().unwrap()
         };

@@ -32,7 +32,14 @@ pub(crate) async fn export_json(
     while let Some(trial) = calls.next().await {
         exported.push(trial?);
     }
-    let document = Document::new(found, exported, context.now());
+    let history = if found.history.is_empty() {
+        vec![]
+    } else {
+        client
+            .whole_history(&study.resource(), "export what the study knows")
+            .await?
+    };
+    let document = Document::new(found, history, exported, context.now());
     write(
         file,
         protojson::to_text(&document)?.as_bytes(),
@@ -121,8 +128,11 @@ pub(crate) async fn import(file: &Path, name: Option<&str>, context: &Context) -
     let request = pb::CreateStudyRequest {
         spec: Some(spec),
         request_id: uuid::Uuid::new_v4().to_string(),
-        validate_only: false,
         paused: true,
+        // What it comes from need not be here.
+        detached: true,
+        history: additions.history,
+        ..Default::default()
     };
     let created = client
         .create_study(request, &doing)

@@ -5,6 +5,7 @@
 pub(crate) mod parts;
 pub(crate) mod pool;
 pub(crate) mod result;
+pub(crate) mod slice;
 pub(crate) mod study;
 pub(crate) mod trial;
 

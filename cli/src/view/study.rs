@@ -189,6 +189,16 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
     }
     facts.add_some("Saved", saved(study));
     facts.add("Strategy", strategy(study));
+    facts.add(
+        "Parent",
+        study
+            .parent
+            .as_ref()
+            .map(|parent| names::short(&parent.name))
+            .unwrap_or_default(),
+    );
+    let known: Vec<String> = study.history.iter().map(source).collect();
+    facts.add("Knows", known.join("\n"));
     facts.add("Early stopping", early_stopping(spec));
     facts.add("", clean_lines(&study.stopper_notes));
     facts.add("Budget", budget(study));
@@ -203,6 +213,24 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
         let _ = write!(output, "\n{}", space(spec, style));
     }
     output
+}
+
+/// The trials of another study that are known, such as `24 trials of digits, without 3 that do not fit`.
+#[must_use]
+pub(crate) fn source(source: &pb::HistorySource) -> String {
+    let name = source
+        .study
+        .as_ref()
+        .map(|study| names::short(&study.name))
+        .unwrap_or_default();
+    let known = format!("{} of {name}", human::plural(source.taken, "trial"));
+    if source.left_out == 0 {
+        return known;
+    }
+    format!(
+        "{known}, without {} outside of the space or without a value",
+        human::count(source.left_out)
+    )
 }
 
 fn clean_lines(lines: &[String]) -> String {

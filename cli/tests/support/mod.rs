@@ -33,6 +33,13 @@ pub(crate) struct State {
     pub(crate) added: Vec<pb::AddTrialRequest>,
     /// Answers to replays, in order.
     pub(crate) replays: VecDeque<pb::ReplayStudyResponse>,
+    /// Trials of other studies that every study knows, or that the last one was created with.
+    pub(crate) history: Vec<pb::PriorTrial>,
+    /// Whether the last study was created without its relatives.
+    pub(crate) detached: bool,
+    /// Zooms and slices asked for.
+    pub(crate) zooms: Vec<pb::PlanZoomRequest>,
+    pub(crate) slices: Vec<pb::SliceStudyRequest>,
     /// Names of other calls that change something.
     pub(crate) calls: Vec<String>,
     /// How often a study was watched.
@@ -56,6 +63,10 @@ impl Memory {
             updated: vec![],
             added: vec![],
             replays: VecDeque::new(),
+            history: Vec::new(),
+            detached: false,
+            zooms: Vec::new(),
+            slices: Vec::new(),
             calls: vec![],
             watches: 0,
             events,

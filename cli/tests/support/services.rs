@@ -97,6 +97,8 @@ impl StudyService for Memory {
                 details,
             ));
         }
+        state.history.clone_from(&request.history);
+        state.detached = request.detached;
         let state_now = if request.paused {
             pb::StudyState::Paused
         } else {
@@ -177,6 +179,71 @@ impl StudyService for Memory {
         ok(pb::ArchiveStudyResponse {
             study: Some(self.steer("archive", &request.into_inner().name)?),
         })
+    }
+
+    async fn list_history(
+        &self,
+        request: Request<pb::ListHistoryRequest>,
+    ) -> Answer<pb::ListHistoryResponse> {
+        let request = request.into_inner();
+        let state = self.lock();
+        // A page has one trial here.
+        let from: usize = request.page_token.parse().unwrap_or(0);
+        let next = from + 1;
+        ok(pb::ListHistoryResponse {
+            trials: state.history.iter().skip(from).take(1).cloned().collect(),
+            next_page_token: if next < state.history.len() {
+                next.to_string()
+            } else {
+                String::new()
+            },
+        })
+    }
+
+    async fn plan_zoom(&self, request: Request<pb::PlanZoomRequest>) -> Answer<pb::PlanZoomResponse> {
+        let request = request.into_inner();
+        let parent = self.study(&request.name)?;
+        let mut spec = parent.spec.unwrap_or_default();
+        spec.name = match request.study.as_str() {
+            "" => format!("{}-zoom", spec.name),
+            name => name.to_owned(),
+        };
+        spec.parent = "digits".to_owned();
+        spec.strategy.get_or_insert_default().history = vec!["digits".to_owned()];
+        self.lock().zooms.push(request);
+        ok(pb::PlanZoomResponse {
+            spec: Some(spec),
+            notes: vec!["momentum is left out".to_owned()],
+            trials: vec![3, 1],
+            taken: 12,
+            left_out: 30,
+        })
+    }
+
+    async fn slice_study(&self, request: Request<pb::SliceStudyRequest>) -> Answer<pb::SliceStudyResponse> {
+        let request = request.into_inner();
+        let number = |number: f64| pbjson_types::Value::from(number);
+        let answer = pb::SliceStudyResponse {
+            strategy: "gp".to_owned(),
+            results: 12,
+            parameters: Some(pbjson_types::Struct {
+                fields: [("lr".to_owned(), number(0.01))].into(),
+            }),
+            acquisition: "log_ei".to_owned(),
+            slices: vec![pb::Slice {
+                parameter: "lr".to_owned(),
+                values: vec![number(0.001), number(0.1)],
+                objectives: vec![pb::Expectation {
+                    metric: "val_acc".to_owned(),
+                    mean: vec![0.5, 0.75],
+                    low: vec![0.25, 0.7],
+                    high: vec![0.75, 0.8],
+                }],
+                acquisition: vec![-3.5, -1.25],
+            }],
+        };
+        self.lock().slices.push(request);
+        ok(answer)
     }
 
     async fn replay_study(

@@ -14,6 +14,7 @@ mod points;
 mod snap;
 mod types;
 mod values;
+mod zoom;
 
 #[cfg(test)]
 mod tests;
@@ -23,3 +24,4 @@ pub use error::SpaceError;
 pub(crate) use error::{nearest, quote, show};
 pub use grid::Grid;
 pub use types::{Condition, Dimension, Domain, Parameter, Scale};
+pub use zoom::Narrowing;

@@ -23,6 +23,7 @@ impl From<&StudySpec> for RawStudy {
         Self {
             name: Some(spec.name.to_string()),
             message: Some(spec.message.clone()).filter(|message| !message.is_empty()),
+            parent: spec.parent.as_ref().map(ToString::to_string),
             objective: RawObjectives {
                 first: objective(&spec.objective),
                 more: spec.more_objectives.iter().map(objective).collect(),
@@ -161,6 +162,7 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
     let mut raw = RawStrategy {
         seed: Some(spec.seed),
         initial: spec.initial.iter().map(point).collect(),
+        history: spec.history.iter().map(ToString::to_string).collect(),
         random_share: given(spec.random_share, 0.0),
         ..RawStrategy::default()
     };

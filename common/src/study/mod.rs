@@ -13,6 +13,7 @@ mod spec;
 mod tests;
 mod values;
 mod warnings;
+mod zoom;
 
 pub use check::{FieldError, SpecErrors};
 pub use file::{Located, StudyFile, StudyFileError, name_of_file};
@@ -27,3 +28,4 @@ pub use spec::{
     Steps, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec,
 };
 pub use values::{Ordered, RawNumber, RawValue};
+pub use zoom::Zoomed;

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::spec::Acquisition;
-use super::values::{Ordered, RawNumber, RawValue, command, constraints, one_or_many, strategy};
+use super::values::{Ordered, RawNumber, RawValue, command, constraints, names, one_or_many, strategy};
 use crate::measurement::Goal;
 use crate::space::Scale;
 use crate::units::{ByteSize, HumanDuration};
@@ -29,6 +29,9 @@ pub struct RawStudy {
     /// Free text for people, at most 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Name of the study that this one looks into more closely; a link for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// What is optimised: one objective, or a list of up to 8.
     pub objective: RawObjectives,
     /// What may be varied: parameters by name, in the order in which they are shown.
@@ -222,6 +225,10 @@ pub struct RawStrategy {
     /// Points to try first, in order; parameters left out are chosen by the strategy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initial: Vec<Ordered<RawValue>>,
+    /// Names of up to 16 studies whose finished trials are known from the start, as far as they are points of this study's space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "names")]
+    #[schemars(schema_with = "super::schema::one_or_many")]
+    pub history: Vec<String>,
     /// All but manual: share of the trials that are drawn at random instead, as a baseline, from 0 to 1; none if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_share: Option<f64>,

@@ -19,6 +19,8 @@ pub struct StudySpec {
     pub name: StudyName,
     /// Free text for people; may be empty.
     pub message: String,
+    /// The study that this one looks into more closely.
+    pub parent: Option<StudyName>,
     /// What is optimised; the first of the objectives if there are several.
     pub objective: Objective,
     /// The second and further objectives, each with a metric of its own. Empty in most studies.
@@ -185,6 +187,8 @@ pub struct StrategySpec {
     pub seed: u64,
     /// Points to try before the strategy's own, in order. Parameters left out are chosen by the strategy.
     pub initial: Vec<Params>,
+    /// Studies whose finished trials are known from the start. At most 16, all different.
+    pub history: Vec<StudyName>,
     /// Probability with which a trial is drawn at random instead, as a baseline. From 0 to 1.
     pub random_share: f64,
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::document::Place;
+use crate::id::StudyName;
 use crate::measurement::{From as ValueFrom, Goal};
 use crate::params::ParamValue;
 use crate::space::{Domain, Scale};
@@ -9,11 +10,13 @@ mod limits;
 mod objectives;
 mod round_trip;
 mod schema;
+mod zoom;
 
 /// A study with every key of the format.
 pub(super) const FULL: &str = r#"
 name: digits-mlp
 message: "SGD against Adam, wide learning rates"
+parent: digits
 objective: {metric: val_acc, goal: maximize, from: best}
 space:
   lr:        {type: float, low: 1e-5, high: 1e-1, scale: log}
@@ -25,7 +28,7 @@ space:
   nesterov:  {type: bool, when: {optimizer: sgd}}
   epochs:    {type: constant, value: 50}
 constraints: ["batch * width <= 16384"]
-strategy: {name: grid, seed: 7, shuffle: true, points: 3, initial: [{lr: 0.01, optimizer: adam}], random_share: 0.25}
+strategy: {name: grid, seed: 7, shuffle: true, points: 3, initial: [{lr: 0.01, optimizer: adam}], random_share: 0.25, history: [digits, digits-wide]}
 early_stopping:
   - {rule: median, warmup_steps: 5, min_trials: 5, shadow: true}
   - {rule: percentile, keep: 25, interval: 2}
@@ -130,6 +133,9 @@ fn a_full_study_reads_as_meant() {
     assert_eq!(spec.strategy.seed, 7);
     assert_eq!(spec.strategy.initial.len(), 1);
     assert_eq!(spec.strategy.random_share.to_bits(), 0.25_f64.to_bits());
+    assert_eq!(spec.parent.as_ref().map(StudyName::as_str), Some("digits"));
+    let history: Vec<&str> = spec.strategy.history.iter().map(StudyName::as_str).collect();
+    assert_eq!(history, ["digits", "digits-wide"]);
     assert_eq!(spec.early_stopping.len(), 7);
     assert!(spec.early_stopping[0].shadow);
     assert_eq!(spec.budget.wall_time.unwrap().as_secs(), 4 * 3600);

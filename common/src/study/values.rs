@@ -340,6 +340,11 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
     either(deserializer, "a text or a list of texts").map(Some)
 }
 
+/// Reads one name or several.
+pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    either(deserializer, "a name or a list of names")
+}
+
 /// Reads a list, with words of its own for what was expected.
 struct ListOf<T>(&'static str, PhantomData<T>);
 

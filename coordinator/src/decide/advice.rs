@@ -53,8 +53,9 @@ pub(super) struct Adviser {
     desk: Option<Desk>,
     /// Results that came while the desk was away.
     aside: Vec<FinishedTrial>,
-    /// Results there are.
+    /// Results there are, and how many of them are those of other studies, which come first.
     results: usize,
+    of_others: usize,
     /// Proposals that were made beforehand, for the trials that come next.
     ready: VecDeque<Ready>,
     /// Proposals to ask for next time.
@@ -90,6 +91,7 @@ impl Adviser {
             desk: Some(Desk::default()),
             aside: Vec::new(),
             results: 0,
+            of_others: 0,
             ready: VecDeque::new(),
             batch: 1,
             wanted: 0,
@@ -107,6 +109,23 @@ impl Adviser {
         &*self.strategy
     }
 
+    /// The trials of other studies that are known from the start. Before any result.
+    pub(super) fn begin_with(&mut self, trials: Vec<FinishedTrial>) {
+        self.results = trials.len();
+        self.of_others = trials.len();
+        if let Some(desk) = &mut self.desk {
+            desk.finished = trials;
+        }
+    }
+
+    /// The trials of other studies, unless a question is away.
+    pub(super) fn of_others(&self) -> &[FinishedTrial] {
+        let finished = self.desk.as_ref().map(|desk| &desk.finished);
+        finished
+            .and_then(|all| all.get(..self.of_others))
+            .unwrap_or_default()
+    }
+
     /// A trial has ended, after all others that have.
     pub(super) fn result(&mut self, finished: FinishedTrial) {
         self.results += 1;
@@ -116,16 +135,19 @@ impl Adviser {
         }
     }
 
-    /// Results in the order in which they came, those that came while a question was away excepted.
+    /// The study's own results in the order in which they came, those that came while a question was away excepted.
     pub(super) fn results(&self) -> &[FinishedTrial] {
-        self.desk.as_ref().map_or(&[], |desk| &desk.finished)
+        let finished = self.desk.as_ref().map(|desk| &desk.finished);
+        finished
+            .and_then(|all| all.get(self.of_others..))
+            .unwrap_or_default()
     }
 
-    /// Puts the results there are in another order, the same ones in that of their trials' numbers.
+    /// Puts the study's own results in another order, the same ones in that of their trials' numbers.
     pub(super) fn sort_results<K: Ord>(&mut self, key: impl Fn(TrialNumber) -> K) {
         if let Some(desk) = &mut self.desk {
-            desk.finished
-                .sort_by_key(|finished| (key(finished.trial), finished.trial));
+            let own = desk.finished.get_mut(self.of_others..).unwrap_or_default();
+            own.sort_by_key(|finished| (key(finished.trial), finished.trial));
         }
     }
 

@@ -16,11 +16,13 @@ use tunesmith_optimizer::{Restorer, Stoppers};
 use super::advice::Adviser;
 use super::best::Best;
 use super::curve::Curve;
+use super::history::seen;
 use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
 use super::values::{Past, Readings, Values};
 use crate::store::{
-    AttemptRow, DecisionRow, EndedTrial, PointRun, PointRuns, RequestRow, StoredTrial, StudyRow, TrialRow,
+    AttemptRow, DecisionRow, EndedTrial, PointRun, PointRuns, PriorTrial, RequestRow, StoredTrial, StudyRow,
+    TrialRow,
 };
 
 /// A study in the making. Rows come in the order of the methods below.
@@ -90,6 +92,15 @@ impl Loader {
             core,
             ends: Vec::new(),
         })
+    }
+
+    /// The trials of other studies that it knows.
+    pub fn history(&mut self, trials: Vec<PriorTrial>) {
+        let seen = trials
+            .into_iter()
+            .map(|trial| seen(trial, &self.core.spec))
+            .collect();
+        self.core.adviser.begin_with(seen);
     }
 
     /// Trials, ascending by number.

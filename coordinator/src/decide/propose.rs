@@ -330,7 +330,7 @@ impl StudyCore {
             next: TrialNumber(self.next_number),
             proposed: self.proposed,
             cursor: self.cursor,
-            finished: &[],
+            finished: self.adviser.of_others(),
             running: &[],
         };
         if let Some(error) = self.adviser.strategy().at_end(&view) {
@@ -342,9 +342,9 @@ impl StudyCore {
         let reason = match error {
             StrategyError::Exhausted => NoTrial::Exhausted,
             StrategyError::WaitsForPeople => NoTrial::Manual,
-            StrategyError::NoFeasiblePoint { .. } | StrategyError::Fit { .. } => {
-                NoTrial::Infeasible(error.to_string())
-            }
+            StrategyError::NoFeasiblePoint { .. }
+            | StrategyError::NoModel { .. }
+            | StrategyError::Fit { .. } => NoTrial::Infeasible(error.to_string()),
         };
         self.dry = Some(reason.clone());
         if self.delayed.is_empty() {

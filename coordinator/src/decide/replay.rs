@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::study::{Acquisition, StrategyName, StudySpec};
 use tunesmith_common::{Params, Timestamp, TrialNumber};
-use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
+use tunesmith_optimizer::{Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
 
 use super::advice::propose;
+use super::history::seen;
 use super::values::{Past, Values};
-use crate::store::{End, TrialRow};
+use crate::store::{End, PriorTrial, TrialRow};
 
 /// What came of making a proposal again.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub enum Replayed {
 #[derive(Debug)]
 pub struct History {
     spec: StudySpec,
+    /// Of other studies.
+    of_others: Vec<FinishedTrial>,
     trials: Vec<Known>,
 }
 
@@ -61,7 +64,7 @@ struct Known {
     params: Arc<Params>,
     encoded: Box<[f64]>,
     end: Option<(Timestamp, End, Values, Option<i64>)>,
-    /// Place among the results; the largest number if it has not ended.
+    /// Place among the results, those of other studies included; the largest number if it has not ended.
     place: usize,
 }
 
@@ -71,8 +74,17 @@ impl History {
     pub fn new(spec: StudySpec) -> Self {
         Self {
             spec,
+            of_others: Vec::new(),
             trials: Vec::new(),
         }
+    }
+
+    /// The trials of other studies that it knows.
+    #[must_use]
+    pub fn knowing(mut self, of_others: Vec<PriorTrial>) -> Self {
+        let seen = of_others.into_iter().map(|trial| seen(trial, &self.spec));
+        self.of_others = seen.collect();
+        self
     }
 
     /// Adds a trial, in any order. Of a study that goes on, trials are to be read from the newest to the oldest, so that of each one all
@@ -100,7 +112,11 @@ impl History {
     /// That is all.
     #[must_use]
     pub fn replay(self) -> Replay {
-        let Self { spec, mut trials } = self;
+        let Self {
+            spec,
+            of_others,
+            mut trials,
+        } = self;
         trials.sort_by_key(|trial| trial.number);
         let mut ends: Vec<(Timestamp, usize)> = trials
             .iter()
@@ -108,7 +124,8 @@ impl History {
             .filter_map(|(index, trial)| trial.end.as_ref().map(|(at, ..)| (*at, index)))
             .collect();
         ends.sort_unstable();
-        let mut finished = Vec::with_capacity(ends.len());
+        let mut finished = of_others;
+        finished.reserve(ends.len());
         for (_, index) in ends {
             let trial = &mut trials[index];
             if let Some((_, end, values, last_step)) = trial.end.take() {
@@ -172,23 +189,51 @@ impl Replay {
         if provenance.origin != Origin::Strategy {
             return Some((trial.number, Replayed::NotProposed));
         }
+        let (number, stored, seen) = (trial.number, Arc::clone(&trial.params), provenance.results);
         let different = |again: Option<Params>, reason: String| Replayed::Different {
-            stored: Params::clone(&trial.params),
+            stored: Params::clone(&stored),
             again,
             reason,
         };
+        if let Err(reason) = self.take_up(&Arc::clone(provenance)) {
+            return Some((number, different(None, reason)));
+        }
+        let proposal = self.with_view(number, seen, |strategy, view, memory| {
+            propose(strategy, view, 1, memory)
+        });
+        let outcome = match proposal {
+            Err(error) => different(None, error.to_string()),
+            Ok(proposal) => match proposal.points.into_iter().next() {
+                None => different(None, "nothing is proposed".to_owned()),
+                Some(point) if point.params == *stored => Replayed::Same,
+                Some(point) => different(Some(point.params), String::new()),
+            },
+        };
+        Some((number, outcome))
+    }
+
+    /// Works with the strategy that made a proposal from here on.
+    fn take_up(&mut self, provenance: &Provenance) -> Result<(), String> {
         if provenance.strategy != self.strategy.name() {
             // `auto` may have chosen otherwise under an earlier budget.
-            let Some(strategy) = strategy_named(&provenance.strategy, &self.spec) else {
-                let reason = format!(
+            self.strategy = strategy_named(&provenance.strategy, &self.spec).ok_or_else(|| {
+                format!(
                     "{} proposed it, under other settings than the present ones",
                     provenance.strategy
-                );
-                return Some((trial.number, different(None, reason)));
-            };
-            self.strategy = strategy;
+                )
+            })?;
         }
-        let seen = usize::try_from(provenance.results)
+        Ok(())
+    }
+
+    /// Shows the strategy the study as it was when trial `next` was proposed, after so many results.
+    fn with_view<T>(
+        &mut self,
+        next: TrialNumber,
+        results: u64,
+        ask: impl FnOnce(&dyn SearchStrategy, &StudyView<'_>, &mut Memory) -> T,
+    ) -> T {
+        let seen = usize::try_from(results)
             .unwrap_or(usize::MAX)
             .min(self.finished.len());
         let running: Vec<RunningTrial<'_>> = self.trials[..self.next]
@@ -202,21 +247,42 @@ impl Replay {
         let view = StudyView {
             space: &self.spec.space,
             seed: self.spec.strategy.seed,
-            next: trial.number,
+            next,
             proposed: self.proposed,
             cursor: self.cursor,
             finished: &self.finished[..seen],
             running: &running,
         };
-        let outcome = match propose(&*self.strategy, &view, 1, &mut self.memory) {
-            Err(error) => different(None, error.to_string()),
-            Ok(proposal) => match proposal.points.into_iter().next() {
-                None => different(None, "nothing is proposed".to_owned()),
-                Some(point) if point.params == *trial.params => Replayed::Same,
-                Some(point) => different(Some(point.params), String::new()),
-            },
-        };
-        Some((trial.number, outcome))
+        ask(&*self.strategy, &view, &mut self.memory)
+    }
+
+    /// What the study's model expects at some points of the encoded space: at the proposal of trial `at`, or now. With the strategy's name and
+    /// how many results the model has seen.
+    ///
+    /// # Errors
+    /// Why there is no answer, for people.
+    pub fn expect(
+        &mut self,
+        at: Option<TrialNumber>,
+        points: &[Vec<f64>],
+    ) -> Result<(&'static str, u64, Expected), String> {
+        let end = self.trials.last().map_or(1, |trial| trial.number.0 + 1);
+        let next = at.unwrap_or(TrialNumber(end));
+        self.skip_to(next);
+        let mut seen = self.finished.len() as u64;
+        if let (Some(number), Some(trial)) = (at, self.trials.get(self.next)) {
+            let provenance = Arc::clone(&trial.provenance);
+            if provenance.origin != Origin::Strategy {
+                return Err(format!("trial {number} was not proposed by the study's strategy"));
+            }
+            self.take_up(&provenance)?;
+            seen = provenance.results;
+        }
+        let expected = self.with_view(next, seen, |strategy, view, memory| {
+            strategy.expect(view, points, memory)
+        });
+        let expected = expected.map_err(|error| error.to_string())?;
+        Ok((self.strategy.name(), seen, expected))
     }
 }
 

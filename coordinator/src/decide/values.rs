@@ -158,7 +158,7 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// The trial as strategies see it.
+    /// The trial as strategies see it; of another study if its number is 0.
     pub(super) fn finished(self, spec: &StudySpec) -> FinishedTrial {
         let counts = !matches!(self.end, End::Failed | End::Cancelled);
         let mut more = self.values.more.iter().copied().chain(std::iter::repeat(None));

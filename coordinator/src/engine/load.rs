@@ -43,9 +43,13 @@ pub async fn load(
         random: &mut random,
     };
     let has_rules = !row.spec.early_stopping.is_empty();
+    let knows_others = !row.lineage.history.is_empty();
     let mut loader = Loader::new(row, owner.commit_seq, &ctx)
         .map_err(|error| StoreError::Corrupt(format!("study {study}: {error}")))?;
 
+    if knows_others {
+        loader.history(store.history_list(study).await?);
+    }
     let mut trials = Pages::read_ahead(
         {
             let store = Arc::clone(store);

@@ -16,7 +16,7 @@ use super::thinking::Thinkers;
 use super::upkeep::{Upkeep, UpkeepHandle};
 use crate::crash::crash_point;
 use crate::pool::Pool;
-use crate::store::{AuditRow, RequestRow, Store, StoreError, StudyRow};
+use crate::store::{AuditRow, PriorTrial, RequestRow, Store, StoreError, StudyRow};
 
 /// Commands that wait for one study at most; callers beyond that wait for room.
 const WAITING_COMMANDS: usize = 4_096;
@@ -218,6 +218,7 @@ impl Engines {
     pub async fn create(
         &self,
         study: StudyRow,
+        history: Vec<PriorTrial>,
         request: Option<RequestRow>,
         audit: AuditRow,
     ) -> Result<(StudyRow, EngineHandle), StoreError> {
@@ -225,7 +226,9 @@ impl Engines {
         let created = self
             .uncancelled(async move {
                 crash_point!(BeforeCreate);
-                let created = store.study_create(&study, request.as_ref(), &audit).await;
+                let created = store
+                    .study_create(&study, &history, request.as_ref(), &audit)
+                    .await;
                 crash_point!(Created);
                 created
             })

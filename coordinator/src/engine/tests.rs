@@ -16,7 +16,7 @@ use super::{EngineHandle, EngineSettings, Engines};
 use crate::decide::{Order, TellRequest};
 use crate::pool::{Dispatcher, Hello, Pool, Session, ToWorker};
 use crate::store::testing::Backend;
-use crate::store::{AuditRow, PointChunk, Store, StudyRow, StudyState};
+use crate::store::{AuditRow, Lineage, PointChunk, Store, StudyRow, StudyState};
 
 /// Longer than anything takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -67,6 +67,7 @@ impl Desk {
             id: StudyId(Uuid::from_u128(id)),
             name: spec.name,
             spec: raw,
+            lineage: Lineage::default(),
             state: StudyState::Active,
             state_reason: String::new(),
             strategy_note: String::new(),
@@ -83,7 +84,7 @@ impl Desk {
             subject: format!("studies/s{id}"),
             detail: String::new(),
         };
-        self.engines.create(row, None, audit).await.unwrap().1
+        self.engines.create(row, Vec::new(), None, audit).await.unwrap().1
     }
 
     /// A worker with that many slots joins.

@@ -1,12 +1,14 @@
 //! gRPC: translates calls into commands of the engines, and what comes back into messages. Decides nothing, and writes nothing but
 //! by a command or by a task that a caller who goes away does not cancel.
 
+mod lineage;
 mod log;
 mod page;
 mod points;
 mod pool;
 mod replay;
 mod session;
+mod slice;
 mod status;
 mod studies;
 mod tokens;
@@ -14,6 +16,7 @@ mod trial_list;
 mod trials;
 mod view;
 mod watch;
+mod zoom;
 
 use std::fmt;
 use std::ops::Deref;
@@ -42,6 +45,8 @@ pub(crate) use status::refuse;
 
 /// Bytes of a message that is accepted.
 pub const MAX_MESSAGE: usize = 4 << 20;
+/// The same for studies, which may come with the trials of others.
+const MAX_STUDY_MESSAGE: usize = 64 << 20;
 
 /// Messages of a server's stream.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -110,7 +115,7 @@ impl Api {
         let tokens = v1::token_service_server::TokenServiceServer::new(self.clone());
         let routes = Routes::new(health)
             .add_service(reflection)
-            .add_service(studies.max_decoding_message_size(MAX_MESSAGE))
+            .add_service(studies.max_decoding_message_size(MAX_STUDY_MESSAGE))
             .add_service(trials.max_decoding_message_size(MAX_MESSAGE))
             .add_service(workers.max_decoding_message_size(MAX_MESSAGE))
             .add_service(pool.max_decoding_message_size(MAX_MESSAGE))

@@ -44,9 +44,10 @@ impl Api {
             .map_err(|error| ApiError::Internal(format!("proposals could not be made again: {error}")))
     }
 
-    /// All trials there are now, read from the newest to the oldest.
-    async fn history(&self, study: &StudyRow) -> Result<History, ApiError> {
-        let mut history = History::new(StudySpec::try_from(study.spec.clone())?);
+    /// All trials there are now, read from the newest to the oldest, and those of other studies that it knows.
+    pub(super) async fn history(&self, study: &StudyRow) -> Result<History, ApiError> {
+        let of_others = self.store().history_list(study.id).await?;
+        let mut history = History::new(StudySpec::try_from(study.spec.clone())?).knowing(of_others);
         let counts = self.store().trial_counts(study.id).await?;
         let mut unread: u64 = counts.iter().map(|(_, count)| *count).sum();
         while unread > 0 {

@@ -12,10 +12,12 @@ use tunesmith_proto::v1::{self};
 
 use super::page::Page;
 use super::status::ApiError;
-use super::{Api, Messages, actor, view};
+use super::{Api, Messages, actor, lineage, view};
 use crate::decide::{Counts, StudyEdit, Summary};
 use crate::engine::{EngineError, EngineHandle};
-use crate::store::{RequestRow, StoreError, StudyRow, StudyState, TrialOrder, TrialQuery, TrialRow};
+use crate::store::{
+    PriorTrial, RequestRow, StoreError, StudyRow, StudyState, TrialOrder, TrialQuery, TrialRow,
+};
 
 /// Fields of a study that may change while it lives.
 const EDITABLE: [&str; 4] = ["message", "priority", "budget", "early_stopping"];
@@ -134,6 +136,27 @@ impl StudyService for Api {
         Ok(Response::new(self.replay(request.get_ref()).await?))
     }
 
+    async fn list_history(
+        &self,
+        request: Request<v1::ListHistoryRequest>,
+    ) -> Result<Response<v1::ListHistoryResponse>, Status> {
+        Ok(Response::new(self.list_of_history(request.get_ref()).await?))
+    }
+
+    async fn plan_zoom(
+        &self,
+        request: Request<v1::PlanZoomRequest>,
+    ) -> Result<Response<v1::PlanZoomResponse>, Status> {
+        Ok(Response::new(self.zoom(request.get_ref()).await?))
+    }
+
+    async fn slice_study(
+        &self,
+        request: Request<v1::SliceStudyRequest>,
+    ) -> Result<Response<v1::SliceStudyResponse>, Status> {
+        Ok(Response::new(self.slice(request.get_ref()).await?))
+    }
+
     async fn delete_study(
         &self,
         request: Request<v1::DeleteStudyRequest>,
@@ -214,16 +237,26 @@ impl Api {
         let id = request_id_from_wire(&request.request_id)?;
         let mut raw = study_convert::from_wire(required(request.spec, "spec")?)
             .map_err(|error| error.within("spec"))?;
-        let content = content_of(&raw, request.paused)?;
+        let written = raw.clone();
         if raw.strategy.seed.is_none() {
             raw.strategy.seed = Some(draw_seed()?);
         }
         let spec = StudySpec::try_from(raw.clone())?;
+        let given = request
+            .detached
+            .then(|| lineage::prior_trials(&request.history, &spec))
+            .transpose()?;
+        let content = content_of(&written, request.paused, given.as_deref())?;
+        let (lineage, history) = match given {
+            Some(given) => self.detached(&spec, given).await?,
+            None => self.lineage(&spec).await?,
+        };
         let now = self.now();
         let row = StudyRow {
             id: StudyId(uuid::Uuid::now_v7()),
             name: spec.name.clone(),
             spec: raw,
+            lineage,
             state: if request.paused {
                 StudyState::Paused
             } else {
@@ -258,7 +291,7 @@ impl Api {
             at: now,
         });
         let audit = self.audit(actor, "create_study", study_resource(&row.name), String::new());
-        let (_, engine) = self.engines.create(row, request, audit).await?;
+        let (_, engine) = self.engines.create(row, history, request, audit).await?;
         self.study_view(&engine).await
     }
 
@@ -382,8 +415,8 @@ fn merge(stored: RawStudy, given: &RawStudy, paths: &[String]) -> RawStudy {
 }
 
 /// What makes two calls the same. Of the study as it is written, whose maps are sorted, not of the message, whose maps are not.
-fn content_of(raw: &RawStudy, paused: bool) -> Result<[u8; 32], ApiError> {
-    let text = serde_json::to_vec(&(raw, paused))
+fn content_of(raw: &RawStudy, paused: bool, given: Option<&[PriorTrial]>) -> Result<[u8; 32], ApiError> {
+    let text = serde_json::to_vec(&(raw, paused, format!("{given:?}")))
         .map_err(|error| ApiError::Internal(format!("a study without a JSON form: {error}")))?;
     Ok(Sha256::digest(text).into())
 }

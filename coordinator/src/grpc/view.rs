@@ -16,7 +16,8 @@ use tunesmith_proto::v1;
 use crate::decide::{Asked, Counts, Summary};
 use crate::pool::{WorkerState, WorkerStatus};
 use crate::store::{
-    AttemptRow, DecisionRow, DoneReason, PointChunk, StudyRow, StudyState, TokenKind, TokenRow, TrialRow,
+    AttemptRow, DecisionRow, DoneReason, End, PointChunk, Relative, Source, StudyRow, StudyState, TokenKind,
+    TokenRow, TrialRow,
 };
 
 /// What a study says of its trials' numbers: without it a trial's row cannot be shown.
@@ -91,6 +92,8 @@ pub(super) fn study_row(row: &StudyRow) -> v1::Study {
             gpu_hours: row.gpu_seconds / 3_600.0,
         }),
         strategy_note: row.strategy_note.clone(),
+        parent: row.lineage.parent.as_ref().map(relative),
+        history: row.lineage.history.iter().map(history_source).collect(),
         ..v1::Study::default()
     }
 }
@@ -113,6 +116,21 @@ pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String)
         steps_saved: summary.steps_saved,
         pending_reason: waits,
         ..study_row(&summary.study)
+    }
+}
+
+fn relative(relative: &Relative) -> v1::Relative {
+    v1::Relative {
+        name: study_resource(&relative.name),
+        uid: relative.id.map_or_else(String::new, |id| id.to_string()),
+    }
+}
+
+fn history_source(source: &Source) -> v1::HistorySource {
+    v1::HistorySource {
+        study: Some(relative(&source.study)),
+        taken: source.taken,
+        left_out: source.left_out,
     }
 }
 
@@ -259,6 +277,29 @@ pub(super) fn state_name(state: v1::TrialState) -> Option<&'static str> {
         v1::TrialState::Failed => "FAILED",
         v1::TrialState::Cancelled => "CANCELLED",
     })
+}
+
+/// The state of a trial that has ended.
+pub(super) fn ended(end: End) -> v1::TrialState {
+    match end {
+        End::Completed => v1::TrialState::Completed,
+        End::EarlyStopped => v1::TrialState::EarlyStopped,
+        End::TimedOut => v1::TrialState::TimedOut,
+        End::Failed => v1::TrialState::Failed,
+        End::Cancelled => v1::TrialState::Cancelled,
+    }
+}
+
+/// How a trial in this state has ended, if it has.
+pub(super) fn end(state: v1::TrialState) -> Option<End> {
+    let ends = [
+        End::Completed,
+        End::EarlyStopped,
+        End::TimedOut,
+        End::Failed,
+        End::Cancelled,
+    ];
+    ends.into_iter().find(|end| ended(*end) == state)
 }
 
 /// A trial that was handed out to the caller.

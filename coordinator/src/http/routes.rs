@@ -70,6 +70,9 @@ pub(super) const ROUTES: &[Route] = routes! {
     POST "/v1/studies/{study}/stop" => "StudyService".stop_study as "StopStudy" for "name" = "studies/{study}";
     POST "/v1/studies/{study}/archive" => "StudyService".archive_study as "ArchiveStudy" for "name" = "studies/{study}";
     GET "/v1/studies/{study}/replay" => "StudyService".replay_study as "ReplayStudy" for "name" = "studies/{study}";
+    GET "/v1/studies/{study}/history" => "StudyService".list_history as "ListHistory" for "name" = "studies/{study}";
+    POST "/v1/studies/{study}/zoom" => "StudyService".plan_zoom as "PlanZoom" for "name" = "studies/{study}";
+    POST "/v1/studies/{study}/slice" => "StudyService".slice_study as "SliceStudy" for "name" = "studies/{study}";
     GET "/v1/studies/{study}/trials" => "TrialService".list_trials as "ListTrials" for "parent" = "studies/{study}";
     POST "/v1/studies/{study}/trials" => "TrialService".add_trial as "AddTrial" for "parent" = "studies/{study}";
     POST "/v1/studies/{study}/ask" => "TrialService".ask_trials as "AskTrials" for "parent" = "studies/{study}";

@@ -8,8 +8,9 @@ use tunesmith_common::{Attempt, Clock, StudyId, StudyName, Timestamp, TrialNumbe
 
 use super::Metrics;
 use crate::store::{
-    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow,
-    StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, PriorTrial,
+    RequestRow, StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow,
+    WorkerRow,
 };
 
 /// A store whose commits are counted.
@@ -37,10 +38,11 @@ impl Store for MeteredStore {
     async fn study_create(
         &self,
         study: &StudyRow,
+        history: &[PriorTrial],
         request: Option<&RequestRow>,
         audit: &AuditRow,
     ) -> Result<StudyRow, StoreError> {
-        self.inner.study_create(study, request, audit).await
+        self.inner.study_create(study, history, request, audit).await
     }
 
     async fn study_take(&self, study: StudyId) -> Result<Ownership, StoreError> {
@@ -77,6 +79,10 @@ impl Store for MeteredStore {
 
     async fn study_list_alive(&self) -> Result<Vec<StudyId>, StoreError> {
         self.inner.study_list_alive().await
+    }
+
+    async fn history_list(&self, study: StudyId) -> Result<Vec<PriorTrial>, StoreError> {
+        self.inner.history_list(study).await
     }
 
     async fn trial_list(&self, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError> {

@@ -95,7 +95,7 @@ impl End {
     }
 
     /// The end whose state has this name.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(in crate::store) fn named(name: &str) -> Option<Self> {
         [
             Self::Completed,
             Self::EarlyStopped,

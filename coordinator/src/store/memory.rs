@@ -15,8 +15,8 @@ use super::compact::{CHUNKS_PER_ROUND, Joined, join_chunks};
 use super::whole_trials::{self, Page};
 use super::{
     AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, End, EndedTrial, Ownership, PRUNED_AT_A_TIME,
-    PointChunk, PointRuns, RequestRow, StateCounts, Store, StoreError, StoredTrial, StudyRow, StudyState,
-    TokenRow, TrialOrder, TrialQuery, TrialRow, WorkerRow,
+    PointChunk, PointRuns, PriorTrial, RequestRow, StateCounts, Store, StoreError, StoredTrial, StudyRow,
+    StudyState, TokenRow, TrialOrder, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in memory. Cheap to clone; clones are the same store.
@@ -38,6 +38,7 @@ type ChunkKey = (TrialNumber, Attempt, MetricName, u64);
 #[derive(Debug)]
 struct Study {
     row: StudyRow,
+    history: Vec<PriorTrial>,
     create_request: Option<(RequestId, [u8; 32])>,
     owner_epoch: u64,
     commit_seq: u64,
@@ -50,9 +51,10 @@ struct Study {
 }
 
 impl Study {
-    fn new(row: StudyRow, create_request: Option<(RequestId, [u8; 32])>) -> Self {
+    fn new(row: StudyRow, history: Vec<PriorTrial>, create_request: Option<(RequestId, [u8; 32])>) -> Self {
         Self {
             row,
+            history,
             create_request,
             owner_epoch: 0,
             commit_seq: 0,
@@ -177,6 +179,7 @@ impl Store for MemoryStore {
     async fn study_create(
         &self,
         study: &StudyRow,
+        history: &[PriorTrial],
         request: Option<&RequestRow>,
         audit: &AuditRow,
     ) -> Result<StudyRow, StoreError> {
@@ -204,6 +207,7 @@ impl Store for MemoryStore {
             study.id,
             Study::new(
                 study.clone(),
+                history.to_vec(),
                 request.map(|request| (request.id, request.content)),
             ),
         );
@@ -295,6 +299,10 @@ impl Store for MemoryStore {
             .filter(|(_, study)| alive(study))
             .map(|(id, _)| *id)
             .collect())
+    }
+
+    async fn history_list(&self, study: StudyId) -> Result<Vec<PriorTrial>, StoreError> {
+        Ok(self.in_study(study, |study| study.history.clone()))
     }
 
     async fn trial_list(&self, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError> {

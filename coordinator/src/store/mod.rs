@@ -13,10 +13,12 @@ mod check;
 mod compact;
 #[cfg(test)]
 mod contract;
+mod lineage;
 mod loading;
 mod memory;
 mod open;
 mod postgres;
+mod query;
 mod sql;
 mod sqlite;
 #[cfg(test)]
@@ -36,10 +38,12 @@ use tunesmith_common::{
     Attempt, LeaseId, Params, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId, WorkerName,
 };
 
+pub use lineage::{Lineage, PriorTrial, Relative, Source};
 pub use loading::{End, EndedTrial, PointRun, PointRuns, StoredTrial};
 pub use memory::MemoryStore;
 pub use open::{OpenError, open};
 pub use postgres::{PostgresOptions, PostgresStore};
+pub use query::{StateCounts, TrialOrder, TrialQuery};
 pub use sqlite::SqliteStore;
 
 /// Why the store could not do what it was asked to: one variant per reaction of the caller.
@@ -114,6 +118,8 @@ pub struct StudyRow {
     pub name: StudyName,
     /// What its owner declared, with the seed in force.
     pub spec: RawStudy,
+    /// Where it comes from. Commits do not change it.
+    pub lineage: Lineage,
     /// State.
     pub state: StudyState,
     /// Why it is in this state, for people; may be empty.
@@ -367,38 +373,10 @@ pub struct TokenRow {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// How trials are listed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TrialOrder {
-    /// By number, ascending.
-    #[default]
-    Number,
-    /// Best value first by the given goal; trials without a finite value last, by number.
-    BestMinimize,
-    /// As above, larger is better.
-    BestMaximize,
-}
-
-/// Which trials to list.
-#[derive(Clone, Debug, Default)]
-pub struct TrialQuery {
-    /// Names of states ([`TrialState::name`]); all if empty.
-    pub states: Vec<&'static str>,
-    /// In which order.
-    pub order: TrialOrder,
-    /// Skip that many.
-    pub offset: u64,
-    /// Return at most that many.
-    pub limit: u32,
-}
-
-/// Trials by name of state ([`TrialState::name`]).
-pub type StateCounts = Vec<(String, u64)>;
-
 /// Where studies and trials are kept. See the module for who may call what.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Stores a new study with nothing in it, owned by nobody, at revision 0.
+    /// Stores a new study with nothing in it but the trials of other studies that it knows, owned by nobody, at revision 0.
     ///
     /// Atomic. Repeating it with the same `request` and content returns the study that the first call made.
     ///
@@ -407,6 +385,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn study_create(
         &self,
         study: &StudyRow,
+        history: &[PriorTrial],
         request: Option<&RequestRow>,
         audit: &AuditRow,
     ) -> Result<StudyRow, StoreError>;
@@ -442,6 +421,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Identities of all studies that have not ended.
     async fn study_list_alive(&self) -> Result<Vec<StudyId>, StoreError>;
+
+    /// The trials of other studies that a study knows, as it was created with them.
+    async fn history_list(&self, study: StudyId) -> Result<Vec<PriorTrial>, StoreError>;
 
     /// Trials of a study.
     async fn trial_list(&self, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError>;

@@ -4,6 +4,7 @@
 mod ask_tell;
 mod errors;
 mod http;
+mod lineage;
 mod objectives;
 mod session;
 mod shutdown;

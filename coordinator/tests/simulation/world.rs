@@ -16,7 +16,7 @@ use tunesmith_coordinator::decide::{Ctx, Offer, Order, Outbox, StudyCore};
 use tunesmith_coordinator::engine::load;
 use tunesmith_coordinator::store::MemoryStore;
 use tunesmith_coordinator::store::{
-    AuditRow, ChunkPlace, DoneReason, Ownership, Store, StoreError, StudyRow, StudyState,
+    AuditRow, ChunkPlace, DoneReason, Lineage, Ownership, Store, StoreError, StudyRow, StudyState,
 };
 use uuid::Uuid;
 
@@ -125,6 +125,7 @@ impl World {
             id: study,
             name: spec.name,
             spec: raw,
+            lineage: Lineage::default(),
             state: StudyState::Active,
             state_reason: String::new(),
             strategy_note: String::new(),
@@ -141,7 +142,9 @@ impl World {
             subject: "studies/sim".to_owned(),
             detail: String::new(),
         };
-        runtime.block_on(store.study_create(&row, None, &audit)).unwrap();
+        runtime
+            .block_on(store.study_create(&row, &[], None, &audit))
+            .unwrap();
         let workers = (0..3)
             .map(|n| SimWorker::new(WorkerId(Uuid::from_u128(100 + n)), 2))
             .collect();

@@ -12,6 +12,7 @@ mod command_line;
 mod coordinator_faults;
 mod crash_points;
 mod database_faults;
+mod lineage;
 mod network_faults;
 mod objectives;
 mod pool;

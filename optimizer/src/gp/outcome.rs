@@ -6,6 +6,44 @@ pub(crate) struct Outcomes {
     pub(crate) values: Vec<f64>,
     /// Logarithm of the change of density, by which evidences of different warps of the same outcomes become comparable.
     pub(crate) log_jacobian: f64,
+    /// The way back.
+    pub(crate) back: Back,
+}
+
+/// The way back from a model's outcomes to raw ones.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Back {
+    warp: Warp,
+    /// The finite raw outcomes, ascending.
+    finite: Vec<f64>,
+    spread: f64,
+    /// Mean and deviation of what was warped.
+    mean: f64,
+    scale: f64,
+}
+
+impl Back {
+    /// The raw outcome that an outcome of the model stands for, which may lie beyond all that were seen.
+    pub(crate) fn raw(&self, outcome: f64) -> f64 {
+        let warped = self.mean + self.scale * outcome;
+        let (Some(best), Some(worst)) = (self.finite.first(), self.finite.last()) else {
+            return warped;
+        };
+        let median = self.finite[self.finite.len() / 2];
+        match self.warp {
+            Warp::Linear => warped,
+            Warp::Log { softness } => best + softness * self.spread * warped.exp_m1(),
+            Warp::Tail if warped <= median => warped,
+            Warp::Tail => median + self.spread * ((warped - median) / self.spread).exp_m1(),
+            Warp::Ranks => {
+                let last = self.finite.len() - 1;
+                let below = (0..last).rev().find(|k| *k as f64 <= warped).unwrap_or(0);
+                let share = (warped - below as f64).clamp(0.0, 1.0);
+                let above = self.finite.get(below + 1).unwrap_or(worst);
+                self.finite[below] * (1.0 - share) + above * share
+            }
+        }
+    }
 }
 
 /// A monotone change of scale.
@@ -86,9 +124,20 @@ impl Warp {
                 }
             })
             .collect();
-        let (values, scale) = standardized(values)?;
+        let (values, mean, scale) = standardized(values)?;
         log_jacobian -= values.len() as f64 * scale.ln();
-        Some(Outcomes { values, log_jacobian })
+        let back = Back {
+            warp: self,
+            finite,
+            spread,
+            mean,
+            scale,
+        };
+        Some(Outcomes {
+            values,
+            log_jacobian,
+            back,
+        })
     }
 }
 
@@ -118,12 +167,12 @@ pub(crate) fn violations(raw: &[Option<f64>]) -> Option<(Vec<f64>, f64)> {
     });
     let pressed: Vec<f64> = pressed.collect();
     let mean = pressed.iter().map(|by| by / pressed.len() as f64).sum::<f64>();
-    let (values, scale) = standardized(pressed)?;
+    let (values, _, scale) = standardized(pressed)?;
     Some((values, -mean / scale))
 }
 
-/// Mean 0 and variance 1, and the deviation there was. None if there was none, or an infinite one.
-fn standardized(mut values: Vec<f64>) -> Option<(Vec<f64>, f64)> {
+/// Mean 0 and variance 1, and the mean and the deviation there were. None if there was no deviation, or an infinite one.
+fn standardized(mut values: Vec<f64>) -> Option<(Vec<f64>, f64, f64)> {
     let n = values.len() as f64;
     let mean = values.iter().map(|y| y / n).sum::<f64>();
     let scale = (values.iter().map(|y| (y - mean) * (y - mean) / n).sum::<f64>()).sqrt();
@@ -133,7 +182,7 @@ fn standardized(mut values: Vec<f64>) -> Option<(Vec<f64>, f64)> {
     for value in &mut values {
         *value = (*value - mean) / scale;
     }
-    Some((values, scale))
+    Some((values, mean, scale))
 }
 
 #[cfg(test)]
@@ -171,6 +220,26 @@ mod tests {
             let mean: f64 = outcomes.iter().sum::<f64>() / 7.0;
             let variance: f64 = outcomes.iter().map(|y| y * y).sum::<f64>() / 7.0;
             assert!(mean.abs() < 1e-12 && (variance - 1.0).abs() < 1e-12, "{warp:?}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_leads_to_the_raw_outcomes_and_beyond_them() {
+        let raw: Vec<Option<f64>> = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 1e3]
+            .into_iter()
+            .map(Some)
+            .collect();
+        for warp in ALL {
+            let Outcomes { values, back, .. } = warp.apply(&raw).unwrap();
+            for (value, raw) in values.iter().zip(raw.iter().flatten()) {
+                assert!((back.raw(*value) - raw).abs() < 1e-9 * raw, "{warp:?} {raw}");
+            }
+            let beyond = |value: f64| [back.raw(values[1] - value), back.raw(values[6] + value)];
+            let [better, worse] = beyond(0.1);
+            match warp {
+                Warp::Ranks => assert!((better - 1.0).abs() < 1e-9 && (worse - 1e3).abs() < 1e-9),
+                _ => assert!(better < 1.0 && worse > 1e3, "{warp:?} {better} {worse}"),
+            }
         }
     }
 

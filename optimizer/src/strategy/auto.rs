@@ -17,6 +17,7 @@ use super::nsga2::Nsga2;
 use super::random::Random;
 use super::sobol::Sobol;
 use super::tpe::Tpe;
+use super::untried::Untried;
 
 /// Combinations up to which a space without a budget of trials is searched completely.
 const SMALL_GRID: u128 = 1_000;
@@ -46,6 +47,9 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         // `auto` has been replaced by its choice.
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };
+    if matches!(name, StrategyName::Random | StrategyName::Sobol) && !spec.strategy.history.is_empty() {
+        strategy = Box::new(Untried { then: strategy });
+    }
     if spec.strategy.random_share > 0.0 {
         strategy = Box::new(Baseline {
             share: spec.strategy.random_share,

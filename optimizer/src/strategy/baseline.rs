@@ -4,7 +4,7 @@
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::random::draw;
-use super::view::{Proposal, StrategyError, StudyView, one_by_one};
+use super::view::{Expected, Proposal, StrategyError, StudyView, one_by_one};
 use crate::rng::{Purpose, purpose_rng, uniform};
 
 /// A strategy, some of whose trials are drawn at random.
@@ -45,6 +45,15 @@ impl SearchStrategy for Baseline {
             let mut proposal = self.then.propose(view, 1, memory)?;
             proposal.points.pop().ok_or(StrategyError::Exhausted)
         })
+    }
+
+    fn expect(
+        &self,
+        view: &StudyView<'_>,
+        points: &[Vec<f64>],
+        memory: &mut Memory,
+    ) -> Result<Expected, StrategyError> {
+        self.then.expect(view, points, memory)
     }
 
     fn at_end(&self, view: &StudyView<'_>) -> Option<StrategyError> {

@@ -12,6 +12,8 @@
 //! * Levels have a margin after Hamano et al. 2022, "CMA-ES with margin", in a simple form: what is drawn is never narrower than
 //!   [`MARGIN`] levels, and the mean stays between the centres of the outer ones. So no level is ever out of reach of its neighbours.
 //! * A parameter that was inactive stands at the mean: it is no reason to go anywhere.
+//! * The results of other studies that this one learns from come in no order that means anything: the best of them are what the search begins
+//!   around, and the others are left aside.
 //! * Two trials in a row are mirror images of one another (Brockhoff et al. 2010, "Mirrored sampling and sequential selection for
 //!   evolution strategies"), which evens out a small population.
 //!
@@ -29,7 +31,7 @@ use tunesmith_common::space::{Dimension, Domain, Parameter, Space};
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::sobol::Sobol;
-use super::standing::{badnesses, progress};
+use super::standing::{badnesses, best_of, progress};
 use super::tried::{Prefix, Tried, counts, mirrored};
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::cma::{Categories, Gaussian, Weights};
@@ -86,11 +88,11 @@ struct Known {
 #[derive(Debug, Default)]
 struct Learnt {
     read: Prefix,
-    /// Results that count, and the highest number of all trials.
+    /// Results of this study that count, and the highest number of all trials.
     results: u64,
     highest: u64,
-    /// Places of the first results in the history.
-    startup: Vec<usize>,
+    /// The first results.
+    startup: Vec<FinishedTrial>,
     /// None before there are enough of them.
     search: Option<Search>,
     restarts: u64,
@@ -175,16 +177,13 @@ impl Cmaes {
     }
 
     /// The search that begins around the better half of the first results.
-    fn first_search(&self, startup: &[usize], finished: &[FinishedTrial]) -> Search {
-        let trials: Vec<&FinishedTrial> = startup.iter().map(|&place| &finished[place]).collect();
-        let mut startup: Vec<(f64, usize)> = badnesses(&trials)
-            .into_iter()
-            .zip(startup.iter().copied())
-            .collect();
+    fn first_search(&self, startup: &[FinishedTrial]) -> Search {
+        let trials: Vec<&FinishedTrial> = startup.iter().collect();
+        let mut startup: Vec<(f64, &FinishedTrial)> = badnesses(&trials).into_iter().zip(trials).collect();
         startup.sort_by(|a, b| a.0.total_cmp(&b.0));
         let weights = Weights::new(self.numbers.len(), startup.len(), false);
         let good = || {
-            let points = startup.iter().map(|(_, place)| &finished[*place].encoded);
+            let points = startup.iter().map(|(_, trial)| &trial.encoded);
             weights.good().iter().zip(points)
         };
         let mean = self.numbers.iter().map(|(k, _)| {
@@ -202,10 +201,13 @@ impl Cmaes {
 
     /// Learns from the results that are new since the last time.
     fn learn(&self, view: &StudyView<'_>, learnt: &mut Learnt) {
-        if !learnt.read.is_of(view.finished) {
+        let others = view.of_others();
+        if !learnt.read.is_of(view.finished) || learnt.read.length < others.len() {
             *learnt = Learnt::default();
+            learnt.startup.extend(best_of(others, STARTUP).cloned());
+            self.begin(learnt);
         }
-        for place in learnt.read.length..view.finished.len() {
+        for place in learnt.read.length.max(others.len())..view.finished.len() {
             let trial = &view.finished[place];
             learnt.highest = learnt.highest.max(trial.trial.0);
             if !counts(trial) {
@@ -219,14 +221,20 @@ impl Cmaes {
                     }
                 }
                 None => {
-                    learnt.startup.push(place);
-                    if learnt.startup.len() == STARTUP {
-                        learnt.search = Some(self.first_search(&learnt.startup, view.finished));
-                    }
+                    learnt.startup.push(trial.clone());
+                    self.begin(learnt);
                 }
             }
         }
         learnt.read = Prefix::of(view.finished);
+    }
+
+    /// Begins the first search once there are enough results.
+    fn begin(&self, learnt: &mut Learnt) {
+        if learnt.startup.len() >= STARTUP {
+            learnt.search = Some(self.first_search(&learnt.startup));
+            learnt.startup.clear();
+        }
     }
 
     /// Takes in one result. True if the search ends with it.

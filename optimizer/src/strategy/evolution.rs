@@ -3,7 +3,8 @@
 //! The population is the newest results. For each proposal some of them are drawn, the best of these is the parent, and a mutation
 //! of it is tried (Real, Aggarwal, Huang and Le 2019, "Regularized evolution for image classifier architecture search"). A result
 //! leaves the population when it is old, however good it is, so that what stays must be found good again and again: luck and noise
-//! do not survive. Before there are enough results, points are spread over the space.
+//! do not survive. Before there are enough results, points are spread over the space. The best results of other studies that this one learns
+//! from are members until there are enough of its own, the worst of them leaving first.
 //!
 //! # Invariants
 //!
@@ -15,7 +16,7 @@ use tunesmith_common::space::{Dimension, Space};
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::sobol::Sobol;
-use super::standing::badnesses;
+use super::standing::{badnesses, best_of};
 use super::tried::{Tried, changed, counts, varies};
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, below, normal, purpose_rng, uniform};
@@ -52,8 +53,11 @@ impl Evolution {
     }
 
     fn suggest(&self, view: &StudyView<'_>, tried: &mut Tried) -> Result<Suggestion, StrategyError> {
-        let newest = view.finished.iter().rev().filter(|trial| counts(trial));
-        let population: Vec<&FinishedTrial> = newest.take(POPULATION).collect();
+        let others = view.of_others();
+        let own = view.finished[others.len()..].iter().rev();
+        let mut population: Vec<&FinishedTrial> =
+            own.filter(|trial| counts(trial)).take(POPULATION).collect();
+        population.extend(best_of(others, POPULATION - population.len()));
         if population.len() < STARTUP {
             return self.sobol.suggest(view);
         }

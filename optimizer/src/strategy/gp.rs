@@ -20,18 +20,19 @@ use std::collections::HashSet;
 use tunesmith_common::space::Space;
 use tunesmith_common::study::Acquisition;
 
-use self::aim::{Expected, aim};
+use self::aim::{Seen, aim};
 use self::columns::{Model, columns};
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::sobol::Sobol;
 use super::standing::{badnesses, constraints};
 use super::tried::counts;
-use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
-use crate::gp::criterion::Criterion;
+use super::view::{Expected, FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
+use crate::gp::criterion::{Criterion, Goal};
 use crate::gp::features::{Layout, Points};
 use crate::gp::fit::Hyper;
 use crate::gp::local::{self, Region};
+use crate::gp::outcome::Back;
 use crate::gp::posterior::Posterior;
 use crate::gp::search::{self, Search};
 use crate::rng::{Purpose, mix, purpose_rng};
@@ -70,6 +71,17 @@ struct Known {
     wide: Option<(Key, usize, Vec<Posterior>)>,
 }
 
+/// Models that know all results, and what they are used for.
+struct Ready<'a> {
+    criterion: Criterion<'a>,
+    /// Results around which the best point is looked for first.
+    centres: Vec<&'a [f64]>,
+    /// Width of the box in which the model is trusted, if it is not all of the space.
+    width: Option<f64>,
+    /// The way back to the study's objectives, if each of them has a model.
+    objectives: Option<Vec<Back>>,
+}
+
 /// The results that something was made from: how many of the history's first, and which the last one was.
 type Key = (usize, u64, u64);
 
@@ -93,6 +105,19 @@ impl Gp {
     }
 
     fn suggest(&self, view: &StudyView<'_>, known: &mut Known) -> Result<Suggestion, StrategyError> {
+        let found = self.with_models(view, known, |ready| {
+            self.search(view, &ready.criterion, &ready.centres, ready.width)
+        })?;
+        found.unwrap_or_else(|| self.sobol.suggest(view))
+    }
+
+    /// What `then` makes of the models of all results; none if there are too few of them.
+    fn with_models<T>(
+        &self,
+        view: &StudyView<'_>,
+        known: &mut Known,
+        then: impl FnOnce(Ready<'_>) -> T,
+    ) -> Result<Option<T>, StrategyError> {
         let results: Vec<&FinishedTrial> = view.finished.iter().filter(|trial| counts(trial)).collect();
         let (columns, made) = columns(view, &results);
         let begun = results.len() + view.running.len();
@@ -101,7 +126,7 @@ impl Gp {
                 .iter()
                 .any(|column| !column.is_constraint && column.varies())
         {
-            return self.sobol.suggest(view);
+            return Ok(None);
         }
         let is_local = results.len() >= local::FROM;
         let beginning = if is_local {
@@ -189,22 +214,23 @@ impl Gp {
         let Some((_, seen, posteriors)) = slot else {
             unreachable!("it was made above");
         };
-        let (mut means, mut limits) = (Vec::new(), Vec::new());
+        let (mut means, mut limits, mut backs) = (Vec::new(), Vec::new(), Vec::new());
         for (posterior, (column, model)) in posteriors.iter_mut().zip(modelled()) {
             posterior.truncate(*seen);
             for trial in &results[*seen..] {
                 posterior.append(&self.layout, &trial.encoded);
             }
-            let (outcomes, limit) = column
+            let (outcomes, limit, back) = column
                 .at(&held)
                 .outcomes(model)
-                .filter(|(outcomes, _)| posterior.condition(outcomes))
+                .filter(|(outcomes, ..)| posterior.condition(outcomes))
                 .ok_or_else(|| unfit("the results cannot be put on one scale".to_owned()))?;
             if column.is_constraint {
                 limits.push(limit);
             } else {
                 means.push(posterior.fitted(&outcomes));
             }
+            backs.extend(back);
         }
         *seen = results.len();
         let mut running: Vec<(Vec<f64>, bool)> = Vec::with_capacity(view.running.len());
@@ -217,7 +243,7 @@ impl Gp {
             let holds = violations.iter().zip(&limits).all(|(by, limit)| by <= limit);
             running.push((expected, holds));
         }
-        let expected = Expected {
+        let expected = Seen {
             results: &results,
             means: &means,
             running: &running,
@@ -231,7 +257,15 @@ impl Gp {
             objectives: objectives.iter().collect(),
             constraints: violations.iter().zip(limits).collect(),
         };
-        self.search(view, &criterion, &centres, width)
+        // Of a weighted sum of objectives nobody knows what it means.
+        let objectives = columns.iter().filter(|column| !column.is_constraint).count();
+        let modelled = criterion.objectives.len();
+        Ok(Some(then(Ready {
+            objectives: (modelled == objectives && made == 0).then_some(backs),
+            criterion,
+            centres,
+            width,
+        })))
     }
 
     /// The most promising point.
@@ -304,6 +338,50 @@ impl SearchStrategy for Gp {
     ) -> Result<Proposal, StrategyError> {
         let known: &mut Known = memory.of();
         one_by_one(view, count, |view| self.suggest(view, known))
+    }
+
+    fn expect(
+        &self,
+        view: &StudyView<'_>,
+        points: &[Vec<f64>],
+        memory: &mut Memory,
+    ) -> Result<Expected, StrategyError> {
+        let known: &mut Known = memory.of();
+        let expected = self.with_models(view, known, |ready| {
+            let at = Points::from_rows(&self.layout, points.iter().map(Vec::as_slice));
+            let backs = ready.objectives.unwrap_or_default();
+            let of_objective = |(model, back): (&&Posterior, &Back)| {
+                let expected = |(mean, variance): (f64, f64)| {
+                    let deviation = variance.max(0.0).sqrt();
+                    [mean, mean - deviation, mean + deviation].map(|outcome| back.raw(outcome))
+                };
+                model
+                    .predict(&self.layout, &at)
+                    .into_iter()
+                    .map(expected)
+                    .collect()
+            };
+            Expected {
+                objectives: ready
+                    .criterion
+                    .objectives
+                    .iter()
+                    .zip(&backs)
+                    .map(of_objective)
+                    .collect(),
+                acquisition: match ready.criterion.goal {
+                    Goal::Outcome { acquisition, .. } => acquisition.name(),
+                    Goal::Front(_) => "log_ehvi",
+                    Goal::Feasible => "log_probability",
+                },
+                promise: ready.criterion.values(&self.layout, &at),
+            }
+        })?;
+        expected.ok_or_else(|| StrategyError::Fit {
+            reason:
+                "there are too few results, or all are the same; the first trials are spread over the space"
+                    .to_owned(),
+        })
     }
 }
 

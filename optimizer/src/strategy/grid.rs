@@ -1,7 +1,7 @@
 //! Grid search: every combination of values once.
 //!
 //! Cells are visited in the order in which the space numbers them, or in a seeded random order that is computed cell by cell. Cells
-//! that violate the constraints are passed over. How far the enumeration is travels with the trials, as their cursor: the number of
+//! that violate the constraints are passed over, and so are those that another study has tried from which this one learns. How far the enumeration is travels with the trials, as their cursor: the number of
 //! cells looked at so far. So nothing is stored here, a trial that is lost is run again with its cell by whoever lost it, and
 //! trials that people add use up no cell.
 
@@ -10,6 +10,7 @@ use tunesmith_common::space::Grid as Cells;
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::permutation::Permutation;
+use super::tried::Tried;
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 
 /// Cells that one suggestion looks at before it gives up: a second or so.
@@ -28,7 +29,12 @@ impl Grid {
         Self { shuffle, points }
     }
 
-    fn next_cell(&self, view: &StudyView<'_>, grid: &Cells<'_>) -> Result<Suggestion, StrategyError> {
+    fn next_cell(
+        &self,
+        view: &StudyView<'_>,
+        grid: &Cells<'_>,
+        elsewhere: &Tried,
+    ) -> Result<Suggestion, StrategyError> {
         let cells = grid.cells();
         let order = self.shuffle.then(|| Permutation::new(cells, view.seed));
         let mut cursor = view.cursor.unwrap_or(0);
@@ -43,6 +49,9 @@ impl Grid {
                 && view.space.satisfies(&params)
             {
                 let mut suggestion = Suggestion::new(view.space, params, Vec::new());
+                if elsewhere.has(&suggestion.encoded, &[]) {
+                    continue;
+                }
                 suggestion.note = format!("cell {} of {cells}", index + 1);
                 suggestion.cursor = Some(cursor);
                 return Ok(suggestion);
@@ -59,10 +68,17 @@ impl SearchStrategy for Grid {
         "grid"
     }
 
-    fn propose(&self, view: &StudyView<'_>, count: usize, _: &mut Memory) -> Result<Proposal, StrategyError> {
+    fn propose(
+        &self,
+        view: &StudyView<'_>,
+        count: usize,
+        memory: &mut Memory,
+    ) -> Result<Proposal, StrategyError> {
         // The check of a study refuses grids that cannot be counted.
         let grid = view.space.grid(self.points).ok_or(StrategyError::Exhausted)?;
-        one_by_one(view, count, |view| self.next_cell(view, &grid))
+        let elsewhere: &mut Tried = memory.of();
+        elsewhere.read(view.of_others());
+        one_by_one(view, count, |view| self.next_cell(view, &grid, elsewhere))
     }
 
     fn at_end(&self, view: &StudyView<'_>) -> Option<StrategyError> {

@@ -5,7 +5,7 @@ use tunesmith_common::params::Params;
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::random::{complete, random_point};
-use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
+use super::view::{Expected, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 
 /// A strategy that begins with given points.
 ///
@@ -32,6 +32,7 @@ impl Initial {
                 StrategyError::WaitsForPeople
                 | StrategyError::Exhausted
                 | StrategyError::NoFeasiblePoint { .. }
+                | StrategyError::NoModel { .. }
                 | StrategyError::Fit { .. },
             ) => None,
         };
@@ -82,6 +83,15 @@ impl SearchStrategy for Initial {
                 }
             }
         })
+    }
+
+    fn expect(
+        &self,
+        view: &StudyView<'_>,
+        points: &[Vec<f64>],
+        memory: &mut Memory,
+    ) -> Result<Expected, StrategyError> {
+        self.then.expect(view, points, memory)
     }
 
     fn at_end(&self, view: &StudyView<'_>) -> Option<StrategyError> {

@@ -25,12 +25,13 @@ mod sobol;
 mod standing;
 mod tpe;
 mod tried;
+mod untried;
 mod view;
 
 pub use auto::build;
 pub use memory::Memory;
 pub use random::{MAX_TRIES, complete, fallback};
-pub use view::{FinishedTrial, Proposal, RunningTrial, StrategyError, StudyView, Suggestion};
+pub use view::{Expected, FinishedTrial, Proposal, RunningTrial, StrategyError, StudyView, Suggestion};
 
 /// Proposes the points to evaluate next.
 pub trait SearchStrategy: std::fmt::Debug + Send + Sync {
@@ -57,10 +58,24 @@ pub trait SearchStrategy: std::fmt::Debug + Send + Sync {
         memory: &mut Memory,
     ) -> Result<Proposal, StrategyError>;
 
+    /// What the model with which [`Self::propose`] would choose the next point expects at each of `points`, which are points of the encoded space.
+    ///
+    /// # Errors
+    /// [`StrategyError::NoModel`] if the strategy has none; [`StrategyError::Fit`] if it cannot be fitted to these results.
+    fn expect(
+        &self,
+        _view: &StudyView<'_>,
+        _points: &[Vec<f64>],
+        _memory: &mut Memory,
+    ) -> Result<Expected, StrategyError> {
+        let strategy = self.name();
+        Err(StrategyError::NoModel { strategy })
+    }
+
     /// Why [`Self::propose`] has nothing for this view, as far as that is known without making a proposal. None is no promise, but that
     /// it is not [`StrategyError::Exhausted`]: a study ends with its last trial, whether or not anybody asks for another one.
     ///
-    /// Depends on [`StudyView::proposed`] and [`StudyView::cursor`] alone.
+    /// Depends on [`StudyView::proposed`], [`StudyView::cursor`] and the trials of other studies alone.
     fn at_end(&self, _view: &StudyView<'_>) -> Option<StrategyError> {
         None
     }

@@ -10,7 +10,7 @@
 
 use std::cmp::Ordering;
 
-use super::tried::badness;
+use super::tried::{badness, counts};
 use super::view::FinishedTrial;
 use crate::pareto::{crowding, ranks};
 
@@ -180,6 +180,20 @@ pub(super) fn badnesses(trials: &[&FinishedTrial]) -> Vec<f64> {
         }
     }
     values
+}
+
+/// The best of these trials that count as results, best first, and the earlier first of those that are equally good.
+pub(super) fn best_of(trials: &[FinishedTrial], most: usize) -> impl Iterator<Item = &FinishedTrial> {
+    let results: Vec<&FinishedTrial> = trials.iter().filter(|trial| most > 0 && counts(trial)).collect();
+    let badness = badnesses(&results);
+    let mut order: Vec<usize> = (0..results.len()).collect();
+    let better = |a: &usize, b: &usize| badness[*a].total_cmp(&badness[*b]).then(a.cmp(b));
+    if most > 0 && most < order.len() {
+        order.select_nth_unstable_by(most - 1, better);
+        order.truncate(most);
+    }
+    order.sort_unstable_by(better);
+    order.into_iter().map(move |k| results[k])
 }
 
 /// One number that says how far a result is, whatever it is compared with: it stays the same where nothing gets better. The value of one

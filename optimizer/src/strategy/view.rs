@@ -19,16 +19,25 @@ pub struct StudyView<'a> {
     pub proposed: u64,
     /// [`Suggestion::cursor`] of the last of those trials that has one.
     pub cursor: Option<u64>,
-    /// Trials that have ended, in the order in which they ended, however they did.
+    /// Trials that have ended, in the order in which they ended, however they did. Those of other studies that this one learns from come first,
+    /// and are the same in every view of the study.
     pub finished: &'a [FinishedTrial],
     /// Trials that have not ended: waiting, running or resting. In the order of their numbers.
     pub running: &'a [RunningTrial<'a>],
 }
 
+impl<'a> StudyView<'a> {
+    /// The trials of other studies among [`Self::finished`].
+    pub(super) fn of_others(&self) -> &'a [FinishedTrial] {
+        let count = self.finished.partition_point(FinishedTrial::is_of_other);
+        &self.finished[..count]
+    }
+}
+
 /// A trial that has ended, as strategies see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FinishedTrial {
-    /// Its number.
+    /// Its number; 0 for a trial of another study.
     pub trial: TrialNumber,
     /// Its point in the encoded space, shape `(d,)`: each coordinate in [0, 1), NaN where the parameter was inactive.
     pub encoded: Box<[f64]>,
@@ -47,6 +56,14 @@ pub struct FinishedTrial {
     /// For each constraint on a metric, by how much it is violated, in units of the metric: it holds where this is 0 or less. NaN where the
     /// metric was not reported. Empty in a study without such constraints.
     pub violations: Box<[f64]>,
+}
+
+impl FinishedTrial {
+    /// Whether it is a trial of another study.
+    #[must_use]
+    pub fn is_of_other(&self) -> bool {
+        self.trial.0 == 0
+    }
 }
 
 /// A trial that has not ended, as strategies see it.
@@ -94,6 +111,18 @@ impl Suggestion {
     }
 }
 
+/// What a strategy's model expects at some points.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expected {
+    /// For each objective what is expected at each point, with its sign as in [`FinishedTrial::value`], and one standard deviation better and worse
+    /// on the scale on which the model works. Noise is left aside. Empty if the model is not one of each objective.
+    pub objectives: Vec<Vec<[f64; 3]>>,
+    /// How promise is measured: `log_ei`, `ei`, `ucb`, `log_ehvi`, or `log_probability` where no result satisfies the measured constraints.
+    pub acquisition: &'static str,
+    /// How promising each point is: the larger, the sooner it is tried.
+    pub promise: Vec<f64>,
+}
+
 /// Why a strategy proposes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StrategyError {
@@ -110,6 +139,12 @@ pub enum StrategyError {
     NoFeasiblePoint {
         /// Points that were tried.
         tries: u64,
+    },
+    /// The strategy has no model of the objective.
+    #[error("the strategy {strategy} has no model of the objective, only gp has")]
+    NoModel {
+        /// The strategy.
+        strategy: &'static str,
     },
     /// The strategy's model cannot be fitted to the results. Whoever asked may draw a point at random instead.
     #[error("the model cannot be fitted: {reason}")]

@@ -137,6 +137,7 @@ pub(crate) fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Pa
     StudySpec {
         name: "contract".parse().unwrap(),
         message: String::new(),
+        parent: None,
         objective: Objective {
             metric: "loss".parse().unwrap(),
             goal: Goal::Minimize,
@@ -149,6 +150,7 @@ pub(crate) fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Pa
             name,
             seed,
             initial,
+            history: Vec::new(),
             random_share: 0.0,
         },
         early_stopping: Vec::new(),

@@ -3,6 +3,7 @@
 //! All that is wrong is reported, not only the first: a study is corrected in one round.
 
 mod limits;
+mod lineage;
 mod objectives;
 mod space;
 mod stopping;
@@ -116,6 +117,11 @@ impl StudySpec {
             ("constraints", raw.constraints.len(), MAX_CONSTRAINTS),
             ("early_stopping", raw.early_stopping.len(), MAX_STOPPERS),
             ("strategy.initial", raw.strategy.initial.len(), MAX_INITIAL),
+            (
+                "strategy.history",
+                raw.strategy.history.len(),
+                lineage::MAX_HISTORY,
+            ),
         ] {
             if count > limit {
                 problems.add(path, format!("has {count} entries, at most {limit} are allowed"));
@@ -148,6 +154,8 @@ impl StudySpec {
                 format!("has {} bytes, at most {MAX_MESSAGE} are kept", message.len()),
             );
         }
+        let parent = lineage::parent(raw.parent.as_deref(), &mut problems);
+        let history = lineage::history(&raw.strategy.history, name.as_ref(), &mut problems);
         let objectives = objectives::objectives(&raw.objective, &mut problems);
         let measured_constraints = objectives::measured(&raw.constraints, &mut problems);
         let seed = raw.strategy.seed.unwrap_or(drawn_seed);
@@ -193,6 +201,7 @@ impl StudySpec {
                 Ok(Self {
                     name,
                     message,
+                    parent,
                     objective,
                     more_objectives,
                     measured_constraints,
@@ -201,6 +210,7 @@ impl StudySpec {
                         name: strategy_name,
                         seed,
                         initial,
+                        history,
                         random_share,
                     },
                     early_stopping,

@@ -565,6 +565,23 @@ fn what_the_space_refuses_has_its_line() {
             "  x: {type: float, low: 0, high: 1}\nstrategy: {random_share: 10}\n",
             "study.yaml:4: strategy.random_share: must be from 0 to 1, got 10; 0.1 draws one trial in ten at random",
         ),
+        (
+            "  x: {type: float, low: 0, high: 1}\nstrategy: {history: [other, 'a/b', other]}\n",
+            "study.yaml:4: strategy.history[1]: '/' at position 2 is not allowed in a study name; use letters, digits, '.', '_' and '-', first a letter or a digit\n\
+             study.yaml:4: strategy.history[2]: \"other\" is named twice; remove one",
+        ),
+        (
+            "  x: {type: float, low: 0, high: 1}\nstrategy: {history: study}\n",
+            "study.yaml:4: strategy.history[0]: \"study\" is the name of this study, which has no trials before it begins; remove it, or choose another name",
+        ),
+        (
+            "  x: {type: float, low: 0, high: 1}\nstrategy: {history: {a: 1}}\n",
+            "study.yaml:4: strategy.history: expected a name or a list of names, found a map",
+        ),
+        (
+            "  x: {type: float, low: 0, high: 1}\nparent: ''\n",
+            "study.yaml:4: parent: a study name must not be empty",
+        ),
     ];
     assert_all(space, &cases);
     let twice = "  a: {type: float, low: 2, high: 1}\n  b: {type: float, low: -1, high: 1, scale: log}\n";

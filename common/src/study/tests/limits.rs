@@ -26,4 +26,9 @@ fn absurd_numbers_of_things_are_refused_by_their_limits() {
         with(&format!("strategy: {{initial: [{many}]}}")),
         "study.yaml:4: strategy.initial: has 10001 entries, at most 10000 are allowed"
     );
+    let many = "a, ".repeat(17);
+    assert_eq!(
+        with(&format!("strategy: {{history: [{many}]}}")),
+        "study.yaml:4: strategy.history: has 17 entries, at most 16 are allowed"
+    );
 }

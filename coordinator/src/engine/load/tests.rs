@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::*;
 use crate::decide::{Given, Outbox, TellRequest};
 use crate::store::testing::Backend;
-use crate::store::{AuditRow, StudyRow, StudyState};
+use crate::store::{AuditRow, Lineage, StudyRow, StudyState};
 
 const STUDY: StudyId = StudyId(Uuid::from_u128(1));
 const ONE: &str = "objective: {metric: acc, goal: maximize}\n";
@@ -38,6 +38,7 @@ impl Desk {
             id: STUDY,
             name: spec.name,
             spec: raw,
+            lineage: Lineage::default(),
             state: StudyState::Active,
             state_reason: String::new(),
             strategy_note: String::new(),
@@ -54,7 +55,7 @@ impl Desk {
             subject: "studies/desk".to_owned(),
             detail: String::new(),
         };
-        store.study_create(&row, None, &audit).await.unwrap();
+        store.study_create(&row, &[], None, &audit).await.unwrap();
         Self::load(store, clock).await
     }
 

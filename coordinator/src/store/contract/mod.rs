@@ -38,7 +38,7 @@ impl Fixture {
     async fn study(&self, n: u128) -> Owner {
         let row = rows::study(n);
         self.store
-            .study_create(&row, None, &rows::audit("studies", 0))
+            .study_create(&row, &[], None, &rows::audit("studies", 0))
             .await
             .unwrap();
         Owner {
@@ -130,6 +130,7 @@ macro_rules! contract {
 
 contract![
     studies::a_study_reads_back_as_it_was_created,
+    studies::trials_of_other_studies_read_back_in_order,
     studies::creating_again_with_the_same_request_returns_the_first_study,
     studies::a_name_that_is_taken_is_refused,
     studies::two_calls_with_one_request_at_once_make_one_study,

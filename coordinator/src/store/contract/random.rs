@@ -238,7 +238,7 @@ async fn answer(store: &dyn Store, owners: &mut Owners, command: &Command) -> St
             format!(
                 "{:?}",
                 store
-                    .study_create(&row, call.as_ref(), &audit("studies/x", 2))
+                    .study_create(&row, &[], call.as_ref(), &audit("studies/x", 2))
                     .await
             )
         }

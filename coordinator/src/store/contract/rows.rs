@@ -11,8 +11,8 @@ use tunesmith_common::{Attempt, LeaseId, Params, RequestId, StudyId, Timestamp, 
 use uuid::Uuid;
 
 use crate::store::{
-    AttemptRow, AuditRow, Changes, DecisionRow, PointChunk, RequestRow, StudyRow, StudyState, TokenKind,
-    TokenRow, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, DecisionRow, Lineage, PointChunk, RequestRow, StudyRow, StudyState,
+    TokenKind, TokenRow, TrialRow, WorkerRow,
 };
 
 /// Compares rows by what they show, so that NaN equals NaN and 0.0 differs from -0.0.
@@ -44,6 +44,7 @@ pub(super) fn study(n: u128) -> StudyRow {
         id: study_id(n),
         name: format!("study-{n}").parse().unwrap(),
         spec: serde_json::from_value(spec).unwrap(),
+        lineage: Lineage::default(),
         state: StudyState::Active,
         state_reason: String::new(),
         strategy_note: "sobol: few trials yet".to_owned(),

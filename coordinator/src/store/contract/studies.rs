@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use tokio::sync::Barrier;
 use tokio_util::task::TaskTracker;
-use tunesmith_common::TrialNumber;
+use tunesmith_common::{Params, TrialNumber};
 
 use super::rows::{
     assert_same, at, attempt, audit, chunks, decision, pending, points, request, study, study_id, trials,
 };
 use super::{Fixture, all};
-use crate::store::{Changes, DoneReason, RequestRow, StoreError, StudyState, TrialQuery};
+use crate::store::{
+    Changes, DoneReason, End, Lineage, PriorTrial, Relative, RequestRow, Source, StoreError, StudyRow,
+    StudyState, TrialQuery,
+};
 
 pub(super) async fn a_study_reads_back_as_it_was_created(fixture: &mut Fixture) {
     let row = study(1);
     let created = fixture
         .store
-        .study_create(&row, None, &audit("studies/study-1", 0))
+        .study_create(&row, &[], None, &audit("studies/study-1", 0))
         .await
         .unwrap();
     assert_same(&created, &row);
@@ -41,13 +44,84 @@ pub(super) async fn a_study_reads_back_as_it_was_created(fixture: &mut Fixture) 
     fixture.store.ping().await.unwrap();
 }
 
+pub(super) async fn trials_of_other_studies_read_back_in_order(fixture: &mut Fixture) {
+    let relative = |n: u128| Relative {
+        id: (n < 8).then(|| study_id(n)),
+        name: study(n).name,
+    };
+    let row = StudyRow {
+        lineage: Lineage {
+            parent: Some(relative(7)),
+            history: vec![
+                Source {
+                    study: relative(7),
+                    taken: 1_200,
+                    left_out: 3,
+                },
+                Source {
+                    study: relative(8),
+                    taken: 4,
+                    left_out: 0,
+                },
+            ],
+        },
+        ..study(1)
+    };
+    let params = pending(1).params;
+    let prior = |number: u64| PriorTrial {
+        source: 0,
+        number: TrialNumber(number),
+        end: End::Completed,
+        params: Params::clone(&params),
+        value: Some(0.1 + f64::from(u32::try_from(number).unwrap())),
+        more_values: Box::default(),
+        last_step: None,
+    };
+    // More than are kept together, in an order of their own, and every kind of value.
+    let mut known: Vec<PriorTrial> = (1..=1_200).rev().map(prior).collect();
+    let ends = [End::Failed, End::EarlyStopped, End::TimedOut, End::Completed];
+    let values = [None, Some(f64::NAN), Some(f64::NEG_INFINITY), Some(-0.0)];
+    for ((number, end), value) in (1..).zip(ends).zip(values) {
+        known.push(PriorTrial {
+            source: 1,
+            end,
+            value,
+            more_values: [value, Some(1.5)].into(),
+            last_step: Some(i64::MIN),
+            ..prior(number)
+        });
+    }
+    let made = audit("studies/study-1", 0);
+    let created = fixture.store.study_create(&row, &known, None, &made).await;
+    assert_same(created.unwrap(), &row);
+    fixture.reopen().await;
+    let store = &fixture.store;
+    assert_same(store.study_find(&row.name).await.unwrap(), Some(&row));
+    assert_same(store.history_list(row.id).await.unwrap(), &known);
+    // A commit leaves both as they are.
+    let owner = store.study_take(row.id).await.unwrap();
+    let changes = Changes {
+        study: Some(row.clone()),
+        ..Changes::default()
+    };
+    store.commit(&owner, &changes).await.unwrap();
+    assert_same(store.study_fetch(row.id).await.unwrap(), Some(&row));
+    assert_same(store.history_list(row.id).await.unwrap(), &known);
+    assert_eq!(store.history_list(study_id(2)).await.unwrap(), []);
+    store
+        .study_delete(row.id, &audit("studies/study-1", 1))
+        .await
+        .unwrap();
+    assert_eq!(store.history_list(row.id).await.unwrap(), []);
+}
+
 pub(super) async fn creating_again_with_the_same_request_returns_the_first_study(fixture: &mut Fixture) {
     let row = study(1);
     let call = request(1);
     let create = async |n: u128, call: &RequestRow| {
         fixture
             .store
-            .study_create(&study(n), Some(call), &audit("studies", 0))
+            .study_create(&study(n), &[], Some(call), &audit("studies", 0))
             .await
     };
     assert_same(create(1, &call).await.unwrap(), &row);
@@ -95,7 +169,7 @@ pub(super) async fn a_name_that_is_taken_is_refused(fixture: &mut Fixture) {
     same_name.name = study(1).name;
     let refused = fixture
         .store
-        .study_create(&same_name, None, &audit("studies", 1))
+        .study_create(&same_name, &[], None, &audit("studies", 1))
         .await;
     assert_eq!(refused.unwrap_err().to_string(), "study study-1 exists already");
     assert_same(fixture.store.study_fetch(study_id(2)).await.unwrap(), None::<()>);
@@ -118,7 +192,7 @@ pub(super) async fn two_calls_with_one_request_at_once_make_one_study(fixture: &
                 };
                 barrier.wait().await;
                 store
-                    .study_create(&row, Some(&request(1)), &audit("studies", 0))
+                    .study_create(&row, &[], Some(&request(1)), &audit("studies", 0))
                     .await
                     .map(|row| row.id)
             })
@@ -153,7 +227,7 @@ pub(super) async fn studies_are_listed_newest_first_and_archived_ones_on_demand(
     twin.created_at = study(4).created_at;
     fixture
         .store
-        .study_create(&twin, None, &audit("studies", 0))
+        .study_create(&twin, &[], None, &audit("studies", 0))
         .await
         .unwrap();
     let list = async |archived, offset, limit| {

@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use super::super::sql::SCHEMA_VERSION;
 use super::super::testing::{Backend, TestPostgres};
-use super::super::{AuditRow, Changes, StoreError, StudyRow, StudyState, TokenKind, TokenRow, TrialRow};
+use super::super::{
+    AuditRow, Changes, Lineage, StoreError, StudyRow, StudyState, TokenKind, TokenRow, TrialRow,
+};
 use super::*;
 
 /// An error as people and logs may see it: its text, its causes, and all of it for programmers.
@@ -204,7 +206,7 @@ async fn rows_from_before_a_migration_stay_what_they_were() {
             subject: "studies/old".to_owned(),
             detail: String::new(),
         };
-        store.study_create(&study, None, &audit).await.unwrap();
+        store.study_create(&study, &[], None, &audit).await.unwrap();
         let owner = store.study_take(study.id).await.unwrap();
         let changes = Changes {
             trials: vec![trial.clone()],
@@ -240,6 +242,7 @@ fn study() -> StudyRow {
         id: StudyId(Uuid::from_u128(1)),
         name: "old".parse().unwrap(),
         spec: serde_json::from_value(spec).unwrap(),
+        lineage: Lineage::default(),
         state: StudyState::Active,
         state_reason: String::new(),
         strategy_note: String::new(),

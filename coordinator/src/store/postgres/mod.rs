@@ -27,8 +27,9 @@ use super::check::{check_changes, check_study, fits};
 use super::open::OpenError;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow,
-    StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, PriorTrial,
+    RequestRow, StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow,
+    WorkerRow,
 };
 
 /// A store in a Postgres database.
@@ -70,11 +71,12 @@ impl Store for PostgresStore {
     async fn study_create(
         &self,
         study: &StudyRow,
+        history: &[PriorTrial],
         request: Option<&RequestRow>,
         audit: &AuditRow,
     ) -> Result<StudyRow, StoreError> {
         check_study(study)?;
-        studies::create(&self.pool, study, request, audit).await
+        studies::create(&self.pool, study, history, request, audit).await
     }
 
     async fn study_take(&self, study: StudyId) -> Result<Ownership, StoreError> {
@@ -105,6 +107,10 @@ impl Store for PostgresStore {
 
     async fn study_list_alive(&self) -> Result<Vec<StudyId>, StoreError> {
         statements::study_list_alive(&self.pool).await
+    }
+
+    async fn history_list(&self, study: StudyId) -> Result<Vec<PriorTrial>, StoreError> {
+        statements::history_list(&self.pool, study).await
     }
 
     async fn trial_list(&self, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError> {

@@ -3,8 +3,9 @@
 use sqlx::PgPool;
 use tunesmith_common::StudyId;
 
+use super::super::sql::history::to_rows;
 use super::super::sql::records::{AuditRecord, StudyRecord};
-use super::super::{AuditRow, RequestRow, StoreError, StudyRow, study_taken};
+use super::super::{AuditRow, PriorTrial, RequestRow, StoreError, StudyRow, study_taken};
 use super::error::{broken_constraint, store_error};
 use super::statements::study_created_by;
 
@@ -14,6 +15,7 @@ const ROWS_PER_REMOVAL: i64 = 5_000;
 pub(super) async fn create(
     pool: &PgPool,
     study: &StudyRow,
+    history: &[PriorTrial],
     request: Option<&RequestRow>,
     audit: &AuditRow,
 ) -> Result<StudyRow, StoreError> {
@@ -24,12 +26,17 @@ pub(super) async fn create(
     }
     let record = StudyRecord::try_from(study)?;
     let audit = AuditRecord::from(audit);
+    let history = to_rows(history)?;
     let inserted = sqlx::query(
         "WITH study_part AS (
              INSERT INTO study (id, name, spec, state, done_reason, state_reason, strategy_note, active_microseconds,
-                 gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id),
-         owner_part AS (INSERT INTO study_owner (study_id) SELECT id FROM study_part)
+                 gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content,
+                 lineage)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $20) RETURNING id),
+         owner_part AS (INSERT INTO study_owner (study_id) SELECT id FROM study_part),
+         history_part AS (
+             INSERT INTO history (study_id, position, trials)
+             SELECT study_part.id, row.position - 1, row.trials FROM study_part, unnest($21) WITH ORDINALITY AS row (trials, position))
          INSERT INTO audit (at, actor, action, subject, detail) VALUES ($15, $16, $17, $18, $19)",
     )
     .bind(record.id)
@@ -51,6 +58,8 @@ pub(super) async fn create(
     .bind(audit.action)
     .bind(audit.subject)
     .bind(audit.detail)
+    .bind(record.lineage)
+    .bind(history)
     .execute(pool)
     .await;
     let Err(error) = inserted else {
@@ -104,6 +113,7 @@ pub(super) async fn finish_removals(pool: &PgPool) -> Result<(), StoreError> {
             "DELETE FROM decision WHERE ctid = ANY(ARRAY(SELECT ctid FROM decision WHERE study_id = $1 LIMIT $2))",
             "DELETE FROM request WHERE ctid = ANY(ARRAY(SELECT ctid FROM request WHERE study_id = $1 LIMIT $2))",
             "DELETE FROM attempt WHERE ctid = ANY(ARRAY(SELECT ctid FROM attempt WHERE study_id = $1 LIMIT $2))",
+            "DELETE FROM history WHERE ctid = ANY(ARRAY(SELECT ctid FROM history WHERE study_id = $1 LIMIT $2))",
             "DELETE FROM trial WHERE ctid = ANY(ARRAY(SELECT ctid FROM trial WHERE study_id = $1 LIMIT $2))",
         ] {
             loop {

@@ -3,6 +3,7 @@
 //! A record is a row with plain columns, as both databases have it; conversions check everything, because people can write to
 //! databases.
 
+pub(super) mod history;
 pub(super) mod json;
 pub(super) mod records;
 pub(super) mod statements;
@@ -11,7 +12,7 @@ pub(super) mod types;
 use super::StoreError;
 
 /// The schema that this version writes. Migrations that change tables raise it.
-pub(super) const SCHEMA_VERSION: i32 = 3;
+pub(super) const SCHEMA_VERSION: i32 = 4;
 
 /// A refusal to read what is stored.
 pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {

@@ -6,7 +6,7 @@
 macro_rules! select_studies {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, spec, state, done_reason, state_reason, strategy_note, active_microseconds, gpu_seconds, ",
+            "SELECT id, name, spec, lineage, state, done_reason, state_reason, strategy_note, active_microseconds, gpu_seconds, ",
             "created_at, done_at, updated_at FROM study ",
             $rest
         )
@@ -68,10 +68,11 @@ macro_rules! statements {
         use super::super::sql::statements::{
             has_unfinished_trials, select_attempts, select_decisions, select_studies, select_trials,
         };
-        use super::super::sql::types::Time;
+        use super::super::sql::history::from_rows;
+        use super::super::sql::types::{Json, Time};
         use super::super::sql::{row, rows};
         use super::super::{
-            AttemptRow, AuditRow, DecisionRow, Ownership, PRUNED_AT_A_TIME, RequestRow, StateCounts, StoreError, StoredTrial,
+            AttemptRow, AuditRow, DecisionRow, Ownership, PRUNED_AT_A_TIME, PriorTrial, RequestRow, StateCounts, StoreError, StoredTrial,
             StudyRow, TokenRow, TrialRow, WorkerRow, no_study, no_token, request_taken, token_taken,
         };
         use super::error::store_error;
@@ -114,6 +115,15 @@ macro_rules! statements {
                     .await
                     .map_err(|error| store_error("list studies", error))?;
             Ok(ids.into_iter().map(StudyId).collect())
+        }
+
+        pub(super) async fn history_list(database: $reader, study: StudyId) -> Result<Vec<PriorTrial>, StoreError> {
+            let rows: Vec<Json> = sqlx::query_scalar("SELECT trials FROM history WHERE study_id = $1 ORDER BY position")
+                .bind(study.0)
+                .fetch_all(database)
+                .await
+                .map_err(|error| store_error("read what a study learns from", error))?;
+            from_rows(rows)
         }
 
         pub(super) async fn study_take(database: $writer, study: StudyId) -> Result<Ownership, StoreError> {

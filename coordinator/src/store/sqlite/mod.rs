@@ -26,8 +26,9 @@ use super::open::OpenError;
 use super::sql::corrupt;
 use super::sql::records::signed;
 use super::{
-    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, RequestRow,
-    StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow, WorkerRow,
+    AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, Ownership, PointChunk, PointRuns, PriorTrial,
+    RequestRow, StateCounts, Store, StoreError, StoredTrial, StudyRow, TokenRow, TrialQuery, TrialRow,
+    WorkerRow,
 };
 use crate::crash::crash_point;
 
@@ -75,6 +76,7 @@ impl Store for SqliteStore {
     async fn study_create(
         &self,
         study: &StudyRow,
+        history: &[PriorTrial],
         request: Option<&RequestRow>,
         audit: &AuditRow,
     ) -> Result<StudyRow, StoreError> {
@@ -82,11 +84,13 @@ impl Store for SqliteStore {
         let mut transaction = self.writer.begin().await?;
         let result = match request {
             Some(request) => match statements::study_created_by(&self.readers, request).await {
-                Ok(None) => studies::create(transaction.connection(), study, Some(request), audit).await,
+                Ok(None) => {
+                    studies::create(transaction.connection(), study, history, Some(request), audit).await
+                }
                 Ok(Some(earlier)) => Ok(earlier),
                 Err(error) => Err(error),
             },
-            None => studies::create(transaction.connection(), study, None, audit).await,
+            None => studies::create(transaction.connection(), study, history, None, audit).await,
         };
         transaction.end(result).await
     }
@@ -127,6 +131,10 @@ impl Store for SqliteStore {
 
     async fn study_list_alive(&self) -> Result<Vec<StudyId>, StoreError> {
         statements::study_list_alive(&self.readers).await
+    }
+
+    async fn history_list(&self, study: StudyId) -> Result<Vec<PriorTrial>, StoreError> {
+        statements::history_list(&self.readers, study).await
     }
 
     async fn trial_list(&self, study: StudyId, query: &TrialQuery) -> Result<Vec<TrialRow>, StoreError> {

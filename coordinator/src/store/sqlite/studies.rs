@@ -3,8 +3,9 @@
 use sqlx::SqliteConnection;
 use tunesmith_common::StudyId;
 
+use super::super::sql::history::to_rows;
 use super::super::sql::records::StudyRecord;
-use super::super::{AuditRow, RequestRow, StoreError, StudyRow, study_taken};
+use super::super::{AuditRow, PriorTrial, RequestRow, StoreError, StudyRow, study_taken};
 use super::commit::name_is_taken;
 use super::error::store_error;
 use super::statements::audit_add;
@@ -13,6 +14,7 @@ use super::statements::audit_add;
 pub(super) async fn create(
     connection: &mut SqliteConnection,
     study: &StudyRow,
+    history: &[PriorTrial],
     request: Option<&RequestRow>,
     audit: &AuditRow,
 ) -> Result<StudyRow, StoreError> {
@@ -22,8 +24,8 @@ pub(super) async fn create(
     let record = StudyRecord::try_from(study)?;
     let done = sqlx::query(
         "INSERT INTO study (id, name, spec, state, done_reason, state_reason, strategy_note, active_microseconds,
-             gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING",
+             gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content, lineage)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING",
     )
     .bind(record.id)
     .bind(record.name)
@@ -39,6 +41,7 @@ pub(super) async fn create(
     .bind(record.updated_at)
     .bind(request.map(|request| request.id.0))
     .bind(request.map(|request| request.content.to_vec()))
+    .bind(record.lineage)
     .execute(&mut *connection)
     .await
     .map_err(|error| store_error("create a study", error))?;
@@ -50,6 +53,15 @@ pub(super) async fn create(
         .execute(&mut *connection)
         .await
         .map_err(|error| store_error("create a study", error))?;
+    for (position, trials) in (0_i64..).zip(to_rows(history)?) {
+        sqlx::query("INSERT INTO history (study_id, position, trials) VALUES ($1, $2, $3)")
+            .bind(study.id.0)
+            .bind(position)
+            .bind(trials)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| store_error("create a study", error))?;
+    }
     audit_add(connection, audit).await?;
     Ok(study.clone())
 }
@@ -67,6 +79,7 @@ pub(super) async fn delete(
         "DELETE FROM request WHERE study_id = $1",
         "DELETE FROM attempt WHERE study_id = $1",
         "DELETE FROM trial WHERE study_id = $1",
+        "DELETE FROM history WHERE study_id = $1",
         "DELETE FROM study_owner WHERE study_id = $1",
         "DELETE FROM study WHERE id = $1",
     ] {

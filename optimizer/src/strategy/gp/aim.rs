@@ -22,7 +22,7 @@ const SAME: f64 = 0.05;
 const MOST_ON_FRONT: [usize; 5] = [1, 1, 200, 100, 32];
 
 /// What the models say of the results that they hold, and of the trials that run.
-pub(super) struct Expected<'a> {
+pub(super) struct Seen<'a> {
     pub(super) results: &'a [&'a FinishedTrial],
     /// For each objective that is modelled, its mean at each result.
     pub(super) means: &'a [Vec<f64>],
@@ -35,8 +35,8 @@ pub(super) struct Expected<'a> {
 }
 
 /// Goal and centres, the best first.
-pub(super) fn aim<'a>(expected: &Expected<'a>, acquisition: Acquisition) -> (Goal, Vec<&'a [f64]>) {
-    let Expected {
+pub(super) fn aim<'a>(expected: &Seen<'a>, acquisition: Acquisition) -> (Goal, Vec<&'a [f64]>) {
+    let Seen {
         results,
         means,
         running,
@@ -178,7 +178,7 @@ mod tests {
         let means: Vec<Vec<f64>> = (0..objectives)
             .map(|k| trials.iter().map(|trial| mean(k, trial)).collect())
             .collect();
-        let expected = Expected {
+        let expected = Seen {
             results: &results,
             means: &means,
             running,

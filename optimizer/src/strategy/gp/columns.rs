@@ -8,7 +8,7 @@ use super::super::standing::{constraints, objectives, outcome};
 use super::super::view::{FinishedTrial, StudyView};
 use crate::gp::features::{Layout, Points};
 use crate::gp::fit::{self, Hyper, Priors, fit};
-use crate::gp::outcome::{Outcomes, WARPS, Warp, violations, warp_of_several};
+use crate::gp::outcome::{Back, Outcomes, WARPS, Warp, violations, warp_of_several};
 use crate::pareto::boxes;
 use crate::rng::{Purpose, mix, purpose_rng, uniform};
 
@@ -173,15 +173,15 @@ impl Column {
         })
     }
 
-    /// The column on a model's scale, and there the largest violation that is none: 0 for an objective.
-    pub(super) fn outcomes(&self, model: &Model) -> Option<(Vec<f64>, f64)> {
+    /// The column on a model's scale, and there the largest violation that is none: 0 for an objective, which has a way back instead.
+    pub(super) fn outcomes(&self, model: &Model) -> Option<(Vec<f64>, f64, Option<Back>)> {
         match model.scale {
-            Scale::Violation => violations(&self.values),
+            Scale::Violation => violations(&self.values).map(|(values, limit)| (values, limit, None)),
             Scale::Objective(warp) => {
                 let outcomes = warp
                     .apply(&self.values)
                     .or_else(|| Warp::Ranks.apply(&self.values));
-                outcomes.map(|Outcomes { values, .. }| (values, 0.0))
+                outcomes.map(|Outcomes { values, back, .. }| (values, 0.0, Some(back)))
             }
         }
     }

@@ -18,6 +18,7 @@ pub(in crate::store) struct StudyRecord {
     pub(in crate::store) id: Uuid,
     pub(in crate::store) name: String,
     pub(in crate::store) spec: Json,
+    pub(in crate::store) lineage: Json,
     pub(in crate::store) state: String,
     pub(in crate::store) done_reason: Option<String>,
     pub(in crate::store) state_reason: String,
@@ -65,6 +66,7 @@ impl TryFrom<&StudyRow> for StudyRecord {
             id: row.id.0,
             name: row.name.as_str().to_owned(),
             spec: Json(to_json(&row.spec)?),
+            lineage: Json(to_json(&row.lineage)?),
             state: state.to_owned(),
             done_reason: reason.map(|reason| done_reason_name(reason).to_owned()),
             state_reason: text(&row.state_reason),
@@ -98,6 +100,7 @@ impl TryFrom<StudyRecord> for StudyRow {
                 .parse()
                 .map_err(|error| corrupt(format_args!("study {}: {error}", record.id)))?,
             spec: from_json("spec", &record.spec.0)?,
+            lineage: from_json("lineage", &record.lineage.0)?,
             state,
             state_reason: record.state_reason,
             strategy_note: record.strategy_note,

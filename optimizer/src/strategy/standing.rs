@@ -158,25 +158,36 @@ pub(super) fn standings(trials: &[&FinishedTrial]) -> Vec<Standing> {
     standings
 }
 
+/// How many of so many results are compared: the newest.
+pub(super) fn compared(results: usize, objectives: usize) -> usize {
+    match objectives {
+        1 => results,
+        _ => results.min(MOST_COMPARED),
+    }
+}
+
 /// The value by which each of these results, the oldest first, is ranked among them. Infinite for the worst: those that failed or have no
 /// number for an objective, and, with several objectives, those before the newest [`MOST_COMPARED`].
 pub(super) fn badnesses(trials: &[&FinishedTrial]) -> Vec<f64> {
     if trials.iter().all(|trial| is_plain(trial)) {
         return trials.iter().map(|trial| badness(trial)).collect();
     }
-    let compared = match objectives(trials) {
-        1 => trials.len(),
-        _ => trials.len().min(MOST_COMPARED),
-    };
-    let older = trials.len() - compared;
-    let standings = standings(&trials[older..]);
-    let mut order: Vec<usize> = (0..compared).collect();
+    let older = trials.len() - compared(trials.len(), objectives(trials));
+    let mut values = vec![f64::INFINITY; older];
+    values.extend(places(&trials[older..]));
+    values
+}
+
+/// The place of each of these results in their order. Infinite for the worst.
+pub(super) fn places(trials: &[&FinishedTrial]) -> Vec<f64> {
+    let standings = standings(trials);
+    let mut order: Vec<usize> = (0..trials.len()).collect();
     order.sort_by(|&a, &b| standings[a].order(&standings[b]));
     let mut values = vec![f64::INFINITY; trials.len()];
     let same = order.chunk_by(|&a, &b| standings[a].order(&standings[b]).is_eq());
     for (place, same) in (0_u32..).zip(same) {
         for &k in same.iter().filter(|&&k| standings[k].rank < Standing::WORST) {
-            values[older + k] = f64::from(place);
+            values[k] = f64::from(place);
         }
     }
     values

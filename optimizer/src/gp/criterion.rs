@@ -21,6 +21,8 @@ pub(crate) enum Goal {
         acquisition: Acquisition,
         incumbent: f64,
     },
+    /// The outcome of one objective, where it might be better than any known.
+    Exploration,
     /// The front of several.
     Front(Front),
     /// No result satisfies the constraints: one that does is all that is looked for.
@@ -122,15 +124,17 @@ impl<'a> Criterion<'a> {
         let count = self.objectives.len();
         let (objectives, constraints) = predictions.split_at(count);
         let mut value = match &self.goal {
-            Goal::Outcome {
-                acquisition,
-                incumbent,
-            } => {
+            Goal::Outcome { .. } | Goal::Exploration => {
                 let Some(Normal { mean, variance }) = objectives.first().copied() else {
                     return f64::NAN;
                 };
-                let (value, by_mean, by_variance) =
-                    acquisition::value(*acquisition, *incumbent, mean, variance);
+                let (value, by_mean, by_variance) = match &self.goal {
+                    Goal::Outcome {
+                        acquisition,
+                        incumbent,
+                    } => acquisition::value(*acquisition, *incumbent, mean, variance),
+                    _ => acquisition::exploration(mean, variance),
+                };
                 if let Some(slope) = slopes.as_deref_mut().and_then(<[Slope]>::first_mut) {
                     *slope = Slope { by_mean, by_variance };
                 }

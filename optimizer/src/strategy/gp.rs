@@ -26,7 +26,7 @@ use super::SearchStrategy;
 use super::memory::Memory;
 use super::sobol::Sobol;
 use super::standing::{badnesses, constraints};
-use super::tried::counts;
+use super::tried::{badness, counts};
 use super::view::{Expected, FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::gp::criterion::{Criterion, Goal};
 use crate::gp::features::{Layout, Points};
@@ -50,6 +50,11 @@ const WIDE_EVERY: u64 = 3;
 const WIDE_SHARE: f64 = 0.7;
 /// With several objectives: every how many trials the front is to grow at its ends.
 const FAR_EVERY: u64 = 2;
+/// Where the last results, so many and one for each parameter, have brought next to nothing, a share of how much better than the median the best one is:
+/// every how many trials go where the model knows least.
+const IDLE: usize = 6;
+const NOTHING: f64 = 1e-3;
+const EXPLORE_EVERY: u64 = 2;
 /// With more results than the model holds: every how many trials the whole space is searched, and not only where the model is trusted.
 const GLOBAL_EVERY: u64 = 5;
 
@@ -251,6 +256,12 @@ impl Gp {
             far: view.next.0.is_multiple_of(FAR_EVERY),
         };
         let (goal, centres) = aim(&expected, self.acquisition);
+        let explores = columns.len() == 1
+            && width.is_none()
+            && made == 0
+            && view.next.0.is_multiple_of(EXPLORE_EVERY)
+            && is_idle(view, self.layout.groups().len());
+        let goal = if explores { Goal::Exploration } else { goal };
         let (objectives, violations) = posteriors.split_at(means.len());
         let criterion = Criterion {
             goal,
@@ -309,7 +320,12 @@ impl Gp {
         match found {
             Some(found) => {
                 let params = view.space.decode(&found.encoded);
-                Ok(Suggestion::new(view.space, params, found.encoded))
+                let mut suggestion = Suggestion::new(view.space, params, found.encoded);
+                if let Goal::Exploration = criterion.goal {
+                    "where the model knows least, since the last results were no better"
+                        .clone_into(&mut suggestion.note);
+                }
+                Ok(suggestion)
             }
             None => {
                 let mut suggestion = self.sobol.suggest(view)?;
@@ -371,6 +387,7 @@ impl SearchStrategy for Gp {
                     .collect(),
                 acquisition: match ready.criterion.goal {
                     Goal::Outcome { acquisition, .. } => acquisition.name(),
+                    Goal::Exploration => "exploration",
                     Goal::Front(_) => "log_ehvi",
                     Goal::Feasible => "log_probability",
                 },
@@ -399,6 +416,25 @@ impl Hyper {
             noise: self.noise,
         }
     }
+}
+
+/// Whether the study's last results have brought next to nothing.
+fn is_idle(view: &StudyView<'_>, parameters: usize) -> bool {
+    let others = view.of_others().len();
+    let window = IDLE + parameters;
+    let own = view.finished[others..].iter().rev();
+    let last = own.enumerate().filter(|(_, trial)| counts(trial)).nth(window - 1);
+    let Some((back, _)) = last else { return false };
+    let values: Vec<f64> = view.finished.iter().map(badness).collect();
+    let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
+    let (before, now) = (least(&values[..values.len() - back - 1]), least(&values));
+    let mut finite: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    let middle = finite.len() / 2;
+    if finite.is_empty() {
+        return false;
+    }
+    let (_, median, _) = finite.select_nth_unstable_by(middle, f64::total_cmp);
+    before - now < NOTHING * (*median - now)
 }
 
 fn key(results: &[&FinishedTrial], made: u64) -> Key {

@@ -178,3 +178,42 @@ fn without_a_model_nothing_is_expected() {
         }
     }
 }
+
+#[test]
+fn where_the_last_results_brought_nothing_every_other_trial_looks_into_the_unknown() {
+    let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
+    let asked = |finished: &[FinishedTrial], next: u64| {
+        let view = StudyView {
+            finished,
+            ..view(&spec, next)
+        };
+        let (strategy, _) = build(&spec);
+        let expected = strategy.expect(&view, &[vec![0.5, 0.5, 0.5]], &mut Memory::default());
+        let point = strategy.afresh(&view, 1).unwrap().points.remove(0);
+        let is_said = point.note.starts_with("where the model knows least");
+        (expected.unwrap().acquisition, is_said, point.encoded)
+    };
+    let mut idle = results(&spec, 20, 0);
+    // The best is the first; six and one for each of three parameters have come since that are worse.
+    idle[0].value = Some(9.9);
+    let (next, usual) = (asked(&idle, 22), asked(&idle, 21));
+    assert_eq!((next.0, next.1), ("exploration", true));
+    assert_eq!((usual.0, usual.1), ("log_ei", false));
+    // Farther from the best than the usual one.
+    let off = |point: &[f64]| {
+        let squares = point.iter().zip(&idle[0].encoded).map(|(a, b)| (a - b).powi(2));
+        squares.sum::<f64>()
+    };
+    assert!(off(&next.2) > off(&usual.2), "{next:?} {usual:?}");
+    let mut busy = idle.clone();
+    busy[11].value = Some(9.8);
+    assert_eq!(asked(&busy, 22).0, "log_ei", "the ninth from the end was better");
+    busy[11].value = Some(9.9 - 1e-9);
+    assert_eq!(asked(&busy, 22).0, "exploration", "next to nothing");
+    // What others have found is no sign of anything.
+    let mut others = idle.clone();
+    for trial in &mut others[..12] {
+        trial.trial = TrialNumber(0);
+    }
+    assert_eq!(asked(&others, 10).0, "log_ei", "only eight are its own");
+}

@@ -48,6 +48,16 @@ def mean_ranks(table: list) -> dict:
     return {name: float(np.mean([place[name] for place in places])) for name in complete}
 
 
+def versions(runs: list) -> str:
+    """The versions of a solver's runs, the one that ran first at the front, with each version's builds in one pair of brackets."""
+    builds = {}
+    for run in sorted(runs, key=lambda run: run["date"]):
+        name, _, build = run["version"].partition(" (")
+        # A dict keeps the order in which its keys came.
+        builds.setdefault(name, {})[build.removesuffix(")")] = True
+    return ", ".join(f"{name} ({', '.join(found)})" if any(found) else name for name, found in builds.items())
+
+
 def duel(table: list, own: str, other: str):
     """On how many problems the score of `own` is smaller, equal and larger; of `[{solver: score}]` where both have one."""
     pairs = [(round(float(t[own]), DIGITS), round(float(t[other]), DIGITS)) for t in table if own in t and other in t]

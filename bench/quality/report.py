@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from figures import BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, regrets
+from figures import BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, regrets, versions
 from problems import PROBLEMS
 from run import RESULTS, recorded
 from solvers import ROOT, SOLVERS
@@ -120,10 +120,9 @@ def origin(runs: dict, solvers: list) -> list:
         seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
         dates = sorted({run["date"] for run in own})
         days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-        versions = ", ".join(sorted({run["version"] for run in own}))
         lengths = sorted({len(run["values"]) for run in own})
         problems = sum(solver in p for p in runs.values())
-        rows.append([f"`{solver}`", versions, str(problems), seeds, " or ".join(map(str, lengths)), days])
+        rows.append([f"`{solver}`", versions(own), str(problems), seeds, " or ".join(map(str, lengths)), days])
     return table(["Solver", "Version", "Problems", "Seeds of each", "Evaluations", "Run on"], rows)
 
 

@@ -5,7 +5,7 @@ import random
 import sys
 import unittest
 
-from figures import best_so_far, duel, mean_ranks, quartiles, ranks, regrets
+from figures import best_so_far, duel, mean_ranks, quartiles, ranks, regrets, versions
 from problems import PROBLEMS, check, is_active
 from solvers import HERE, SOLVERS, Conversation, Unavailable
 
@@ -137,6 +137,13 @@ class Figures(unittest.TestCase):
         table = [{"a": 1, "b": 2, "c": 0}, {"a": 3, "b": 1}]
         self.assertEqual(mean_ranks(table), {"a": 1.5, "b": 1.5})
         self.assertTrue(math.isclose(mean_ranks(table[:1])["c"], 1))
+
+    def test_versions_stand_in_the_order_of_their_dates_and_each_once(self):
+        runs = [("b 1 (f00)", 3), ("b 1 (c0d)", 2), ("b 1 (f00)", 4), ("a 2", 5)]
+        self.assertEqual(versions([{"version": name, "date": f"2026-11-0{day}"} for name, day in runs]), "b 1 (c0d, f00), a 2")
+
+    def test_versions_of_one_day_stand_in_the_order_they_come(self):
+        self.assertEqual(versions([{"version": name, "date": "2026-11-01"} for name in ("s 2.1", "s 1.9", "s 2.1")]), "s 2.1, s 1.9")
 
     def test_a_duel_counts_the_problems_that_both_have(self):
         table = [{"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 2, "b": 1}, {"a": 0.00001, "b": 0}, {"a": 1}]

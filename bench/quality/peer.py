@@ -4,6 +4,7 @@ Runs in the virtual environment of that library, so it must import nothing else 
 `python peer.py optuna-tpe`. One class for each solver: `ask` gives (what its `tell` needs, parameters that apply).
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -252,6 +253,53 @@ class Botorch:
     def tell(self, point, value):
         self.points.append(point)
         self.values.append(value)
+
+
+@peer("hebo")
+class Hebo:
+    """HEBO's defaults: a GP on warped inputs and transformed values, the best of several acquisitions by NSGA-II.
+
+    It knows no conditions: a parameter that does not apply is told as the middle of its range, or as its first category.
+    """
+
+    library = "HEBO"
+
+    def __init__(self, solver, space, seed, budget):
+        import numpy
+        import torch
+        from hebo.design_space.design_space import DesignSpace
+        from hebo.optimizers.hebo import HEBO
+
+        # Its evolution draws from the generators that the process shares.
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        numpy.random.seed(seed)
+        self.numpy, self.space = numpy, space
+        self.session = HEBO(DesignSpace().parse([self.named(p) for p in space]), scramble_seed=seed)
+
+    def named(self, p):
+        if p["kind"] == "cat":
+            return {"name": p["name"], "type": "cat", "categories": p["choices"]}
+        kind = {("float", False): "num", ("float", True): "pow", ("int", False): "int", ("int", True): "pow_int"}[p["kind"], p["log"]]
+        return {"name": p["name"], "type": kind, "lb": p["lo"], "ub": p["hi"]}
+
+    def middle(self, p):
+        if p["kind"] == "cat":
+            return p["choices"][0]
+        middle = math.sqrt(p["lo"] * p["hi"]) if p["log"] else (p["lo"] + p["hi"]) / 2
+        return round(middle) if p["kind"] == "int" else middle
+
+    def ask(self):
+        # It prints each retry of a factorisation, of which there are hundreds.
+        with contextlib.redirect_stdout(None):
+            row = self.session.suggest()
+        params = only_active(self.space, row.iloc[0].to_dict())
+        for p in self.space:
+            row[p["name"]] = params.get(p["name"], self.middle(p))
+        return row, params
+
+    def tell(self, row, value):
+        self.session.observe(row, self.numpy.array([[value]]))
 
 
 @peer("echo")

@@ -23,7 +23,7 @@ AT = (25, 50, 100)
 # Middling tones, which are told apart on white and on black.
 COLOURS = {
     "auto": "#e5484d", "random": "#8b949e", "optuna-tpe": "#3b82f6", "hyperopt-tpe": "#0ea5a5", "optuna-gp": "#a855f7",
-    "smac3": "#d97706", "botorch": "#22a55b",
+    "smac3": "#d97706", "botorch": "#22a55b", "hebo": "#e26ab0",
 }
 INK = "#808890"
 FLOOR = 1e-4

@@ -11,5 +11,5 @@ venv=target/bench-quality/main
   $venv/bin/pip install --quiet numpy scikit-learn matplotlib
   touch $venv/ready
 } >&2
-$venv/bin/python bench/quality/run.py --program "$program" --seeds "${QUALITY_SEEDS:-5}" --budget "${QUALITY_BUDGET:-100}" --only "${QUALITY_ONLY:-}"
+$venv/bin/python bench/quality/run.py --program "$program" --seeds "${QUALITY_SEEDS:-10}" --budget "${QUALITY_BUDGET:-100}" --only "${QUALITY_ONLY:-}"
 $venv/bin/python bench/quality/report.py

@@ -43,23 +43,29 @@ fn loss(parameters: Option<&pbjson_types::Struct>) -> f64 {
     (coordinate(parameters, "x") - 0.3).powi(2) + (coordinate(parameters, "y") - 0.8).powi(2)
 }
 
-/// Runs so many trials one after the other; every seventh fails.
+/// Runs so many trials in pairs, of which the second ends first; every seventh fails.
 async fn run(world: &World, study: &str, trials: u64) -> Vec<v1::Trial> {
     let mut told = Vec::new();
+    let mut open = Vec::new();
     for trial in 1..=trials {
-        let asked = soon(world.ask(study)).await;
-        let asked_trial = asked.trial.unwrap();
-        let value = loss(asked_trial.parameters.as_ref());
-        let fails = trial % 7 == 0;
-        let request = v1::TellTrialRequest {
-            name: asked_trial.name,
-            lease: asked.lease,
-            value: (!fails).then_some(value),
-            failed: fails,
-            ..Default::default()
-        };
-        let answer = world.trials().tell_trial(request).await.unwrap();
-        told.push(answer.into_inner().trial.unwrap());
+        open.push((trial, soon(world.ask(study)).await));
+        if open.len() < 2 && trial < trials {
+            continue;
+        }
+        while let Some((trial, asked)) = open.pop() {
+            let asked_trial = asked.trial.unwrap();
+            let value = loss(asked_trial.parameters.as_ref());
+            let fails = trial % 7 == 0;
+            let request = v1::TellTrialRequest {
+                name: asked_trial.name,
+                lease: asked.lease,
+                value: (!fails).then_some(value),
+                failed: fails,
+                ..Default::default()
+            };
+            let answer = world.trials().tell_trial(request).await.unwrap();
+            told.push(answer.into_inner().trial.unwrap());
+        }
     }
     told
 }
@@ -120,7 +126,7 @@ async fn a_study_begins_where_the_one_that_it_knows_has_found_the_best() {
         );
         let known = history(&world, strategy).await;
         let numbers: Vec<u64> = known.iter().map(|trial| trial.number).collect();
-        assert_eq!(numbers, expected);
+        assert_eq!(numbers, expected, "in the order in which they ended");
         let failed = known
             .iter()
             .filter(|trial| trial.state() == v1::TrialState::Failed)
@@ -466,8 +472,8 @@ async fn slices_tell_what_the_model_expects_and_why_a_point_was_proposed() {
     };
     let early = slice("digits", 0, &[], 5).await;
     refused(early, Code::FailedPrecondition, "NO_RESULT", "no best trial yet");
-    // The larger the better: 1 less the loss.
-    for _ in 0..25 {
+    // The larger the better: 1 less the loss. An even number, since each even trial may explore.
+    for _ in 0..24 {
         let asked = soon(world.ask("digits")).await;
         let trial = asked.trial.unwrap();
         let request = v1::TellTrialRequest {
@@ -481,7 +487,7 @@ async fn slices_tell_what_the_model_expects_and_why_a_point_was_proposed() {
     let now = slice("digits", 0, &[], 21).await.unwrap();
     assert_eq!(
         (now.strategy.as_str(), now.results, now.acquisition.as_str()),
-        ("gp", 25, "log_ei")
+        ("gp", 24, "log_ei")
     );
     let names: Vec<&str> = now.slices.iter().map(|slice| slice.parameter.as_str()).collect();
     assert_eq!(names, ["x", "y"]);
@@ -505,7 +511,7 @@ async fn slices_tell_what_the_model_expects_and_why_a_point_was_proposed() {
             };
             let (low, mean, high) = (expected.low[row], expected.mean[row], expected.high[row]);
             assert!(low <= mean && mean <= high && low < high);
-            // A quadratic function after 25 results: what is expected around the best is what is so.
+            // A quadratic function after 24 results: what is expected around the best is what is so.
             let own = coordinate(now.parameters.as_ref(), &slice.parameter);
             let truth = 1.0 - loss(Some(&parameters));
             let is_near = (coordinate(Some(&parameters), &slice.parameter) - own).abs() < 0.2;

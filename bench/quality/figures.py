@@ -48,6 +48,14 @@ def mean_ranks(table: list) -> dict:
     return {name: float(np.mean([place[name] for place in places])) for name in complete}
 
 
+def reached(curves: list, regret: float):
+    """After how many evaluations the median regret is no larger than `regret` to DIGITS digits; None if that was not seen."""
+    length = min(map(len, curves))
+    medians = np.median([curve[:length] for curve in curves], axis=0).round(DIGITS)
+    found = np.nonzero(medians <= round(float(regret), DIGITS))[0]
+    return int(found[0]) + 1 if len(found) else None
+
+
 def versions(runs: list) -> str:
     """The versions of a solver's runs, the one that ran first at the front, with each version's builds in one pair of brackets."""
     builds = {}

@@ -38,15 +38,19 @@ def short(number: float, digits: int) -> float:
 
 
 def run(solver, program, problem, seed: int, budget: int) -> dict:
-    """Evaluates a problem as a solver says. It is told each value before it is asked again."""
-    values, seconds = [], []
-    init = {"space": problem.space, "seed": seed, "budget": budget, "algorithm": solver.name}
+    """Evaluates a problem as a solver says. As many evaluations are under way as it has in parallel: the oldest ends, then it is asked again."""
+    values, seconds, open_ones = [], [], []
+    init = {"space": problem.space, "seed": seed, "budget": budget, "algorithm": solver.algorithm or solver.name}
     with Conversation(command(solver, program), **init) as talk:
-        for _ in range(budget):
-            start = talk.seconds()
-            asked = talk.call(op="ask")
-            used = talk.seconds() - start
-            check(problem.space, asked["params"])
+        for asked_before in range(budget + solver.parallel - 1):
+            if asked_before < budget:
+                start = talk.seconds()
+                asked = talk.call(op="ask")
+                open_ones.append((asked, talk.seconds() - start))
+                check(problem.space, asked["params"])
+            if asked_before < solver.parallel - 1:
+                continue
+            asked, used = open_ones.pop(0)
             value = problem.evaluate(asked["params"])
             start = talk.seconds()
             talk.call(op="tell", id=asked["id"], value=value)

@@ -20,13 +20,16 @@ WORK = ROOT / "target" / "bench-quality"
 class Solver:
     """`environment` names a virtual environment and `needs` what is installed there; ours has neither.
 
-    An `optional` one is not run unless it is asked for.
+    An `optional` one is not run unless it is asked for. So many evaluations are under way in `parallel`; `algorithm` is what the solver's process is told
+    to be, its name if empty.
     """
 
     name: str
     environment: str = ""
     needs: tuple = ()
     optional: bool = False
+    parallel: int = 1
+    algorithm: str = ""
 
 
 # Both in one environment, since torch takes gigabytes.
@@ -36,6 +39,7 @@ SOLVERS = {
     solver.name: solver
     for solver in [
         Solver("auto"),
+        Solver("auto-16", parallel=16, algorithm="auto"),
         # On these problems `auto` chooses it, and its proposals are the same.
         Solver("gp", optional=True),
         Solver("tpe"),

@@ -5,9 +5,10 @@ import random
 import sys
 import unittest
 
-from figures import best_so_far, duel, mean_ranks, quartiles, ranks, regrets, versions
+import run
+from figures import best_so_far, duel, mean_ranks, quartiles, ranks, reached, regrets, versions
 from problems import PROBLEMS, check, is_active
-from solvers import HERE, SOLVERS, Conversation, Unavailable
+from solvers import HERE, SOLVERS, Conversation, Solver, Unavailable
 
 PEER = [sys.executable, str(HERE / "peer.py")]
 
@@ -103,6 +104,22 @@ class Protocol(unittest.TestCase):
         with self.assertRaisesRegex(Unavailable, "status .* 'init'"):
             Conversation([*PEER, "nobody"], space=[], seed=0, budget=1, algorithm="nobody")
 
+    def test_the_oldest_of_several_evaluations_ends_before_the_next_is_asked_for(self):
+        said = []
+
+        class Recorded(Conversation):
+            def call(self, **request):
+                said.append(request.get("id", request["op"]) if request["op"] == "tell" else request["op"])
+                return super().call(**request)
+
+        before, run.Conversation, run.command = (run.Conversation, run.command), Recorded, lambda *_: [*PEER, "echo"]
+        try:
+            found = run.run(Solver("three", parallel=3), "", PROBLEMS["branin"], 1, 5)
+        finally:
+            run.Conversation, run.command = before
+        self.assertEqual(said, ["init", "ask", "ask", "ask", 1, "ask", 2, "ask", 3, 4, 5])
+        self.assertEqual((len(found["values"]), len(found["seconds"])), (5, 5))
+
     def test_every_peer_has_a_class(self):
         import peer
 
@@ -128,6 +145,10 @@ class Figures(unittest.TestCase):
         self.assertEqual(quartiles([[0, 1.0], [0, 2.0], [0, 3.0]], 2), (1.5, 2.0, 2.5))
         self.assertIsNone(quartiles([[0, 1.0], [0]], 2))
         self.assertIsNone(quartiles([], 1))
+
+    def test_a_regret_is_reached_by_the_median_and_by_three_digits(self):
+        curves = [[0.9, 0.5, 0.1], [0.8, 0.2, 0.1], [0.7, 0.2004, 0.0, 0.0]]
+        self.assertEqual([reached(curves, regret) for regret in (0.8, 0.3, 0.2, 0.1, 0.01)], [1, 2, 2, 3, None])
 
     def test_equal_scores_share_the_mean_of_their_places(self):
         self.assertEqual(ranks({"a": 0.5, "b": 0.1, "c": 0.5, "d": 0.9}), {"a": 2.5, "b": 1, "c": 2.5, "d": 4})

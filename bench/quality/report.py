@@ -62,7 +62,8 @@ def medians(curves: dict, at: int) -> list:
 
 def rank_table(curves: dict, solvers: list) -> list:
     """Mean ranks after each number of evaluations, for the solvers that ran everywhere so far."""
-    columns = [mean_ranks(medians(curves, at)) for at in AT]
+    shown = {name: {s: c for s, c in by_solver.items() if s in solvers} for name, by_solver in curves.items()}
+    columns = [mean_ranks(medians(shown, at)) for at in AT]
     rows = [
         [f"`{solver}`", *(f"{column[solver]:.2f}" if solver in column else "–" for column in columns)]
         for solver in solvers
@@ -87,7 +88,7 @@ def regret_tables(curves: dict, solvers: list) -> list:
         head = [f"`{name}`", *(f"after {at}" for at in AT)]
         rows = []
         best = {
-            at: min((round(three[1], DIGITS) for c in by_solver.values() if (three := quartiles(c, at))), default=None) for at in AT
+            at: min((round(three[1], DIGITS) for s in solvers if (three := quartiles(by_solver.get(s, []), at))), default=None) for at in AT
         }
         for solver in solvers:
             cells = []

@@ -446,14 +446,25 @@ async fn sizes_and_page_tokens_are_checked() {
         invalid.1,
         "note",
     );
+    let note = v1::UpdateTrialRequest {
+        name: "studies/s/trials/1".to_owned(),
+        note: "n".repeat(5 << 20),
+    };
+    let (code, ..) = refusal(world.trials().update_trial(note).await);
+    assert_eq!(code, Code::OutOfRange, "the transport's own limit");
+    // A study may come with the trials of others, but not with anything.
     let mut huge = spec("huge");
     huge.message = "m".repeat(5 << 20);
     let request = v1::CreateStudyRequest {
         spec: Some(huge),
         ..Default::default()
     };
-    let (code, ..) = refusal(world.studies().create_study(request).await);
-    assert_eq!(code, Code::OutOfRange, "the transport's own limit");
+    let created = world.studies().create_study(request.clone()).await;
+    refused(created, invalid.0, invalid.1, "message");
+    let mut huger = request;
+    huger.spec.as_mut().unwrap().message = "m".repeat(65 << 20);
+    let (code, ..) = refusal(world.studies().create_study(huger).await);
+    assert_eq!(code, Code::OutOfRange);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ pub(crate) fn show(slices: &pb::SliceStudyResponse, style: Style) -> String {
     let point = slices.parameters.clone().unwrap_or_default();
     let values: Vec<String> = parts::parameters(&point, &[])
         .into_iter()
-        .map(|(name, value)| format!("{}={}", human::clean(name), parts::value_exact(value)))
+        .map(|(name, value)| format!("{}={}", human::clean(name), parts::value_short(value)))
         .collect();
     let mut out = format!(
         "What {} expects after {}, through {}. LOW and HIGH are one standard deviation off; the larger {}, the sooner a value is tried.\n",
@@ -45,7 +45,7 @@ pub(crate) fn show(slices: &pb::SliceStudyResponse, style: Style) -> String {
             )
         };
         let rows = slice.values.iter().enumerate().map(|(row, value)| {
-            let mut cells = vec![text(parts::value_exact(value))];
+            let mut cells = vec![text(parts::value_short(value))];
             for objective in &slice.objectives {
                 cells.extend(
                     [&objective.mean, &objective.low, &objective.high].map(|numbers| at(numbers, row)),

@@ -85,6 +85,9 @@ impl Space {
             let least = |x: f64| if scale == Scale::Log { x.abs() } else { width };
             *a = rounded(*a, least(*a), f64::floor);
             *b = rounded(*b, least(*b), f64::ceil);
+            if let (ParamValue::Float(low), ParamValue::Float(high)) = (bound(0.0), bound(1.0)) {
+                (*a, *b) = (a.max(low), b.min(high));
+            }
         }
         // The ends of the whole range stay what they are.
         Some(Narrowing::Range {

@@ -1,6 +1,6 @@
 //! Trials of other studies that a study knows from the start: which of them it can use, and what its strategy sees of them.
 
-use tunesmith_common::measurement::{From as ValueFrom, MetricName};
+use tunesmith_common::measurement::{From as ValueFrom, Goal, MetricName};
 use tunesmith_common::study::{FieldError, SpecErrors, StudySpec};
 use tunesmith_common::{Params, TrialNumber};
 use tunesmith_optimizer::FinishedTrial;
@@ -43,8 +43,8 @@ impl<'a> Taker<'a> {
     /// # Errors
     /// If the other study has no value of one of the objectives: the same metric, taken from its curve in the same way.
     pub fn new(spec: &'a StudySpec, other: &StudySpec, source: usize) -> Result<Self, SpecErrors> {
-        let known: Vec<(&MetricName, ValueFrom)> = numbers(other).collect();
-        let place = |wanted: (&MetricName, ValueFrom)| known.iter().position(|known| *known == wanted);
+        let known: Vec<Number<'_>> = numbers(other).collect();
+        let place = |wanted: Number<'_>| known.iter().position(|known| *known == wanted);
         let values: Vec<Option<usize>> = numbers(spec).map(place).collect();
         let objectives = spec.objectives().count();
         let missing = numbers(spec)
@@ -113,19 +113,27 @@ impl<'a> Taker<'a> {
     }
 }
 
+/// A number that a trial comes to: the metric, how it is taken from the curve, and which direction is better, where that decides what is taken.
+type Number<'a> = (&'a MetricName, ValueFrom, Option<Goal>);
+
 /// What the numbers of a trial are, in their order: those of objectives, then those that measured constraints are about.
-fn numbers(spec: &StudySpec) -> impl Iterator<Item = (&MetricName, ValueFrom)> {
+fn numbers(spec: &StudySpec) -> impl Iterator<Item = Number<'_>> {
+    let number = |metric, from: ValueFrom, goal| (metric, from, (from == ValueFrom::Best).then_some(goal));
     let objectives = spec
         .objectives()
-        .map(|objective| (&objective.metric, objective.from));
+        .map(move |objective| number(&objective.metric, objective.from, objective.goal));
     let constraints = spec.measured_constraints.iter();
-    objectives.chain(constraints.map(|constraint| (&constraint.metric, constraint.from)))
+    objectives.chain(
+        constraints
+            .map(move |constraint| number(&constraint.metric, constraint.from, constraint.bound.goal())),
+    )
 }
 
-fn name((metric, from): (&MetricName, ValueFrom)) -> String {
+fn name((metric, from, goal): Number<'_>) -> String {
     match from {
         ValueFrom::Last => format!("{metric} (last)"),
-        ValueFrom::Best => format!("{metric} (best)"),
+        ValueFrom::Best if goal == Some(Goal::Minimize) => format!("{metric} (the smallest)"),
+        ValueFrom::Best => format!("{metric} (the largest)"),
         ValueFrom::MeanOfLast(count) => format!("{metric} (mean of last {count})"),
     }
 }
@@ -170,11 +178,11 @@ mod tests {
     #[test]
     fn a_trial_is_taken_with_the_values_of_this_studys_objectives_if_it_is_a_point_of_its_space() {
         let other = spec(
-            "name: other\nobjective: [{metric: ms, goal: minimize}, {metric: acc, goal: maximize, from: best}]\n\
+            "name: other\nobjective: [{metric: ms, goal: minimize}, {metric: acc, goal: maximize, from: mean of last 3}]\n\
              constraints: [{metric: mem, at_most: 9}]\nspace: {x: {type: float, low: 0, high: 9}, depth: {type: int, low: 1, high: 9}}\n",
         );
         let own = spec(
-            "objective: {metric: acc, goal: minimize, from: best}\nconstraints: [\"x < 0.9\", {metric: gpu, at_most: 1}, {metric: mem, at_least: 2}]\n\
+            "objective: {metric: acc, goal: minimize, from: mean of last 3}\nconstraints: [\"x < 0.9\", {metric: gpu, at_most: 1}, {metric: mem, at_least: 2}]\n\
              space: {x: {type: float, low: 0, high: 1}, batch: {type: constant, value: 32}}\nstrategy: {history: other}\n",
         );
         let taker = Taker::new(&own, &other, 2).unwrap();
@@ -242,7 +250,16 @@ mod tests {
         let error = Taker::new(&own, &other, 1).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "strategy.history[1]: study other has no values of the objective acc (best), only of acc (last); leave it out, or change the objective"
+            "strategy.history[1]: study other has no values of the objective acc (the largest), only of acc (last); leave it out, or change the objective"
+        );
+        // The best of a curve is another number where the other direction is better.
+        let turned = spec(
+            "name: other\nobjective: {metric: acc, goal: minimize, from: best}\nspace: {x: {type: bool}}\n",
+        );
+        let error = Taker::new(&own, &turned, 0).unwrap_err();
+        assert!(
+            error.to_string().contains("only of acc (the smallest)"),
+            "{error}"
         );
     }
 }

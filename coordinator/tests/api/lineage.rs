@@ -194,8 +194,7 @@ async fn what_a_study_names_must_be_there_and_have_its_values() {
     );
     let mut best = study("a", "gp", &["wide"]);
     best.objective.as_mut().unwrap().from = "best".to_owned();
-    let text =
-        "strategy.history[0]: study wide has no values of the objective loss (best), only of loss (last)";
+    let text = "strategy.history[0]: study wide has no values of the objective loss (the smallest), only of loss (last)";
     refused(create(best).await, invalid.0, invalid.1, text);
 
     // Brought from elsewhere with what it knows, a study's relatives need not be here.

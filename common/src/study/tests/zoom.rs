@@ -290,6 +290,17 @@ fn the_box_around_some_points_has_them_and_a_margin() {
         "of those that have it"
     );
     assert!(!found.contains_key("epochs"));
+    // Rounding does not lead out of the range.
+    let text =
+        "objective: {metric: a, goal: minimize}\nspace: {x: {type: float, low: 0.1235, high: 0.9876}}\n";
+    let narrow = parse(text).space;
+    assert_eq!(
+        narrow.around(&[&[0.2]], 0.1999),
+        [Some(Narrowing::Range {
+            low: Some(ParamValue::Float(0.1235)),
+            high: Some(ParamValue::Float(0.47))
+        })]
+    );
     let found = around(&[&one], 0.0);
     assert_eq!(found["optimizer"], texts(&["adam"]));
     assert_eq!(found["width"], Narrowing::Choices(vec![ParamValue::Int(128)]));

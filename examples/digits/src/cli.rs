@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = OptimizerKind::Sgd)]
     optimizer: OptimizerKind,
     /// Share of each weight lost per step and unit of learning rate, 0 or more
-    #[arg(long, default_value_t = 0.0, value_parser = not_negative)]
+    #[arg(long, visible_alias = "weight_decay", default_value_t = 0.0, value_parser = not_negative)]
     weight_decay: f64,
     /// Copies of each training image shown per epoch beside the image itself, each moved by up to one pixel
     #[arg(long, default_value_t = 7, value_parser = RangedU64ValueParser::<usize>::new().range(0..=64))]

@@ -199,12 +199,7 @@ pub(super) fn check_log(args: &CheckLogArgs, context: &Context) -> Result<(), Cl
 fn named_metrics(spec: &StudySpec) -> Vec<MetricName> {
     let mut metrics = spec.value_metrics();
     for stopper in &spec.early_stopping {
-        let (StopperRule::Percentile { metric, .. }
-        | StopperRule::Threshold { metric, .. }
-        | StopperRule::Plateau { metric, .. }
-        | StopperRule::Diverging { metric, .. }
-        | StopperRule::BelowBaseline { metric, .. }) = &stopper.rule;
-        if let Some(metric) = metric.as_ref().filter(|metric| !metrics.contains(metric)) {
+        if let Some(metric) = stopper.rule.metric().filter(|metric| !metrics.contains(metric)) {
             metrics.push(metric.clone());
         }
     }

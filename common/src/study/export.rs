@@ -1,7 +1,9 @@
 //! A checked study as its owner would have written it: what the database keeps and `study export` prints. Reads back to an
 //! equal study.
 
-use super::check::{DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_TRIALS, PLATEAU_PATIENCE};
+use super::check::{
+    DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, PLATEAU_PATIENCE, REDUCTION,
+};
 use super::raw::{
     RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
     RawResources, RawRule, RawSteps, RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
@@ -20,6 +22,7 @@ impl From<&StudySpec> for RawStudy {
     /// Leaves out what is the default, except for the seed.
     fn from(spec: &StudySpec) -> Self {
         let expressions = spec.space.constraints().iter();
+        let last_step = spec.trial.as_ref().and_then(|trial| trial.steps.max);
         Self {
             name: Some(spec.name.to_string()),
             message: Some(spec.message.clone()).filter(|message| !message.is_empty()),
@@ -39,7 +42,11 @@ impl From<&StudySpec> for RawStudy {
                 .chain(spec.measured_constraints.iter().map(measured))
                 .collect(),
             strategy: strategy(&spec.strategy),
-            early_stopping: spec.early_stopping.iter().map(stopper).collect(),
+            early_stopping: spec
+                .early_stopping
+                .iter()
+                .map(|rule| stopper(rule, last_step))
+                .collect(),
             budget: RawBudget {
                 trials: spec.budget.trials,
                 parallel: spec.budget.parallel,
@@ -188,7 +195,7 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
     raw
 }
 
-fn stopper(spec: &StopperSpec) -> RawStopper {
+fn stopper(spec: &StopperSpec, last_step: Option<i64>) -> RawStopper {
     let mut raw = RawStopper {
         shadow: given(spec.shadow, false),
         ..RawStopper::default()
@@ -262,6 +269,21 @@ fn stopper(spec: &StopperSpec) -> RawStopper {
                 Baseline::Curve(curve) => raw.curve.clone_from(curve),
             }
             (raw.tolerance, raw.warmup_steps) = (given(*tolerance, 0.0), given(*warmup_steps, 0));
+            metric
+        }
+        StopperRule::Asha {
+            metric,
+            goal: _,
+            min_steps,
+            reduction,
+            max_steps,
+            brackets,
+        } => {
+            raw.rule = RawRule::Asha;
+            raw.min_steps = given(*min_steps, MIN_STEPS);
+            raw.reduction = given(*reduction, REDUCTION);
+            raw.max_steps = max_steps.filter(|_| *max_steps != last_step);
+            raw.brackets = given(*brackets, 1);
             metric
         }
     };

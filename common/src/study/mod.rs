@@ -25,7 +25,7 @@ pub use raw::{
 pub use schema::study_schema;
 pub use spec::{
     Acquisition, Baseline, Bound, Budget, GpuRequest, MeasuredConstraint, MetricSource, Objective, Resources,
-    Steps, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec,
+    Steps, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec, rungs,
 };
 pub use values::{Ordered, RawNumber, RawValue};
 pub use zoom::Zoomed;

@@ -332,6 +332,18 @@ pub struct RawStopper {
     /// below_baseline: how much worse is tolerated, in units of the metric; 0 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
+    /// asha: step of the first rung; 1 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_steps: Option<i64>,
+    /// asha: one trial in so many goes on at each rung, and the next rung is so many times as far; 3 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reduction: Option<u32>,
+    /// asha: all rungs lie below this step; trial.steps.max if left out, without end if that is not given either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<i64>,
+    /// asha: groups that trials are divided between, each of which begins a rung later than the one before; 1 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brackets: Option<u32>,
 }
 
 /// Name of an early-stopping rule.
@@ -352,6 +364,8 @@ pub enum RawRule {
     Diverging,
     /// The curve lies under a baseline.
     BelowBaseline,
+    /// Successive halving: not among the best of the trials that have come as far as one of a few steps.
+    Asha,
 }
 
 /// What the study may cost. What is left out has no limit.
@@ -531,6 +545,7 @@ impl RawRule {
             Self::Plateau => "plateau",
             Self::Diverging => "diverging",
             Self::BelowBaseline => "below_baseline",
+            Self::Asha => "asha",
         }
     }
 }

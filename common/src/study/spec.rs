@@ -269,6 +269,31 @@ pub enum StopperRule {
         /// Steps of a trial that are never judged.
         warmup_steps: i64,
     },
+    /// Asynchronous successive halving in its stopping form: stop when the trial is not among the best of those that have come as far
+    /// as one of a few steps, the rungs.
+    Asha {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// Which direction of the metric is better; the objective's if none.
+        goal: Option<Goal>,
+        /// Step of the first rung, at least 1.
+        min_steps: i64,
+        /// One trial in so many goes on at each rung, at least 2; also the ratio of the steps of neighbouring rungs.
+        reduction: u32,
+        /// Step below which all rungs lie, above `min_steps`; without end if none.
+        max_steps: Option<i64>,
+        /// Brackets that trials are divided between, from 1 to the number of rungs; 1 if there is no `max_steps`. Each begins a rung
+        /// later than the one before.
+        brackets: u32,
+    },
+}
+
+/// The steps of the rungs of successive halving, ascending: each `reduction` times the one before, below `max_steps`.
+pub fn rungs(min_steps: i64, reduction: u32, max_steps: Option<i64>) -> impl Iterator<Item = i64> {
+    // Twice the step at least: 64 of them are more than there are.
+    let next = move |step: &i64| step.checked_mul(i64::from(reduction.max(2)));
+    std::iter::successors(Some(min_steps.max(1)), next)
+        .take_while(move |step| max_steps.is_none_or(|max| *step < max))
 }
 
 impl StopperRule {
@@ -280,7 +305,8 @@ impl StopperRule {
             | Self::Threshold { metric, .. }
             | Self::Plateau { metric, .. }
             | Self::Diverging { metric, .. }
-            | Self::BelowBaseline { metric, .. } => metric.as_ref(),
+            | Self::BelowBaseline { metric, .. }
+            | Self::Asha { metric, .. } => metric.as_ref(),
         }
     }
 
@@ -292,7 +318,8 @@ impl StopperRule {
             Self::Percentile { goal, .. }
             | Self::Plateau { goal, .. }
             | Self::Diverging { goal, .. }
-            | Self::BelowBaseline { goal, .. } => *goal,
+            | Self::BelowBaseline { goal, .. }
+            | Self::Asha { goal, .. } => *goal,
             Self::Threshold { .. } => None,
         }
     }

@@ -181,7 +181,7 @@ fn everything_but_objective_and_space_has_a_default() {
 
 #[test]
 fn rules_have_their_defaults() {
-    let rules = "early_stopping: [{rule: median}, {rule: threshold, below: 1}, {rule: plateau}, {rule: diverging}, {rule: below_baseline}]";
+    let rules = "early_stopping: [{rule: median}, {rule: threshold, below: 1}, {rule: plateau}, {rule: diverging}, {rule: below_baseline}, {rule: asha}]";
     let rules: Vec<_> = parse(&format!("{LEAST}{rules}"))
         .early_stopping
         .into_iter()
@@ -223,6 +223,14 @@ fn rules_have_their_defaults() {
                 baseline: Baseline::Best,
                 tolerance: 0.0,
                 warmup_steps: 0
+            },
+            StopperRule::Asha {
+                metric: None,
+                goal: None,
+                min_steps: 1,
+                reduction: 3,
+                max_steps: None,
+                brackets: 1
             },
         ]
     );

@@ -7,10 +7,10 @@ use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::{Goal, MetricName};
 use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
-use super::cohort::Cohort;
 use super::judge::{Case, Idle, Reference, Stop, Verdict};
+use super::rungs::Rungs;
 use super::text;
-use super::track::{Place, Track};
+use super::track::{Compared, Place, Track};
 
 mod restore;
 
@@ -53,8 +53,8 @@ struct Watched {
     rules: Vec<StopperRule>,
     /// Whether anything was reported.
     reported: bool,
-    /// For percentile rules.
-    cohort: Option<Cohort>,
+    /// What all trials have of it, as far as rules compare with that.
+    compared: Compared,
     /// Trials whose curves are baselines, with the curves of those that have ended.
     baselines: HashMap<TrialNumber, Option<Curve>>,
     /// Whether the best trial's curve is a baseline.
@@ -92,7 +92,7 @@ impl Stoppers {
             let watched = &mut stoppers.metrics[metric];
             match &spec.rule {
                 StopperRule::Percentile { .. } => {
-                    watched.cohort.get_or_insert_default();
+                    watched.compared.cohort.get_or_insert_default();
                 }
                 StopperRule::BelowBaseline {
                     baseline: Baseline::Trial(trial),
@@ -107,6 +107,7 @@ impl Stoppers {
                 _ => {}
             }
             let place = watched.rules.len();
+            watched.compared.rungs.extend(Rungs::of(&spec.rule, place));
             if let Some(goal) = spec.rule.goal() {
                 watched.goal = goal;
             }
@@ -135,7 +136,7 @@ impl Stoppers {
             goal: self.objective,
             rules: Vec::new(),
             reported: false,
-            cohort: None,
+            compared: Compared::default(),
             baselines: HashMap::new(),
             wants_best: false,
             best: None,
@@ -205,7 +206,7 @@ impl Stoppers {
         let tracks = self.trials.get_mut(&trial).map(|trial| &mut trial.tracks);
         if let Some(Some(track)) = tracks.and_then(|tracks| tracks.get_mut(index)) {
             let watched = &mut self.metrics[index];
-            track.truncate(&watched.rules, watched.goal, watched.cohort.as_mut(), from_step);
+            track.truncate(&watched.rules, watched.goal, &mut watched.compared, from_step);
         }
     }
 
@@ -314,8 +315,8 @@ impl Stoppers {
             tracks.resize_with(count, || None);
         }
         let track = tracks[index]
-            .get_or_insert_with(|| Box::new(Track::new(&watched.rules, watched.cohort.as_mut())));
-        let place = track.take(&watched.rules, watched.goal, watched.cohort.as_mut(), step, value);
+            .get_or_insert_with(|| Box::new(Track::new(&watched.rules, trial, &mut watched.compared)));
+        let place = track.take(&watched.rules, watched.goal, &mut watched.compared, step, value);
         Some((index, place))
     }
 
@@ -339,7 +340,7 @@ impl Stoppers {
             value,
             place,
             track,
-            cohort: watched.cohort.as_ref(),
+            compared: &watched.compared,
         };
         case.judge(
             rule.place,
@@ -375,6 +376,7 @@ fn name_of(rule: &StopperRule) -> &'static str {
         StopperRule::Plateau { .. } => "plateau",
         StopperRule::Diverging { .. } => "diverging",
         StopperRule::BelowBaseline { .. } => "below_baseline",
+        StopperRule::Asha { .. } => "asha",
     }
 }
 
@@ -401,6 +403,10 @@ impl Idle {
                 format!(
                     "{found} of the {needed} other trials needed have reached step {step} with a value of {metric}"
                 )
+            }
+            Self::BeforeRung { step, rung } => format!("at step {step}, the first rung is at step {rung}"),
+            Self::TooFewInRung { found, needed, rung } => {
+                format!("{found} of the {needed} trials needed have reached the rung at step {rung}")
             }
             Self::NoFiniteValue => format!("no finite value of {metric} was reported"),
             Self::NoBestTrial => "no trial has ended with a value to compare with".to_owned(),

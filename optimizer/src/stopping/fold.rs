@@ -102,7 +102,8 @@ impl Fold {
                 StopperRule::Diverging { .. } => State::Climb(Climb::NEW),
                 StopperRule::Percentile { .. }
                 | StopperRule::Threshold { .. }
-                | StopperRule::BelowBaseline { .. } => State::Nothing,
+                | StopperRule::BelowBaseline { .. }
+                | StopperRule::Asha { .. } => State::Nothing,
             })
             .collect();
         Self {

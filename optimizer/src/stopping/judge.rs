@@ -5,10 +5,10 @@ use tunesmith_common::measurement::{Goal, MetricName};
 use tunesmith_common::study::{Baseline, StopperRule};
 
 use super::cells::cell;
-use super::cohort::Cohort;
 use super::fold::State;
+use super::rungs::{Entered, Standing};
 use super::text;
-use super::track::{Place, Track};
+use super::track::{Compared, Place, Track};
 
 /// What a rule says of one report.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,22 @@ pub(super) enum Idle {
         needed: u32,
         /// The step reported.
         step: i64,
+    },
+    /// The trial has not come as far as its first rung.
+    BeforeRung {
+        /// The step reported.
+        step: i64,
+        /// Step of the rung.
+        rung: i64,
+    },
+    /// Too few trials are in the rung.
+    TooFewInRung {
+        /// Trials in it, this one included.
+        found: usize,
+        /// Trials needed.
+        needed: u32,
+        /// Step of the rung.
+        rung: i64,
     },
     /// Only NaN and infinities were reported.
     NoFiniteValue,
@@ -80,7 +96,7 @@ pub(super) struct Case<'a> {
     pub(super) value: f64,
     pub(super) place: Place,
     pub(super) track: &'a Track,
-    pub(super) cohort: Option<&'a Cohort>,
+    pub(super) compared: &'a Compared,
 }
 
 /// The curve that a trial is compared with.
@@ -140,6 +156,7 @@ impl Case<'_> {
                 warmup_steps,
                 ..
             } => self.if_last(|| self.after(*warmup_steps, || self.plateau(index, *patience, *min_delta))),
+            StopperRule::Asha { reduction, .. } => self.if_last(|| self.halving(index, *reduction)),
             StopperRule::BelowBaseline {
                 baseline,
                 tolerance,
@@ -186,7 +203,7 @@ impl Case<'_> {
     }
 
     fn percentile(&self, keep: f64, min_trials: u32) -> Verdict {
-        let (Some(best), Some(cohort)) = (self.track.now.best, self.cohort) else {
+        let (Some(best), Some(cohort)) = (self.track.now.best, &self.compared.cohort) else {
             return Verdict::Idle(Idle::NoFiniteValue);
         };
         let (owner, average) = self.track.standing();
@@ -208,6 +225,57 @@ impl Case<'_> {
             reference: numbers.1,
             compared: quantile.trials,
             text: text::percentile(self.metric, goal, keep, numbers, self.step, quantile.trials),
+        })
+    }
+
+    fn halving(&self, index: usize, reduction: u32) -> Verdict {
+        let rungs = self.compared.rungs.iter().enumerate();
+        let found = rungs
+            .filter(|(_, rungs)| rungs.place == index)
+            .find_map(|(at, rungs)| {
+                let entries = self.track.entries(at)?;
+                Some(rungs.entered(entries, self.track.before.step))
+            });
+        let standing = match found {
+            None | Some(Entered::Nothing) => return Verdict::Skipped,
+            Some(Entered::NotYet(rung)) => {
+                return Verdict::Idle(Idle::BeforeRung {
+                    step: self.step,
+                    rung,
+                });
+            }
+            Some(Entered::Rung(standing)) => standing,
+        };
+        let Standing {
+            step: rung,
+            trials,
+            kept,
+            needed,
+        } = standing;
+        if kept == 0 {
+            return Verdict::Idle(Idle::TooFewInRung {
+                found: trials,
+                needed: reduction,
+                rung,
+            });
+        }
+        let best = self.track.now.best;
+        if best.is_some_and(|best| best <= needed) {
+            return Verdict::Continue;
+        }
+        let turned = |value: f64| {
+            if value.is_finite() {
+                self.goal.to_minimize(value)
+            } else {
+                f64::NAN
+            }
+        };
+        let numbers = (best.map_or(f64::NAN, turned), turned(needed));
+        Verdict::Stop(Stop {
+            value: numbers.0,
+            reference: numbers.1,
+            compared: trials - 1,
+            text: text::halving(self.metric, numbers, self.step, kept, trials, rung),
         })
     }
 

@@ -23,6 +23,12 @@
 //!   least five are.
 //! * `below_baseline`: stop if `x(s)` is greater than the baseline at s by more than `tolerance`. A trial's curve has at s the value
 //!   last reported; a running trial's only once it has reached s.
+//! * `asha` (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", in the form that stops trials instead of
+//!   pausing them): rungs lie at the steps `min_steps reduction^k` below `max_steps`. A trial enters a rung at its first report at or
+//!   after it, with `min x`; a report that enters several is judged at the highest. Stop if there are n >= reduction trials in the rung,
+//!   itself, running, and ended ones included, and at least floor(n / reduction) of them are better: equals of the last that goes on go
+//!   on. One without a finite value is worse than all. Trials are divided between brackets by their number, see `rungs`; those of
+//!   bracket b enter no rung before the b-th, counted from 0, and are compared with each other only.
 //!
 //! Reports behind the last step of their trial are taken in, but only their value itself is judged (`threshold`, NaN). A warm-up of
 //! w > 0 steps covers the steps up to w; with an interval of n, the first report in each n steps is judged.
@@ -31,7 +37,7 @@
 //!
 //! A report costs O(log n) in the number n of trials per comparison step between the trial's last report and this one (mostly one);
 //! one behind the trial's last step, and a new attempt, also O(k) in the number k of its points. The first report ever in a
-//! comparison step that other trials have passed enters them there, once: O(n). Memory: 13 bytes per trial and comparison step
+//! comparison step that other trials have passed enters them there, once: O(n). A rung costs O(log n) once for each trial. Memory: 13 bytes per trial and comparison step
 //! that it has reached, 16 per point of a trial that has not ended; curves of ended trials only as baselines.
 
 mod bulk;
@@ -41,6 +47,7 @@ mod engine;
 mod fold;
 mod judge;
 mod multiset;
+mod rungs;
 mod text;
 mod track;
 

@@ -4,7 +4,8 @@
 //! operation searches the blocks and one block by halving, moves at most 512 entries, and adds up the lengths of the blocks: about
 //! a microsecond at a million entries. An entry takes 12 bytes and a tenth more.
 //!
-//! Numbers are finite. Entries with the same number are told apart, and ordered, by their owners.
+//! Numbers are finite. Entries with the same number are told apart, and ordered, by their owners. Those with the same owner, too, are
+//! each other's equals: the place of one is that of the first, and removing one leaves the others.
 
 /// Who put an entry in.
 pub(super) type Owner = u32;

@@ -7,6 +7,7 @@ use tunesmith_common::measurement::{Goal, MetricName};
 use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
 use super::cells::cell;
+use super::rungs::Rungs;
 
 type Curve = BTreeMap<i64, f64>;
 
@@ -230,6 +231,35 @@ impl Naive {
                 climb(&xs, *factor, *patience as usize)
                     .map(|(smoothed, limit)| (goal.to_minimize(smoothed), goal.to_minimize(limit), 0))
             }
+            StopperRule::Asha {
+                metric, reduction, ..
+            } => {
+                let (bracket, rungs) = Self::rungs(rule, trial);
+                let previous = curve.range(..step).next_back().map_or(-1, |(step, _)| *step);
+                let rung = rungs.into_iter().rfind(|rung| *rung <= step)?;
+                if !on(metric) || !is_last || rung <= previous {
+                    return None;
+                }
+                let own = Self::at_rung(curve, goal, rung)?;
+                let others = self.curves.iter().filter(|((other, of), _)| {
+                    other != &trial && of == reported && Self::rungs(rule, *other).0 == bracket
+                });
+                let mut all: Vec<f64> = others
+                    .filter_map(|(_, curve)| Self::at_rung(curve, goal, rung))
+                    .collect();
+                all.push(own);
+                all.sort_by(f64::total_cmp);
+                let kept = all.len() / *reduction as usize;
+                let needed = *all.get(kept.checked_sub(1)?)?;
+                let turned = |x: f64| {
+                    if x.is_finite() {
+                        goal.to_minimize(x)
+                    } else {
+                        f64::NAN
+                    }
+                };
+                (own > needed || own.is_infinite()).then(|| (turned(own), turned(needed), all.len() - 1))
+            }
             StopperRule::BelowBaseline {
                 metric,
                 goal: _,
@@ -245,6 +275,34 @@ impl Naive {
                     .then_some((value, reference, compared))
             }
         }
+    }
+
+    /// Steps of the rungs of a trial's bracket.
+    fn rungs(rule: &StopperRule, trial: TrialNumber) -> (usize, Vec<i64>) {
+        let StopperRule::Asha {
+            min_steps,
+            reduction,
+            max_steps,
+            ..
+        } = rule
+        else {
+            return (0, Vec::new());
+        };
+        let bracket = Rungs::of(rule, 0).unwrap().bracket_of(trial);
+        let mut steps = Vec::new();
+        let mut step = i128::from(*min_steps);
+        while step < i128::from(max_steps.unwrap_or(i64::MAX)) {
+            steps.push(i64::try_from(step).unwrap());
+            step *= i128::from(*reduction);
+        }
+        (bracket, steps.split_off(bracket))
+    }
+
+    /// A curve's best value at its first report at or after a step, if it has come there; infinite without a finite one.
+    fn at_rung(curve: &Curve, goal: Goal, rung: i64) -> Option<f64> {
+        let (at, _) = curve.range(rung..).next()?;
+        let seen = finite(curve).into_iter().filter(|(step, _)| step <= at);
+        Some(least(seen.map(|(_, x)| goal.to_minimize(x))).unwrap_or(f64::INFINITY))
     }
 
     fn baseline(

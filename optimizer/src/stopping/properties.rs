@@ -113,6 +113,11 @@ fn any_rule(loss: Goal) -> impl Strategy<Value = StopperRule> {
             }),
         1 => (on(), prop::sample::select(vec![0.3, 1.0]), 1_u32..3)
             .prop_map(|((metric, goal), factor, patience)| StopperRule::Diverging { metric, goal, factor, patience }),
+        3 => (on(), 1_i64..4, 2_u32..4, prop::sample::select(vec![None, Some(13), Some(600)]), 1_u32..4)
+            .prop_map(|((metric, goal), min_steps, reduction, max_steps, brackets)| {
+                let brackets = if max_steps.is_none() { 1 } else { brackets.min(2) };
+                StopperRule::Asha { metric, goal, min_steps, reduction, max_steps, brackets }
+            }),
         2 => (on(), baseline, prop::sample::select(vec![0.0, 0.4]), warmup())
             .prop_map(|((metric, goal), baseline, tolerance, warmup_steps)| {
                 StopperRule::BelowBaseline { metric, goal, baseline, tolerance, warmup_steps }

@@ -7,6 +7,7 @@ use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
 use super::{Restorer, Stoppers};
 
+mod asha;
 mod goals;
 
 pub(super) fn metric(name: &str) -> MetricName {

@@ -79,6 +79,34 @@ pub(super) fn is_median(keep: f64) -> bool {
     (keep - 50.0).abs() < f64::EPSILON
 }
 
+/// Not among the best of a rung.
+pub(super) fn halving(
+    metric: &MetricName,
+    (value, needed): (f64, f64),
+    step: i64,
+    kept: usize,
+    trials: usize,
+    rung: i64,
+) -> String {
+    let (short, needed_text) = show_both(value, needed);
+    let so_far = if value.is_nan() {
+        format!("{metric} has no finite value up to step {step}: it")
+    } else {
+        format!("best {metric} so far {short} at step {step}")
+    };
+    let best = if kept == 1 {
+        "the best".to_owned()
+    } else {
+        format!("among the best {kept}")
+    };
+    let needed = if needed.is_nan() {
+        String::new()
+    } else {
+        format!(" ({needed_text} needed)")
+    };
+    format!("{so_far} is not {best} of {trials} trials at the rung of step {rung}{needed}")
+}
+
 /// Outside bounds.
 pub(super) fn threshold(metric: &MetricName, side: &str, value: f64, bound: f64, step: i64) -> String {
     let (value, bound) = show_both(value, bound);

@@ -1,5 +1,6 @@
 //! One trial's curve of one metric while the trial has not ended.
 
+use tunesmith_common::TrialNumber;
 use tunesmith_common::measurement::Goal;
 use tunesmith_common::study::StopperRule;
 
@@ -7,6 +8,16 @@ use super::cells::{Cell, cell};
 use super::cohort::Cohort;
 use super::fold::Fold;
 use super::multiset::Owner;
+use super::rungs::{Entries, Rungs};
+
+/// What all trials have of one metric, to compare a trial with: told of each change of a curve.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    /// For percentile rules.
+    pub(super) cohort: Option<Cohort>,
+    /// One for each rule of successive halving.
+    pub(super) rungs: Vec<Rungs>,
+}
 
 /// A curve and what follows from it.
 #[derive(Debug)]
@@ -20,6 +31,8 @@ pub(super) struct Track {
     /// The running average at the end of each cell with a report, from the first finite value on; what the cohort has of this trial.
     averages: Vec<(Cell, f64)>,
     owner: Owner,
+    /// What the rungs have of this trial, for each rule that has rungs.
+    entries: Vec<Entries>,
 }
 
 /// Where a point stands in its trial's curve.
@@ -33,24 +46,31 @@ pub(super) enum Place {
 
 impl Track {
     /// A curve without points.
-    pub(super) fn new(rules: &[StopperRule], cohort: Option<&mut Cohort>) -> Self {
-        let owner = cohort.map_or(0, Cohort::new_owner);
+    pub(super) fn new(rules: &[StopperRule], trial: TrialNumber, compared: &mut Compared) -> Self {
+        let owner = compared.cohort.as_mut().map_or(0, Cohort::new_owner);
+        let entries = compared
+            .rungs
+            .iter()
+            .map(|rungs| rungs.new_entries(trial))
+            .collect();
         Self {
             points: Vec::new(),
             before: Fold::new(rules),
             now: Fold::new(rules),
             averages: Vec::new(),
             owner,
+            entries,
         }
     }
 
-    /// Of a whole curve with its averages, which the cohort has under `owner`.
+    /// Of a whole curve with its averages, which the cohort has under `owner`, and its entries, which the rungs have.
     pub(super) fn restored(
         rules: &[StopperRule],
         goal: Goal,
         points: Vec<(i64, f64)>,
         averages: Vec<(Cell, f64)>,
         owner: Owner,
+        entries: Vec<Entries>,
     ) -> Self {
         let mut track = Self {
             points,
@@ -58,6 +78,7 @@ impl Track {
             now: Fold::new(rules),
             averages,
             owner,
+            entries,
         };
         for (index, (step, value)) in track.points.iter().enumerate() {
             if index + 1 == track.points.len() {
@@ -78,6 +99,11 @@ impl Track {
         self.points
     }
 
+    /// What its rule's rungs, the `index`-th of all with rungs, have of this trial.
+    pub(super) fn entries(&self, index: usize) -> Option<&Entries> {
+        self.entries.get(index)
+    }
+
     /// Who this trial is to the cohort, and its average there at the last step.
     pub(super) fn standing(&self) -> (Owner, Option<f64>) {
         (self.owner, self.averages.last().map(|(_, average)| *average))
@@ -88,7 +114,7 @@ impl Track {
         &mut self,
         rules: &[StopperRule],
         goal: Goal,
-        cohort: Option<&mut Cohort>,
+        compared: &mut Compared,
         step: i64,
         value: f64,
     ) -> Place {
@@ -98,7 +124,7 @@ impl Track {
                     Ok(index) => self.points[index].1 = value,
                     Err(index) => self.points.insert(index, (step, value)),
                 }
-                self.fold_again(rules, goal, cohort, step);
+                self.fold_again(rules, goal, compared, step);
                 return Place::Behind;
             }
             Some((last, known)) if *last == step => {
@@ -111,24 +137,21 @@ impl Track {
             }
         }
         self.now.take(rules, goal, step, value);
-        if let Some(cohort) = cohort {
+        if let Some(cohort) = &mut compared.cohort {
             self.enter(cohort, step);
+        }
+        for (rungs, entries) in compared.rungs.iter_mut().zip(&mut self.entries) {
+            rungs.enter(entries, self.before.step, step, self.now.best);
         }
         Place::Last
     }
 
     /// Forgets everything from a step on.
-    pub(super) fn truncate(
-        &mut self,
-        rules: &[StopperRule],
-        goal: Goal,
-        cohort: Option<&mut Cohort>,
-        from: i64,
-    ) {
+    pub(super) fn truncate(&mut self, rules: &[StopperRule], goal: Goal, compared: &mut Compared, from: i64) {
         let kept = self.points.partition_point(|(step, _)| *step < from);
         if kept < self.points.len() {
             self.points.truncate(kept);
-            self.fold_again(rules, goal, cohort, from);
+            self.fold_again(rules, goal, compared, from);
         }
     }
 
@@ -169,17 +192,23 @@ impl Track {
         }
     }
 
-    /// Folds the whole curve again after a change at `from`, and tells the cohort.
-    fn fold_again(&mut self, rules: &[StopperRule], goal: Goal, cohort: Option<&mut Cohort>, from: i64) {
+    /// Folds the whole curve again after a change at `from`, and tells those who compare.
+    fn fold_again(&mut self, rules: &[StopperRule], goal: Goal, compared: &mut Compared, from: i64) {
         let mut averages: Vec<(Cell, f64)> = Vec::new();
-        if let Some(cohort) = cohort {
+        if let Some(cohort) = &mut compared.cohort {
             averages_of(&self.points, goal, &mut averages);
             // A curve that became shorter is gone from all cells after its new end.
             let end = averages.last().map_or(0, |(last, _)| *last + 1);
             cohort.update(self.owner, cell(from).min(end), &self.averages, &averages);
         }
-        let points = std::mem::take(&mut self.points);
-        *self = Self::restored(rules, goal, points, averages, self.owner);
+        for (rungs, entries) in compared.rungs.iter_mut().zip(&mut self.entries) {
+            rungs.enter_again(entries, goal, &self.points);
+        }
+        let (points, entries) = (
+            std::mem::take(&mut self.points),
+            std::mem::take(&mut self.entries),
+        );
+        *self = Self::restored(rules, goal, points, averages, self.owner, entries);
     }
 }
 

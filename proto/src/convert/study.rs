@@ -339,6 +339,10 @@ fn stopper_to_wire(raw: &RawStopper) -> v1::StopperRule {
             .map(|&(step, value)| v1::CurvePoint { step, value })
             .collect(),
         tolerance: raw.tolerance,
+        min_steps: raw.min_steps,
+        reduction: raw.reduction,
+        max_steps: raw.max_steps,
+        brackets: raw.brackets,
     }
 }
 
@@ -366,6 +370,10 @@ fn stopper_from_wire(stopper: &v1::StopperRule, field: &str) -> Result<RawStoppe
             .map(|point| (point.step, point.value))
             .collect(),
         tolerance: stopper.tolerance,
+        min_steps: stopper.min_steps,
+        reduction: stopper.reduction,
+        max_steps: stopper.max_steps,
+        brackets: stopper.brackets,
     })
 }
 

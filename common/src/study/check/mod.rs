@@ -12,7 +12,7 @@ mod trial;
 use std::fmt;
 use std::num::NonZeroU32;
 
-pub(in crate::study) use stopping::{DIVERGING_PATIENCE, MIN_TRIALS, PLATEAU_PATIENCE};
+pub(in crate::study) use stopping::{DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, PLATEAU_PATIENCE, REDUCTION};
 pub(in crate::study) use trial::{DEFAULT_GRACE, DEFAULT_STEP_NAME};
 
 use super::raw::{RawBudget, RawConstraint, RawStrategy, RawStrategyName, RawStudy};
@@ -172,11 +172,12 @@ impl StudySpec {
             );
             problems.add("strategy", message);
         }
+        let last_step = raw.trial.as_ref().and_then(|trial| trial.steps.max);
         let rules = raw.early_stopping.iter().enumerate();
         let early_stopping: Vec<_> = rules
             .filter_map(|(index, rule)| {
                 let path = format!("early_stopping[{index}]");
-                stopping::check(rule, &raw.objective, &path, &mut problems)
+                stopping::check(rule, &raw.objective, last_step, &path, &mut problems)
             })
             .collect();
         stopping::refuse_two_goals(&raw.early_stopping, &raw.objective, &mut problems);

@@ -5,7 +5,7 @@ use crate::document::shorten;
 use crate::id::{MetricName, TrialNumber};
 use crate::measurement::Goal;
 use crate::study::raw::{RawObjectives, RawRule, RawStopper};
-use crate::study::spec::{Baseline, StopperRule, StopperSpec};
+use crate::study::spec::{Baseline, StopperRule, StopperSpec, rungs};
 
 /// Points that a given curve may have.
 const MAX_CURVE: usize = 10_000;
@@ -15,10 +15,15 @@ pub(in crate::study) const PLATEAU_PATIENCE: i64 = 10;
 pub(in crate::study) const DIVERGING_PATIENCE: u32 = 3;
 /// Trials that a percentile is drawn from.
 pub(in crate::study) const MIN_TRIALS: u32 = 5;
+/// Step of the first rung of `asha`.
+pub(in crate::study) const MIN_STEPS: i64 = 1;
+/// One trial in so many goes on at a rung of `asha`.
+pub(in crate::study) const REDUCTION: u32 = 3;
 
 pub(super) fn check(
     raw: &RawStopper,
     objectives: &RawObjectives,
+    last_step: Option<i64>,
     path: &str,
     problems: &mut Problems,
 ) -> Option<StopperSpec> {
@@ -94,6 +99,21 @@ pub(super) fn check(
             tolerance: raw.tolerance.unwrap_or(0.0),
             warmup_steps,
         },
+        RawRule::Asha => {
+            let (min_steps, reduction) = (
+                raw.min_steps.unwrap_or(MIN_STEPS),
+                raw.reduction.unwrap_or(REDUCTION),
+            );
+            check_rungs(raw, last_step, path, problems);
+            StopperRule::Asha {
+                metric,
+                goal,
+                min_steps,
+                reduction,
+                max_steps: raw.max_steps.or(last_step),
+                brackets: raw.brackets.unwrap_or(1),
+            }
+        }
     };
     (problems.0.len() == before).then(|| StopperSpec {
         rule,
@@ -258,6 +278,52 @@ fn baseline(raw: &RawStopper, objectives: &RawObjectives, path: &str, problems: 
     }
 }
 
+/// Refuses rungs and brackets of successive halving that do not fit each other. What is wrong with one number alone is said elsewhere.
+fn check_rungs(raw: &RawStopper, last_step: Option<i64>, path: &str, problems: &mut Problems) {
+    let min_steps = raw.min_steps.unwrap_or(MIN_STEPS);
+    let reduction = raw.reduction.unwrap_or(REDUCTION);
+    let brackets = raw.brackets.unwrap_or(1);
+    if min_steps < 1 || reduction < 2 || brackets < 1 {
+        return;
+    }
+    let Some(max_steps) = raw.max_steps.or(last_step) else {
+        if brackets > 1 {
+            problems.add(
+                format!("{path}.brackets"),
+                format!(
+                    "is {brackets}, but how trials are divided between brackets depends on the number of rungs, which have no end: \
+                     give max_steps or trial.steps.max, or leave it out"
+                ),
+            );
+        }
+        return;
+    };
+    let given = if raw.max_steps.is_some() {
+        "max_steps"
+    } else {
+        "trial.steps.max"
+    };
+    let steps: Vec<String> = rungs(min_steps, reduction, Some(max_steps))
+        .map(|step| step.to_string())
+        .collect();
+    if steps.is_empty() {
+        problems.add(
+            format!("{path}.min_steps"),
+            format!("is {min_steps}, but rungs lie below {given}, which is {max_steps}: there would be none, so give less"),
+        );
+    } else if brackets as usize > steps.len() {
+        problems.add(
+            format!("{path}.brackets"),
+            format!(
+                "must be at most {}, the number of rungs (at {}) below {given}, which is {max_steps}, got {brackets}; each bracket \
+                 begins a rung later",
+                steps.len(),
+                steps.join(", "),
+            ),
+        );
+    }
+}
+
 fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
     let path = |key: &str| format!("{path}.{key}");
     problems.at_least(&path("warmup_steps"), raw.warmup_steps, 0);
@@ -266,6 +332,9 @@ fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
     problems.at_least(&path("after_step"), raw.after_step, 0);
     problems.at_least(&path("patience"), raw.patience, 1);
     problems.at_least(&path("trial"), raw.trial, 1);
+    problems.at_least(&path("min_steps"), raw.min_steps, 1);
+    problems.at_least(&path("reduction"), raw.reduction, 2);
+    problems.at_least(&path("brackets"), raw.brackets, 1);
     problems.at_least(&path("min_delta"), raw.min_delta, 0.0);
     problems.at_least(&path("tolerance"), raw.tolerance, 0.0);
     for (key, value) in [
@@ -287,12 +356,12 @@ fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
 
 /// Refuses keys that belong to other rules.
 fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
-    use RawRule::{BelowBaseline, Diverging, Median, Percentile, Plateau, Threshold};
-    let keys: [(&str, bool, &[RawRule]); 15] = [
+    use RawRule::{Asha, BelowBaseline, Diverging, Median, Percentile, Plateau, Threshold};
+    let keys: [(&str, bool, &[RawRule]); 19] = [
         (
             "goal",
             raw.goal.is_some(),
-            &[Median, Percentile, Plateau, Diverging, BelowBaseline],
+            &[Median, Percentile, Plateau, Diverging, BelowBaseline, Asha],
         ),
         (
             "warmup_steps",
@@ -312,6 +381,10 @@ fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
         ("constant", raw.constant.is_some(), &[BelowBaseline]),
         ("curve", !raw.curve.is_empty(), &[BelowBaseline]),
         ("tolerance", raw.tolerance.is_some(), &[BelowBaseline]),
+        ("min_steps", raw.min_steps.is_some(), &[Asha]),
+        ("reduction", raw.reduction.is_some(), &[Asha]),
+        ("max_steps", raw.max_steps.is_some(), &[Asha]),
+        ("brackets", raw.brackets.is_some(), &[Asha]),
     ];
     for (key, given, rules) in keys {
         if given && !rules.contains(&raw.rule) {

@@ -54,6 +54,9 @@ fn any_study() -> impl Strategy<Value = String> {
         (1..9_i64, 0.0..1.0_f64).prop_map(|(step, value)| format!(
             "{{rule: below_baseline, curve: [[0, 1.5], [{step}, {value:?}]]}}"
         )),
+        (1..9_i64, 2..5_u32, 40..90_i64, 1..3_u32).prop_map(|(min, reduction, max, brackets)| format!(
+            "{{rule: asha, min_steps: {min}, reduction: {reduction}, max_steps: {max}, brackets: {brackets}}}"
+        )),
     ];
     let trial = (any::<u32>(), 0..=100_u32, any::<u64>(), 0..64_u32).prop_map(|(seconds, retries, memory, gpus)| {
         format!(

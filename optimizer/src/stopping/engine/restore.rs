@@ -60,7 +60,7 @@ impl Restorer {
             .stoppers
             .metrics
             .iter()
-            .filter(|watched| watched.cohort.is_some());
+            .filter(|watched| watched.compared.cohort.is_some() || !watched.compared.rungs.is_empty());
         compared.map(|watched| watched.name.clone()).collect()
     }
 
@@ -95,10 +95,18 @@ impl Restorer {
         watched.reported = true;
         self.averages.clear();
         let mut owner = 0;
-        if watched.cohort.is_some() {
+        if watched.compared.cohort.is_some() {
             averages_of(points, watched.goal, &mut self.averages);
             owner = self.bulks[index].add(&self.averages);
         }
+        let goal = watched.goal;
+        let rungs = watched.compared.rungs.iter_mut();
+        let entries = rungs.map(|rungs| {
+            let mut entries = rungs.new_entries(trial);
+            rungs.enter_again(&mut entries, goal, points);
+            entries
+        });
+        let entries: Vec<_> = entries.collect();
         if stoppers.ended.contains(trial) {
             if let Some((best, curve)) = &mut watched.best
                 && *best == trial
@@ -118,6 +126,7 @@ impl Restorer {
             points.to_vec(),
             self.averages.clone(),
             owner,
+            entries,
         )));
     }
 
@@ -131,8 +140,8 @@ impl Restorer {
     pub fn finish(self) -> Stoppers {
         let mut stoppers = self.stoppers;
         for (watched, bulk) in stoppers.metrics.iter_mut().zip(self.bulks) {
-            if watched.cohort.is_some() {
-                watched.cohort = Some(bulk.into_cohort());
+            if watched.compared.cohort.is_some() {
+                watched.compared.cohort = Some(bulk.into_cohort());
             }
         }
         stoppers

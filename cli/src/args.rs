@@ -195,6 +195,8 @@ pub enum StudyCommand {
     Zoom(ZoomArgs),
     /// Show what a study's model expects along each parameter, and how promising it takes that to be: why a point was tried
     Slice(SliceArgs),
+    /// Try early-stopping rules on the curves that a study has stored: which trials they would have stopped, saved and lost
+    Backtest(BacktestArgs),
     /// Write a study with all its trials and curves to a file
     Export {
         /// The study
@@ -284,6 +286,16 @@ pub struct SliceArgs {
     /// Values of each parameter
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub points: u32,
+}
+
+/// Arguments of `study backtest`.
+#[derive(Clone, Debug, Args)]
+pub struct BacktestArgs {
+    /// The study
+    pub study: StudyRef,
+    /// A rule to try, as in a study file: median, or '{rule: median, warmup_steps: 5}'; may be repeated [default: the study's own]
+    #[arg(long = "rule", value_name = "RULE")]
+    pub rules: Vec<String>,
 }
 
 /// Arguments of `study edit`.

@@ -148,6 +148,23 @@ pub(crate) fn edit(spec: pb::StudySpec, set: &[String]) -> Result<(pb::StudySpec
     Ok((new, changed))
 }
 
+/// Early-stopping rules, each a mapping as in a study file or a name alone, checked as rules of the study `spec`.
+pub(crate) fn rules(spec: pb::StudySpec, rules: &[String]) -> Result<Vec<pb::StopperRule>, CliError> {
+    let spec = pb::StudySpec {
+        early_stopping: Vec::new(),
+        ..spec
+    };
+    let rules: Vec<String> = rules
+        .iter()
+        .map(|rule| match rule.trim() {
+            mapping if mapping.starts_with('{') => mapping.to_owned(),
+            name => format!("{{rule: {name}}}"),
+        })
+        .collect();
+    let all = format!("early_stopping=[{}]", rules.join(", "));
+    Ok(overridden(&spec, &[all])?.early_stopping)
+}
+
 fn overridden(spec: &pb::StudySpec, set: &[String]) -> Result<pb::StudySpec, CliError> {
     let name = human::clean(&spec.name);
     let unusable = |why: String| CliError::Refused {

@@ -5,6 +5,8 @@
     reason = "also in helpers of tests a panic is how a test fails"
 )]
 
+#[path = "flows/backtest.rs"]
+mod backtest;
 #[path = "flows/lineage.rs"]
 mod lineage;
 #[path = "flows/objectives.rs"]

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::metrics::{Reader, Vocabulary};
-use tunesmith_common::study::{Bound, MetricSource, StopperRule, StrategyName, StudySpec};
+use tunesmith_common::study::{Bound, MetricSource, StrategyName, StudySpec};
 
 use crate::args::CheckLogArgs;
 use crate::context::Context;

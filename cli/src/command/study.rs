@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use tunesmith_proto::v1 as pb;
 
 use super::{check, run, zoom};
-use crate::args::{EditArgs, ExportFormat, SliceArgs, StudyCommand};
+use crate::args::{BacktestArgs, EditArgs, ExportFormat, SliceArgs, StudyCommand};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CliError;
@@ -13,7 +13,9 @@ use crate::names::StudyRef;
 use crate::output::human;
 use crate::study_file;
 use crate::transfer;
-use crate::view::{parts, slice as slice_view, study as view, trial as trial_view};
+use crate::view::{
+    backtest as backtest_view, parts, slice as slice_view, study as view, trial as trial_view,
+};
 
 pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<(), CliError> {
     match command {
@@ -32,6 +34,7 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
         StudyCommand::Clone { study, new_name, set } => clone(&study, &new_name, &set, context).await,
         StudyCommand::Zoom(args) => zoom::zoom(args, context).await,
         StudyCommand::Slice(args) => slice(args, context).await,
+        StudyCommand::Backtest(args) => backtest(args, context).await,
         StudyCommand::Export { study, format, file } => {
             let client = context.client().await?;
             match format {
@@ -242,6 +245,25 @@ async fn slice(args: SliceArgs, context: &Context) -> Result<(), CliError> {
     context
         .screen
         .result(&response, || slice_view::show(&response, context.screen.style()))
+}
+
+async fn backtest(args: BacktestArgs, context: &Context) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let early_stopping = if args.rules.is_empty() {
+        Vec::new()
+    } else {
+        let found = fetch(&client, &args.study.resource()).await?;
+        study_file::rules(found.spec.unwrap_or_default(), &args.rules)?
+    };
+    let request = pb::BacktestStudyRequest {
+        name: args.study.resource(),
+        early_stopping,
+    };
+    let doing = format!("try rules on study \"{}\"", args.study.0);
+    let response = client.backtest_study(request, &doing).await?;
+    context.screen.result(&response, || {
+        backtest_view::show(&response, context.screen.style())
+    })
 }
 
 async fn archive(study: &StudyRef, context: &Context) -> Result<(), CliError> {

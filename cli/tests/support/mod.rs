@@ -37,9 +37,10 @@ pub(crate) struct State {
     pub(crate) history: Vec<pb::PriorTrial>,
     /// Whether the last study was created without its relatives.
     pub(crate) detached: bool,
-    /// Zooms and slices asked for.
+    /// Zooms, slices and back-tests asked for.
     pub(crate) zooms: Vec<pb::PlanZoomRequest>,
     pub(crate) slices: Vec<pb::SliceStudyRequest>,
+    pub(crate) backtests: Vec<pb::BacktestStudyRequest>,
     /// Names of other calls that change something.
     pub(crate) calls: Vec<String>,
     /// How often a study was watched.
@@ -67,6 +68,7 @@ impl Memory {
             detached: false,
             zooms: Vec::new(),
             slices: Vec::new(),
+            backtests: Vec::new(),
             calls: vec![],
             watches: 0,
             events,

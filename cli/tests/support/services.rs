@@ -246,6 +246,55 @@ impl StudyService for Memory {
         ok(answer)
     }
 
+    async fn backtest_study(
+        &self,
+        request: Request<pb::BacktestStudyRequest>,
+    ) -> Answer<pb::BacktestStudyResponse> {
+        let request = request.into_inner();
+        self.study(&request.name)?;
+        let best = |trial, value| Some(pb::BacktestBest { trial, value });
+        let stop = |trial, rank, state: pb::TrialState| pb::BacktestStop {
+            trial,
+            decision: Some(pb::StopDecision {
+                rule: "median".to_owned(),
+                step: 3,
+                ..Default::default()
+            }),
+            value: Some(0.5),
+            final_value: (rank > 0).then_some(0.75),
+            rank,
+            last_step: 12,
+            steps_saved: 9,
+            seconds_saved: 90.0,
+            gpu_seconds_saved: 180.0,
+            state: state.into(),
+        };
+        let answer = pb::BacktestStudyResponse {
+            early_stopping: request.early_stopping.clone(),
+            notes: vec!["rule 1, median of val_acc: judged 9 reports, stopped 2 trials".to_owned()],
+            stops: vec![
+                stop(2, 0, pb::TrialState::Failed),
+                stop(5, 3, pb::TrialState::Completed),
+            ],
+            trials: 12,
+            trials_without_points: 1,
+            early_stopped: 4,
+            steps: 120,
+            steps_saved: 18,
+            seconds: 1_200.0,
+            seconds_saved: 180.0,
+            gpu_seconds: 7_200.0,
+            gpu_seconds_saved: 360.0,
+            best: best(7, 0.875),
+            best_with_rules: best(7, 0.875),
+            best_lost: best(5, 0.75),
+            best_lost_rank: 3,
+            ranked: 11,
+        };
+        self.lock().backtests.push(request);
+        ok(answer)
+    }
+
     async fn replay_study(
         &self,
         request: Request<pb::ReplayStudyRequest>,

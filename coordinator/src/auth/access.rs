@@ -32,6 +32,7 @@ pub const GRPC: &[(&str, Access)] = &[
     ("/tunesmith.v1.StudyService/ListHistory", USER),
     ("/tunesmith.v1.StudyService/PlanZoom", USER),
     ("/tunesmith.v1.StudyService/SliceStudy", USER),
+    ("/tunesmith.v1.StudyService/BacktestStudy", USER),
     ("/tunesmith.v1.StudyService/DeleteStudy", USER),
     ("/tunesmith.v1.StudyService/WatchStudy", USER),
     ("/tunesmith.v1.TrialService/GetTrial", USER),

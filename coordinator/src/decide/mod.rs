@@ -11,6 +11,7 @@
 
 mod advice;
 mod ask;
+mod backtest;
 mod best;
 mod budget;
 mod curve;
@@ -32,6 +33,7 @@ mod values;
 
 pub use advice::{Advice, Question};
 pub use ask::{Asked, Given};
+pub use backtest::{Backtest, Backtested, Cost, Stopped};
 pub(crate) use dispatch::could_fit;
 pub use dispatch::{Demand, Dispatch, Grant, Unmet, WorkerView, dispatch};
 pub use history::Taker;

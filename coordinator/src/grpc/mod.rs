@@ -1,6 +1,7 @@
 //! gRPC: translates calls into commands of the engines, and what comes back into messages. Decides nothing, and writes nothing but
 //! by a command or by a task that a caller who goes away does not cancel.
 
+mod backtest;
 mod lineage;
 mod log;
 mod page;

@@ -157,6 +157,13 @@ impl StudyService for Api {
         Ok(Response::new(self.slice(request.get_ref()).await?))
     }
 
+    async fn backtest_study(
+        &self,
+        request: Request<v1::BacktestStudyRequest>,
+    ) -> Result<Response<v1::BacktestStudyResponse>, Status> {
+        Ok(Response::new(self.backtest(request.into_inner()).await?))
+    }
+
     async fn delete_study(
         &self,
         request: Request<v1::DeleteStudyRequest>,

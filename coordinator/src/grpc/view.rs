@@ -237,6 +237,11 @@ pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
     }
 }
 
+/// State.
+pub(super) fn state(state: &TrialState) -> v1::TrialState {
+    trial_state(state).0
+}
+
 /// State, why for people, cause of a failure, rule that stopped it.
 fn trial_state(state: &TrialState) -> (v1::TrialState, String, &'static str, String) {
     use v1::TrialState as Wire;

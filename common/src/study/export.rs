@@ -2,7 +2,8 @@
 //! equal study.
 
 use super::check::{
-    DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, PLATEAU_PATIENCE, REDUCTION,
+    DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, PLATEAU_PATIENCE,
+    PROBABILITY, REDUCTION, curve_warmup,
 };
 use super::raw::{
     RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
@@ -284,6 +285,21 @@ fn stopper(spec: &StopperSpec, last_step: Option<i64>) -> RawStopper {
             raw.reduction = given(*reduction, REDUCTION);
             raw.max_steps = max_steps.filter(|_| *max_steps != last_step);
             raw.brackets = given(*brackets, 1);
+            metric
+        }
+        StopperRule::Curve {
+            metric,
+            goal: _,
+            probability,
+            max_steps,
+            warmup_steps,
+            min_trials,
+        } => {
+            raw.rule = RawRule::Curve;
+            raw.probability = given(*probability, PROBABILITY);
+            raw.max_steps = Some(*max_steps).filter(|_| Some(*max_steps) != last_step);
+            raw.warmup_steps = given(*warmup_steps, curve_warmup(*max_steps));
+            raw.min_trials = given(*min_trials, MIN_WHOLE);
             metric
         }
     };

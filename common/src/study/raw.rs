@@ -338,12 +338,16 @@ pub struct RawStopper {
     /// asha: one trial in so many goes on at each rung, and the next rung is so many times as far; 3 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reduction: Option<u32>,
-    /// asha: all rungs lie below this step; trial.steps.max if left out, without end if that is not given either.
+    /// asha: all rungs lie below this step; trial.steps.max if left out, without end if that is not given either. curve: the last step of
+    /// a training; trial.steps.max if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<i64>,
     /// asha: groups that trials are divided between, each of which begins a rung later than the one before; 1 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brackets: Option<u32>,
+    /// curve: stops where the probability of ending better than the best is below this; 0.05 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probability: Option<f64>,
 }
 
 /// Name of an early-stopping rule.
@@ -366,6 +370,8 @@ pub enum RawRule {
     BelowBaseline,
     /// Successive halving: not among the best of the trials that have come as far as one of a few steps.
     Asha,
+    /// Learning-curve extrapolation: unlikely to end better than the best.
+    Curve,
 }
 
 /// What the study may cost. What is left out has no limit.
@@ -546,6 +552,7 @@ impl RawRule {
             Self::Diverging => "diverging",
             Self::BelowBaseline => "below_baseline",
             Self::Asha => "asha",
+            Self::Curve => "curve",
         }
     }
 }

@@ -286,6 +286,21 @@ pub enum StopperRule {
         /// later than the one before.
         brackets: u32,
     },
+    /// Learning-curve extrapolation: stop when the trial is unlikely to end better than the best one that has ended.
+    Curve {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// Which direction of the metric is better; the objective's if none.
+        goal: Option<Goal>,
+        /// Stop where the probability is below this. Between 0 and 1, exclusive.
+        probability: f64,
+        /// Last step of a training, at least 2.
+        max_steps: i64,
+        /// Steps of a trial that are never judged.
+        warmup_steps: i64,
+        /// Trials that must have been trained to the end before anything is judged, at least 1.
+        min_trials: u32,
+    },
 }
 
 /// The steps of the rungs of successive halving, ascending: each `reduction` times the one before, below `max_steps`.
@@ -306,7 +321,8 @@ impl StopperRule {
             | Self::Plateau { metric, .. }
             | Self::Diverging { metric, .. }
             | Self::BelowBaseline { metric, .. }
-            | Self::Asha { metric, .. } => metric.as_ref(),
+            | Self::Asha { metric, .. }
+            | Self::Curve { metric, .. } => metric.as_ref(),
         }
     }
 
@@ -319,7 +335,8 @@ impl StopperRule {
             | Self::Plateau { goal, .. }
             | Self::Diverging { goal, .. }
             | Self::BelowBaseline { goal, .. }
-            | Self::Asha { goal, .. } => *goal,
+            | Self::Asha { goal, .. }
+            | Self::Curve { goal, .. } => *goal,
             Self::Threshold { .. } => None,
         }
     }

@@ -181,7 +181,7 @@ fn everything_but_objective_and_space_has_a_default() {
 
 #[test]
 fn rules_have_their_defaults() {
-    let rules = "early_stopping: [{rule: median}, {rule: threshold, below: 1}, {rule: plateau}, {rule: diverging}, {rule: below_baseline}, {rule: asha}]";
+    let rules = "early_stopping: [{rule: median}, {rule: threshold, below: 1}, {rule: plateau}, {rule: diverging}, {rule: below_baseline}, {rule: asha}, {rule: curve, max_steps: 50}]";
     let rules: Vec<_> = parse(&format!("{LEAST}{rules}"))
         .early_stopping
         .into_iter()
@@ -231,6 +231,14 @@ fn rules_have_their_defaults() {
                 reduction: 3,
                 max_steps: None,
                 brackets: 1
+            },
+            StopperRule::Curve {
+                metric: None,
+                goal: None,
+                probability: 0.05,
+                max_steps: 50,
+                warmup_steps: 2,
+                min_trials: 4
             },
         ]
     );

@@ -60,7 +60,8 @@ impl StudySpec {
             let warmup = match &stopper.rule {
                 StopperRule::Percentile { warmup_steps, .. }
                 | StopperRule::BelowBaseline { warmup_steps, .. }
-                | StopperRule::Plateau { warmup_steps, .. } => *warmup_steps,
+                | StopperRule::Plateau { warmup_steps, .. }
+                | StopperRule::Curve { warmup_steps, .. } => *warmup_steps,
                 StopperRule::Diverging { .. } => 0,
                 StopperRule::Threshold { after_step, .. } => *after_step,
                 StopperRule::Asha { min_steps, .. } => *min_steps,

@@ -8,6 +8,7 @@ use tunesmith_common::measurement::{Goal, MetricName};
 use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
 use super::judge::{Case, Idle, Reference, Stop, Verdict};
+use super::outlook::Past;
 use super::rungs::Rungs;
 use super::text;
 use super::track::{Compared, Place, Track};
@@ -108,6 +109,10 @@ impl Stoppers {
             }
             let place = watched.rules.len();
             watched.compared.rungs.extend(Rungs::of(&spec.rule, place));
+            watched
+                .compared
+                .pasts
+                .extend(Past::of(&spec.rule, place, objective.from));
             if let Some(goal) = spec.rule.goal() {
                 watched.goal = goal;
             }
@@ -230,6 +235,10 @@ impl Stoppers {
             self.best = Some((value, trial));
         }
         for (watched, track) in self.metrics.iter_mut().zip(tracks) {
+            let points = track.as_ref().map_or(&[][..], |track| track.points());
+            for past in &mut watched.compared.pasts {
+                past.ended(trial, watched.goal, points);
+            }
             let is_best = is_best && watched.wants_best;
             let is_baseline = watched.baselines.contains_key(&trial);
             if !is_best && !is_baseline {
@@ -377,6 +386,7 @@ fn name_of(rule: &StopperRule) -> &'static str {
         StopperRule::Diverging { .. } => "diverging",
         StopperRule::BelowBaseline { .. } => "below_baseline",
         StopperRule::Asha { .. } => "asha",
+        StopperRule::Curve { .. } => "curve",
     }
 }
 
@@ -404,6 +414,10 @@ impl Idle {
                     "{found} of the {needed} other trials needed have reached step {step} with a value of {metric}"
                 )
             }
+            Self::TooFewWhole { found, needed } => {
+                format!("{found} of the {needed} trials needed have been trained to the end")
+            }
+            Self::TooEarly { step } => format!("too few values of {metric} at step {step}"),
             Self::BeforeRung { step, rung } => format!("at step {step}, the first rung is at step {rung}"),
             Self::TooFewInRung { found, needed, rung } => {
                 format!("{found} of the {needed} trials needed have reached the rung at step {rung}")

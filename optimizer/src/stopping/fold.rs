@@ -103,7 +103,8 @@ impl Fold {
                 StopperRule::Percentile { .. }
                 | StopperRule::Threshold { .. }
                 | StopperRule::BelowBaseline { .. }
-                | StopperRule::Asha { .. } => State::Nothing,
+                | StopperRule::Asha { .. }
+                | StopperRule::Curve { .. } => State::Nothing,
             })
             .collect();
         Self {

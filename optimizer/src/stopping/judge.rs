@@ -6,6 +6,7 @@ use tunesmith_common::study::{Baseline, StopperRule};
 
 use super::cells::cell;
 use super::fold::State;
+use super::outlook::{End, Outlook, knot};
 use super::rungs::{Entered, Standing};
 use super::text;
 use super::track::{Compared, Place, Track};
@@ -39,6 +40,18 @@ pub(super) enum Idle {
         found: usize,
         /// Others needed.
         needed: u32,
+        /// The step reported.
+        step: i64,
+    },
+    /// Too few trials have been trained to the end.
+    TooFewWhole {
+        /// Those that have.
+        found: usize,
+        /// Those needed.
+        needed: u32,
+    },
+    /// The trial has too few finite values.
+    TooEarly {
         /// The step reported.
         step: i64,
     },
@@ -156,6 +169,23 @@ impl Case<'_> {
                 warmup_steps,
                 ..
             } => self.if_last(|| self.after(*warmup_steps, || self.plateau(index, *patience, *min_delta))),
+            StopperRule::Curve {
+                probability,
+                warmup_steps,
+                min_trials,
+                ..
+            } => self.if_last(|| {
+                // Neighbouring steps tell the same.
+                if self
+                    .track
+                    .before
+                    .step
+                    .is_some_and(|before| knot(before) == knot(self.step))
+                {
+                    return Verdict::Skipped;
+                }
+                self.after(*warmup_steps, || self.outlook(index, *probability, *min_trials))
+            }),
             StopperRule::Asha { reduction, .. } => self.if_last(|| self.halving(index, *reduction)),
             StopperRule::BelowBaseline {
                 baseline,
@@ -225,6 +255,41 @@ impl Case<'_> {
             reference: numbers.1,
             compared: quantile.trials,
             text: text::percentile(self.metric, goal, keep, numbers, self.step, quantile.trials),
+        })
+    }
+
+    fn outlook(&self, index: usize, probability: f64, min_trials: u32) -> Verdict {
+        let mut pasts = self.compared.pasts.iter();
+        let Some(past) = pasts.find(|past| past.place == index) else {
+            return Verdict::Skipped;
+        };
+        let needed = min_trials.max(1);
+        let end = match past.outlook(self.goal, self.track.points(), needed as usize) {
+            Outlook::TooFew(found) => return Verdict::Idle(Idle::TooFewWhole { found, needed }),
+            Outlook::Nothing => return Verdict::Idle(Idle::TooEarly { step: self.step }),
+            Outlook::End(end) if end.probability >= probability => return Verdict::Continue,
+            Outlook::End(end) => end,
+        };
+        let End {
+            expected,
+            best: (best, trial),
+            probability,
+            trials,
+        } = end;
+        let numbers = (self.goal.to_minimize(expected), self.goal.to_minimize(best));
+        Verdict::Stop(Stop {
+            value: numbers.0,
+            reference: numbers.1,
+            compared: trials,
+            text: text::outlook(
+                self.metric,
+                self.goal,
+                numbers,
+                trial,
+                probability,
+                self.step,
+                trials,
+            ),
         })
     }
 

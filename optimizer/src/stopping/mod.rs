@@ -17,6 +17,7 @@
 //!   or ended in whatever way. Quantiles are interpolated linearly between neighbours. A trial that reported before and after the
 //!   step counts with its average so far; from step 512 on, steps that differ by up to 3 percent count as the same, see `cells`.
 //! * `threshold`: stop if a value lies outside the bounds.
+//! * `curve`: stop if the probability that the trial ends better than the best that has ended is below a bound, see `outlook`.
 //! * `plateau`: stop if the last improvement by more than `min_delta` is `patience` steps ago.
 //! * `diverging`: stop at NaN and infinities; and if the smoothed value `m`, with `m <- (m + x) / 2`, lies above
 //!   `min x + factor (max x - min x)` for `patience` reports in a row, where the reports of that row are not in the maximum and at
@@ -37,7 +38,8 @@
 //!
 //! A report costs O(log n) in the number n of trials per comparison step between the trial's last report and this one (mostly one);
 //! one behind the trial's last step, and a new attempt, also O(k) in the number k of its points. The first report ever in a
-//! comparison step that other trials have passed enters them there, once: O(n). A rung costs O(log n) once for each trial. Memory: 13 bytes per trial and comparison step
+//! comparison step that other trials have passed enters them there, once: O(n). A rung costs O(log n) once for each trial. `curve` costs O(k) and
+//! some ten microseconds, but few times in a trial: see `outlook::knot`. Memory: 13 bytes per trial and comparison step
 //! that it has reached, 16 per point of a trial that has not ended; curves of ended trials only as baselines.
 
 mod bulk;
@@ -47,6 +49,7 @@ mod engine;
 mod fold;
 mod judge;
 mod multiset;
+mod outlook;
 mod rungs;
 mod text;
 mod track;

@@ -7,6 +7,7 @@ use tunesmith_common::measurement::{Goal, MetricName};
 use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 
 use super::cells::cell;
+use super::outlook::{Outlook, Past, knot};
 use super::rungs::Rungs;
 
 type Curve = BTreeMap<i64, f64>;
@@ -230,6 +231,35 @@ impl Naive {
                 }
                 climb(&xs, *factor, *patience as usize)
                     .map(|(smoothed, limit)| (goal.to_minimize(smoothed), goal.to_minimize(limit), 0))
+            }
+            StopperRule::Curve {
+                metric,
+                probability,
+                warmup_steps,
+                min_trials,
+                ..
+            } => {
+                let previous = curve.range(..step).next_back().map(|(step, _)| knot(*step));
+                if !on(metric) || !is_last || previous == Some(knot(step)) || !warm(*warmup_steps) {
+                    return None;
+                }
+                let points = |curve: &Curve| -> Vec<(i64, f64)> {
+                    curve.iter().map(|(step, value)| (*step, *value)).collect()
+                };
+                let mut past = Past::of(rule, 0, self.objective.from)?;
+                for ((other, of), curve) in &self.curves {
+                    if of == reported && self.ended.contains_key(other) {
+                        past.ended(*other, goal, &points(curve));
+                    }
+                }
+                match past.outlook(goal, &points(curve), *min_trials as usize) {
+                    Outlook::End(end) if end.probability < *probability => Some((
+                        goal.to_minimize(end.expected),
+                        goal.to_minimize(end.best.0),
+                        end.trials,
+                    )),
+                    _ => None,
+                }
             }
             StopperRule::Asha {
                 metric, reduction, ..

@@ -118,6 +118,10 @@ fn any_rule(loss: Goal) -> impl Strategy<Value = StopperRule> {
                 let brackets = if max_steps.is_none() { 1 } else { brackets.min(2) };
                 StopperRule::Asha { metric, goal, min_steps, reduction, max_steps, brackets }
             }),
+        3 => (on(), prop::sample::select(vec![0.05, 0.4]), prop::sample::select(vec![20_i64, 600]), warmup(), 1_u32..4)
+            .prop_map(|((metric, goal), probability, max_steps, warmup_steps, min_trials)| {
+                StopperRule::Curve { metric, goal, probability, max_steps, warmup_steps, min_trials }
+            }),
         2 => (on(), baseline, prop::sample::select(vec![0.0, 0.4]), warmup())
             .prop_map(|((metric, goal), baseline, tolerance, warmup_steps)| {
                 StopperRule::BelowBaseline { metric, goal, baseline, tolerance, warmup_steps }

@@ -8,6 +8,7 @@ use tunesmith_common::study::{Baseline, Objective, StopperRule, StopperSpec};
 use super::{Restorer, Stoppers};
 
 mod asha;
+mod curve;
 mod goals;
 
 pub(super) fn metric(name: &str) -> MetricName {

@@ -1,5 +1,6 @@
 //! Judgements in words.
 
+use tunesmith_common::TrialNumber;
 use tunesmith_common::measurement::{Goal, MetricName};
 
 /// A number for people: six digits, more only where they are needed elsewhere.
@@ -151,6 +152,28 @@ pub(super) fn climbing(
     };
     format!(
         "{metric}, smoothed, is {value} at step {step}: for {row} {worse} {reference}, {factor} times its range of {range} from its best {best}"
+    )
+}
+
+/// Unlikely to end better than the best.
+pub(super) fn outlook(
+    metric: &MetricName,
+    goal: Goal,
+    (expected, best): (f64, f64),
+    trial: TrialNumber,
+    probability: f64,
+    step: i64,
+    trials: usize,
+) -> String {
+    let better = match goal {
+        Goal::Minimize => "below",
+        Goal::Maximize => "above",
+    };
+    let (expected, best) = show_both(expected, best);
+    let percent = show((probability * 1e4).round() / 100.0);
+    format!(
+        "{metric} at step {step}, going on as learning curves and {trials} other trials do, is expected to end at {expected}, and with a \
+         probability of {percent} percent {better} {best}, which trial {trial} had"
     )
 }
 

@@ -8,6 +8,7 @@ use super::cells::{Cell, cell};
 use super::cohort::Cohort;
 use super::fold::Fold;
 use super::multiset::Owner;
+use super::outlook::Past;
 use super::rungs::{Entries, Rungs};
 
 /// What all trials have of one metric, to compare a trial with: told of each change of a curve.
@@ -17,6 +18,8 @@ pub(super) struct Compared {
     pub(super) cohort: Option<Cohort>,
     /// One for each rule of successive halving.
     pub(super) rungs: Vec<Rungs>,
+    /// One for each rule that looks ahead.
+    pub(super) pasts: Vec<Past>,
 }
 
 /// A curve and what follows from it.

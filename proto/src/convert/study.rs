@@ -343,6 +343,7 @@ fn stopper_to_wire(raw: &RawStopper) -> v1::StopperRule {
         reduction: raw.reduction,
         max_steps: raw.max_steps,
         brackets: raw.brackets,
+        probability: raw.probability,
     }
 }
 
@@ -374,6 +375,7 @@ fn stopper_from_wire(stopper: &v1::StopperRule, field: &str) -> Result<RawStoppe
         reduction: stopper.reduction,
         max_steps: stopper.max_steps,
         brackets: stopper.brackets,
+        probability: stopper.probability,
     })
 }
 

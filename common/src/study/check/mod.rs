@@ -12,7 +12,10 @@ mod trial;
 use std::fmt;
 use std::num::NonZeroU32;
 
-pub(in crate::study) use stopping::{DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, PLATEAU_PATIENCE, REDUCTION};
+pub(in crate::study) use stopping::{
+    DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, PLATEAU_PATIENCE, PROBABILITY, REDUCTION,
+    curve_warmup,
+};
 pub(in crate::study) use trial::{DEFAULT_GRACE, DEFAULT_STEP_NAME};
 
 use super::raw::{RawBudget, RawConstraint, RawStrategy, RawStrategyName, RawStudy};

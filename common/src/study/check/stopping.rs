@@ -20,6 +20,18 @@ pub(in crate::study) const MIN_STEPS: i64 = 1;
 /// One trial in so many goes on at a rung of `asha`.
 pub(in crate::study) const REDUCTION: u32 = 3;
 
+/// Probability of ending better than the best below which `curve` stops.
+pub(in crate::study) const PROBABILITY: f64 = 0.05;
+/// Trials trained to the end that `curve` waits for.
+pub(in crate::study) const MIN_WHOLE: u32 = 4;
+/// Share of a training that `curve` never judges: 1 in so many steps.
+const WARMUP_OF: i64 = 20;
+
+/// Steps of a training of `max_steps` that `curve` does not judge if nothing else is said.
+pub(in crate::study) fn curve_warmup(max_steps: i64) -> i64 {
+    max_steps / WARMUP_OF
+}
+
 pub(super) fn check(
     raw: &RawStopper,
     objectives: &RawObjectives,
@@ -112,6 +124,23 @@ pub(super) fn check(
                 reduction,
                 max_steps: raw.max_steps.or(last_step),
                 brackets: raw.brackets.unwrap_or(1),
+            }
+        }
+        RawRule::Curve => {
+            let max_steps = raw.max_steps.or(last_step).unwrap_or_else(|| {
+                problems.add(
+                    path,
+                    "the key \"max_steps\" is missing: the last step of a training, whose value is foreseen; trial.steps.max serves, too",
+                );
+                0
+            });
+            StopperRule::Curve {
+                metric,
+                goal,
+                probability: raw.probability.unwrap_or(PROBABILITY),
+                max_steps,
+                warmup_steps: raw.warmup_steps.unwrap_or(curve_warmup(max_steps)),
+                min_trials: raw.min_trials.unwrap_or(MIN_WHOLE),
             }
         }
     };
@@ -335,6 +364,9 @@ fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
     problems.at_least(&path("min_steps"), raw.min_steps, 1);
     problems.at_least(&path("reduction"), raw.reduction, 2);
     problems.at_least(&path("brackets"), raw.brackets, 1);
+    if raw.rule == RawRule::Curve {
+        problems.at_least(&path("max_steps"), raw.max_steps, 2);
+    }
     problems.at_least(&path("min_delta"), raw.min_delta, 0.0);
     problems.at_least(&path("tolerance"), raw.tolerance, 0.0);
     for (key, value) in [
@@ -346,6 +378,12 @@ fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
     ] {
         problems.finite(&path(key), value);
     }
+    if let Some(probability) = raw.probability.filter(|p| !(*p > 0.0 && *p < 1.0)) {
+        problems.add(
+            path("probability"),
+            format!("must be between 0 and 1, exclusive, got {probability}"),
+        );
+    }
     if let Some(factor) = raw.factor.filter(|factor| !(factor.is_finite() && *factor > 0.0)) {
         problems.add(
             path("factor"),
@@ -356,19 +394,23 @@ fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
 
 /// Refuses keys that belong to other rules.
 fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
-    use RawRule::{Asha, BelowBaseline, Diverging, Median, Percentile, Plateau, Threshold};
-    let keys: [(&str, bool, &[RawRule]); 19] = [
+    use RawRule::{Asha, BelowBaseline, Curve, Diverging, Median, Percentile, Plateau, Threshold};
+    let keys: [(&str, bool, &[RawRule]); 20] = [
         (
             "goal",
             raw.goal.is_some(),
-            &[Median, Percentile, Plateau, Diverging, BelowBaseline, Asha],
+            &[Median, Percentile, Plateau, Diverging, BelowBaseline, Asha, Curve],
         ),
         (
             "warmup_steps",
             raw.warmup_steps.is_some(),
-            &[Median, Percentile, Plateau, BelowBaseline],
+            &[Median, Percentile, Plateau, BelowBaseline, Curve],
         ),
-        ("min_trials", raw.min_trials.is_some(), &[Median, Percentile]),
+        (
+            "min_trials",
+            raw.min_trials.is_some(),
+            &[Median, Percentile, Curve],
+        ),
         ("interval", raw.interval.is_some(), &[Median, Percentile]),
         ("keep", raw.keep.is_some(), &[Percentile]),
         ("above", raw.above.is_some(), &[Threshold]),
@@ -383,8 +425,9 @@ fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
         ("tolerance", raw.tolerance.is_some(), &[BelowBaseline]),
         ("min_steps", raw.min_steps.is_some(), &[Asha]),
         ("reduction", raw.reduction.is_some(), &[Asha]),
-        ("max_steps", raw.max_steps.is_some(), &[Asha]),
+        ("max_steps", raw.max_steps.is_some(), &[Asha, Curve]),
         ("brackets", raw.brackets.is_some(), &[Asha]),
+        ("probability", raw.probability.is_some(), &[Curve]),
     ];
     for (key, given, rules) in keys {
         if given && !rules.contains(&raw.rule) {

@@ -53,7 +53,7 @@ fn unknown_keys_name_the_line_and_the_nearest_key() {
         (
             "early_stopping:\n  - {rule: median}\n  - {rule: median, warmup: 3}\n",
             "study.yaml:6: unknown key \"warmup\" in early_stopping[1]; known are rule, metric, goal, shadow, warmup_steps, \
-             min_trials, interval, keep, above, below, after_step, patience, min_delta, factor, trial, constant, curve, tolerance, min_steps, reduction, max_steps, brackets",
+             min_trials, interval, keep, above, below, after_step, patience, min_delta, factor, trial, constant, curve, tolerance, min_steps, reduction, max_steps, brackets, probability",
         ),
     ];
     assert_all(with, &cases);
@@ -156,7 +156,7 @@ fn wrong_types_say_what_was_expected_and_found() {
         (
             "early_stopping: [{rule: hyperband}]",
             "study.yaml:4: early_stopping[0].rule: unknown value \"hyperband\"; known are median, percentile, threshold, plateau, \
-             diverging, below_baseline, asha",
+             diverging, below_baseline, asha, curve",
         ),
         (
             "early_stopping: [{rule: below_baseline, curve: [[1]]}]",
@@ -255,11 +255,24 @@ fn keys_that_belong_to_other_types_are_refused() {
         (
             "early_stopping: [{rule: threshold, above: 1, goal: minimize}]",
             "study.yaml:4: early_stopping[0].goal: threshold does not take \"goal\", only median or percentile or plateau or diverging \
-             or below_baseline or asha does",
+             or below_baseline or asha or curve does",
         ),
         (
             "early_stopping: [{rule: asha, min_steps: 0}]",
             "study.yaml:4: early_stopping[0].min_steps: must be at least 1, got 0",
+        ),
+        (
+            "early_stopping: [{rule: curve}]",
+            "study.yaml:4: early_stopping[0]: the key \"max_steps\" is missing: the last step of a training, whose value is foreseen; \
+             trial.steps.max serves, too",
+        ),
+        (
+            "early_stopping: [{rule: curve, max_steps: 1}]",
+            "study.yaml:4: early_stopping[0].max_steps: must be at least 2, got 1",
+        ),
+        (
+            "early_stopping: [{rule: curve, max_steps: 50, probability: 5}]",
+            "study.yaml:4: early_stopping[0].probability: must be between 0 and 1, exclusive, got 5",
         ),
         (
             "early_stopping: [{rule: asha, reduction: 1}]",

@@ -56,11 +56,10 @@ impl Restorer {
     /// Metrics whose curves are wanted of all trials.
     #[must_use]
     pub fn metrics_of_all_trials(&self) -> Vec<MetricName> {
-        let compared = self
-            .stoppers
-            .metrics
-            .iter()
-            .filter(|watched| watched.compared.cohort.is_some() || !watched.compared.rungs.is_empty());
+        let compared = self.stoppers.metrics.iter().filter(|watched| {
+            let compared = &watched.compared;
+            compared.cohort.is_some() || !compared.rungs.is_empty() || !compared.pasts.is_empty()
+        });
         compared.map(|watched| watched.name.clone()).collect()
     }
 
@@ -108,6 +107,9 @@ impl Restorer {
         });
         let entries: Vec<_> = entries.collect();
         if stoppers.ended.contains(trial) {
+            for past in &mut watched.compared.pasts {
+                past.ended(trial, watched.goal, points);
+            }
             if let Some((best, curve)) = &mut watched.best
                 && *best == trial
             {

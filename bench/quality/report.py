@@ -12,7 +12,8 @@ import numpy as np
 from figures import BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, reached, regrets, versions
 from problems import PROBLEMS
 from run import RESULTS, recorded
-from solvers import ROOT, SOLVERS
+from solvers import SOLVERS
+from talking import ROOT
 
 matplotlib.use("svg")
 from matplotlib import pyplot, ticker  # noqa: E402

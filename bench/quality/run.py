@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 
-from solvers import HERE, ONE_THREAD, ROOT, SOLVERS, Conversation, Unavailable, command
+from solvers import HERE, SOLVERS, command
+from talking import ONE_THREAD, ROOT, Conversation, Unavailable
 
 os.environ.update(ONE_THREAD)  # Before numpy is loaded: the evaluations keep to one thread, too.
 

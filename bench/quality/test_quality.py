@@ -8,7 +8,8 @@ import unittest
 import run
 from figures import best_so_far, duel, mean_ranks, quartiles, ranks, reached, regrets, versions
 from problems import PROBLEMS, check, is_active
-from solvers import HERE, SOLVERS, Conversation, Solver, Unavailable
+from solvers import HERE, SOLVERS, Solver
+from talking import Conversation, Unavailable
 
 PEER = [sys.executable, str(HERE / "peer.py")]
 

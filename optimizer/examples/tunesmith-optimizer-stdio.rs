@@ -2,6 +2,10 @@
 //!
 //! `init` may say how many `objectives` (1 if it does not) and measured `constraints` (0) there are. `tell` then has `values` instead of `value`, of
 //! which smaller is better, and `violations`, which are none where they are 0 or less; null where one is missing.
+//!
+//! `init` may have `early_stopping`, rules as in a study file, with `steps`, the last step of a training, and `from`, how a trial's value comes from what
+//! it reports, as in a study file. Then `report` with `id`, `step` and `value` says whether the trial should `stop`, and `tell` of one that has
+//! stopped has `partial`, the step that it reached.
 #![expect(clippy::print_stdout, reason = "the protocol is on standard output")]
 
 use std::collections::BTreeMap;
@@ -13,8 +17,11 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
-use tunesmith_common::study::{Acquisition, Budget, Objective, StrategyName, StrategySpec, StudySpec};
-use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
+use tunesmith_common::study::{
+    Acquisition, Budget, Objective, StrategyName, StrategySpec, StudyFile, StudySpec,
+};
+
+use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, Stoppers, StudyView, build};
 
 struct Session {
     spec: StudySpec,
@@ -26,6 +33,7 @@ struct Session {
     running: BTreeMap<u64, Vec<f64>>,
     finished: Vec<FinishedTrial>,
     memory: Memory,
+    stoppers: Stoppers,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -45,7 +53,10 @@ fn main() -> anyhow::Result<()> {
                 .as_mut()
                 .ok_or_else(|| anyhow::anyhow!("init first"))?
                 .tell(&request)?,
-            Some("report") => json!({"stop": false}),
+            Some("report") => session
+                .as_mut()
+                .ok_or_else(|| anyhow::anyhow!("init first"))?
+                .report(&request)?,
             other => anyhow::bail!("unknown op {other:?}"),
         };
         println!("{answer}");
@@ -120,7 +131,9 @@ impl Session {
         let objectives = count("objectives")?.unwrap_or(1).max(1);
         spec.more_objectives = vec![spec.objective.clone(); objectives - 1];
         let (strategy, _) = build(&spec);
+        let stopped = stopped_by(request)?;
         Ok(Self {
+            stoppers: Stoppers::new(&stopped.early_stopping, &stopped.objective),
             objectives,
             constraints: count("constraints")?.unwrap_or(0),
             spec,
@@ -167,6 +180,16 @@ impl Session {
         Ok(json!({"id": self.next - 1, "params": params}))
     }
 
+    fn report(&mut self, request: &Value) -> anyhow::Result<Value> {
+        let (Some(id), Some(step)) = (request["id"].as_u64(), request["step"].as_i64()) else {
+            anyhow::bail!("report needs id and step");
+        };
+        let value = request["value"].as_f64().unwrap_or(f64::NAN);
+        let metric = &self.spec.objective.metric;
+        let decisions = self.stoppers.report(TrialNumber(id), metric, step, value);
+        Ok(json!({"stop": decisions.iter().any(|decision| !decision.shadow)}))
+    }
+
     fn tell(&mut self, request: &Value) -> anyhow::Result<Value> {
         let id = request["id"]
             .as_u64()
@@ -189,18 +212,36 @@ impl Session {
         let value = request["value"]
             .as_f64()
             .or_else(|| values.first().copied().filter(|value| !value.is_nan()));
+        let last_step = request["partial"].as_i64();
+        self.stoppers.trial_ended(TrialNumber(id), value);
         self.finished.push(FinishedTrial {
             trial: TrialNumber(id),
             encoded: encoded.into(),
             value,
             failed: value.is_none(),
-            partial: false,
-            last_step: None,
+            partial: last_step.is_some(),
+            last_step,
             others: values[1..].into(),
             violations: numbers("violations", self.constraints)?,
         });
         Ok(json!({"ok": true}))
     }
+}
+
+/// A study with the rules of early stopping that `init` gives, and nothing else of it.
+fn stopped_by(request: &Value) -> anyhow::Result<StudySpec> {
+    let given = |key: &str, default: Value| match &request[key] {
+        Value::Null => default,
+        value => value.clone(),
+    };
+    let study = json!({
+        "objective": {"metric": "value", "goal": "minimize", "from": given("from", json!("last"))},
+        "space": {"x": {"type": "float", "low": 0, "high": 1}},
+        "early_stopping": given("early_stopping", json!([])),
+        "trial": {"command": ["train"], "steps": {"max": given("steps", json!(1))}},
+    });
+    let (_, spec) = StudyFile::parse(&study.to_string(), "init.json")?;
+    Ok(spec)
 }
 
 fn plain(value: &ParamValue) -> Value {

@@ -7,6 +7,8 @@
 //!   an inactive parameter is equally far from all values (Hutter and Osborne 2013, "A kernel for hierarchical parameter spaces");
 //! * of categories: 1 where they differ, "inactive" being a category of its own.
 //!
+//! How far a training went can be one more coordinate, behind those of the space, and is a group of its own ([`Layout::with_fidelity`]).
+//!
 //! All of these are squared Euclidean distances of some embedding, so every radial kernel of their weighted sum is positive definite.
 
 use ndarray::{Array2, Axis};
@@ -30,6 +32,8 @@ pub(crate) enum Kind {
     Arc,
     /// A category.
     Category,
+    /// How far a training went, from 0 to 1: all the way where a point does not say it.
+    Fidelity,
 }
 
 /// One parameter that varies.
@@ -69,12 +73,23 @@ impl Layout {
             });
             let group = groups.len() - 1;
             match kind {
-                Kind::Plain => columns.push((Metric::Difference, group)),
+                Kind::Plain | Kind::Fidelity => columns.push((Metric::Difference, group)),
                 Kind::Arc => columns.extend([(Metric::Difference, group); 2]),
                 Kind::Category => columns.push((Metric::Hamming, group)),
             }
         }
         Self { groups, columns }
+    }
+
+    /// The same, with one more coordinate of points: how far a training went.
+    pub(crate) fn with_fidelity(mut self, dimensions: usize) -> Self {
+        self.columns.push((Metric::Difference, self.groups.len()));
+        self.groups.push(Group {
+            dimension: dimensions,
+            kind: Kind::Fidelity,
+            column: self.columns.len() - 1,
+        });
+        self
     }
 
     pub(crate) fn groups(&self) -> &[Group] {
@@ -84,8 +99,12 @@ impl Layout {
     /// The columns of one point, appended to `out`.
     fn embed(&self, encoded: &[f64], mut out: impl FnMut(usize, f64)) {
         for group in &self.groups {
-            let x = encoded[group.dimension];
+            let x = match group.kind {
+                Kind::Fidelity => encoded.get(group.dimension).copied().unwrap_or(1.0),
+                _ => encoded[group.dimension],
+            };
             match group.kind {
+                Kind::Fidelity => out(group.column, x),
                 Kind::Plain => out(group.column, if x.is_nan() { 0.5 } else { x }),
                 Kind::Arc if x.is_nan() => {
                     out(group.column, 0.0);

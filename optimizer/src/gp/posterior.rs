@@ -258,8 +258,11 @@ impl Posterior {
         mean_gradient.fill(0.0);
         variance_gradient.fill(0.0);
         for (group, weight) in layout.groups().iter().zip(&self.hyper.weights) {
+            if matches!(group.kind, Kind::Category | Kind::Fidelity) {
+                continue;
+            }
             let x = encoded[group.dimension];
-            if group.kind == Kind::Category || x.is_nan() {
+            if x.is_nan() {
                 continue;
             }
             let derivatives = &mut scratch.row;
@@ -278,7 +281,7 @@ impl Posterior {
                         *derivative = 2.0 * (sin * other_cos - cos * other_sin);
                     }
                 }
-                Kind::Category => {}
+                Kind::Category | Kind::Fidelity => {}
             }
             let along_mean = dot(derivatives, &scratch.slopes);
             let along_variance = dot(derivatives, &scratch.pull);

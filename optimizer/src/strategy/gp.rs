@@ -8,6 +8,10 @@
 //! Each objective and each measured constraint has a model of its own ([`columns`]). With several objectives each trial goes where the expected
 //! improvement of the hypervolume is largest; constraints count by the probability that they hold ([`aim`]).
 //!
+//! A trial that was stopped early is a result of a training that went no further. As soon as there is one, how far trainings went is one more
+//! coordinate of the model (as in Swersky, Snoek and Adams 2013, "Multi-task Bayesian optimization", with the tasks in a row), and what is expected of a point is expected
+//! of a whole training ([`stage`]).
+//!
 //! # Invariants
 //!
 //! * Hyperparameters are fitted to a beginning of the history whose length grows in steps, from starting points that do not depend on
@@ -15,6 +19,7 @@
 //! * The factor of the covariance matrix is that of this beginning, with the later trials appended one by one: bit for bit the same
 //!   whether it was kept or made again.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use tunesmith_common::space::Space;
@@ -22,6 +27,7 @@ use tunesmith_common::study::Acquisition;
 
 use self::aim::{Seen, aim};
 use self::columns::{Model, columns};
+use self::stage::Stage;
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::sobol::Sobol;
@@ -39,6 +45,7 @@ use crate::rng::{Purpose, mix, purpose_rng};
 
 mod aim;
 mod columns;
+mod stage;
 
 /// Trials before the first model: two more than there are parameters, within these.
 const STARTUP: (usize, usize) = (4, 10);
@@ -63,6 +70,8 @@ const GLOBAL_EVERY: u64 = 5;
 pub(super) struct Gp {
     sobol: Sobol,
     layout: Layout,
+    /// The same with how far a training went.
+    staged: Layout,
     acquisition: Acquisition,
     startup: usize,
 }
@@ -78,6 +87,7 @@ struct Known {
 
 /// Models that know all results, and what they are used for.
 struct Ready<'a> {
+    layout: &'a Layout,
     criterion: Criterion<'a>,
     /// Results around which the best point is looked for first.
     centres: Vec<&'a [f64]>,
@@ -104,15 +114,14 @@ impl Gp {
         Self {
             sobol: Sobol::new(space.dimensions().len()),
             startup: (layout.groups().len() + 2).clamp(STARTUP.0, STARTUP.1),
+            staged: layout.clone().with_fidelity(space.dimensions().len()),
             layout,
             acquisition,
         }
     }
 
     fn suggest(&self, view: &StudyView<'_>, known: &mut Known) -> Result<Suggestion, StrategyError> {
-        let found = self.with_models(view, known, |ready| {
-            self.search(view, &ready.criterion, &ready.centres, ready.width)
-        })?;
+        let found = self.with_models(view, known, |ready| self.search(view, &ready))?;
         found.unwrap_or_else(|| self.sobol.suggest(view))
     }
 
@@ -125,6 +134,7 @@ impl Gp {
     ) -> Result<Option<T>, StrategyError> {
         let results: Vec<&FinishedTrial> = view.finished.iter().filter(|trial| counts(trial)).collect();
         let (columns, made) = columns(view, &results);
+        let dimensions = view.space.dimensions().len();
         let begun = results.len() + view.running.len();
         if begun < self.startup
             || !columns
@@ -139,7 +149,13 @@ impl Gp {
         } else {
             fit_length(results.len())
         };
-        let key = key(&results[..beginning], made);
+        let stage = Stage::of(&results);
+        let layout = if stage.is_some() {
+            &self.staged
+        } else {
+            &self.layout
+        };
+        let key = key(&results[..beginning], made ^ stage.map_or(0, Stage::fingerprint));
         if known.fitted.as_ref().is_none_or(|fitted| fitted.made_from != key) {
             let chosen = if is_local {
                 let rows: Vec<&[f64]> = results[..beginning]
@@ -151,10 +167,10 @@ impl Gp {
             } else {
                 (0..beginning).collect()
             };
-            let held: Vec<&FinishedTrial> = chosen.iter().map(|&k| results[k]).collect();
-            let models = columns
-                .iter()
-                .map(|column| column.at(&chosen).fit(&self.layout, &held));
+            let held: Vec<Cow<'_, FinishedTrial>> =
+                chosen.iter().map(|&k| stage::placed(stage, results[k])).collect();
+            let held: Vec<&FinishedTrial> = held.iter().map(Cow::as_ref).collect();
+            let models = columns.iter().map(|column| column.at(&chosen).fit(layout, &held));
             *known = Known {
                 fitted: Some(Fitted {
                     models: models.collect(),
@@ -185,7 +201,9 @@ impl Gp {
         let width = width.filter(|_| !view.next.0.is_multiple_of(GLOBAL_EVERY));
         let constraints = constraints(&results);
         let held: Vec<usize> = chosen.iter().copied().chain(beginning..results.len()).collect();
-        let results: Vec<&FinishedTrial> = held.iter().map(|&k| results[k]).collect();
+        let results: Vec<Cow<'_, FinishedTrial>> =
+            held.iter().map(|&k| stage::placed(stage, results[k])).collect();
+        let results: Vec<&FinishedTrial> = results.iter().map(Cow::as_ref).collect();
         let wide = view.next.0.is_multiple_of(WIDE_EVERY);
         let slot = if wide { &mut known.wide } else { &mut known.plain };
         let is_current =
@@ -200,13 +218,13 @@ impl Gp {
         if !slot.as_ref().is_some_and(is_current) {
             let held = &results[..chosen.len()];
             let posteriors = modelled().map(|(_, model)| {
-                let points = Points::from_rows(&self.layout, held.iter().map(|trial| &trial.encoded[..]));
+                let points = Points::from_rows(layout, held.iter().map(|trial| &trial.encoded[..]));
                 let hyper = if wide {
-                    model.hyper.widened()
+                    model.hyper.widened(self.layout.groups().len())
                 } else {
                     model.hyper.clone()
                 };
-                Posterior::new(&self.layout, points, hyper)
+                Posterior::new(layout, points, hyper)
             });
             let posteriors = posteriors.collect::<Option<Vec<_>>>().ok_or_else(|| {
                 unfit(format!(
@@ -223,7 +241,7 @@ impl Gp {
         for (posterior, (column, model)) in posteriors.iter_mut().zip(modelled()) {
             posterior.truncate(*seen);
             for trial in &results[*seen..] {
-                posterior.append(&self.layout, &trial.encoded);
+                posterior.append(layout, &trial.encoded);
             }
             let (outcomes, limit, back) = column
                 .at(&held)
@@ -233,7 +251,16 @@ impl Gp {
             if column.is_constraint {
                 limits.push(limit);
             } else {
-                means.push(posterior.fitted(&outcomes));
+                means.push(match stage {
+                    None => posterior.fitted(&outcomes),
+                    // What they would have come to.
+                    Some(_) => {
+                        let whole = results.iter().map(|trial| &trial.encoded[..dimensions]);
+                        let whole = Points::from_rows(layout, whole);
+                        let expected = posterior.predict(layout, &whole);
+                        expected.into_iter().map(|(mean, _)| mean).collect()
+                    }
+                });
             }
             backs.extend(back);
         }
@@ -242,7 +269,7 @@ impl Gp {
         for trial in view.running {
             let expected = posteriors
                 .iter_mut()
-                .map(|posterior| posterior.append(&self.layout, trial.encoded));
+                .map(|posterior| posterior.append(layout, trial.encoded));
             let mut expected: Vec<f64> = expected.collect();
             let violations = expected.split_off(means.len());
             let holds = violations.iter().zip(&limits).all(|(by, limit)| by <= limit);
@@ -256,6 +283,7 @@ impl Gp {
             far: view.next.0.is_multiple_of(FAR_EVERY),
         };
         let (goal, centres) = aim(&expected, self.acquisition);
+        let centres = centres.into_iter().map(|centre| &centre[..dimensions]).collect();
         let explores = columns.len() == 1
             && width.is_none()
             && made == 0
@@ -273,6 +301,7 @@ impl Gp {
         let modelled = criterion.objectives.len();
         Ok(Some(then(Ready {
             objectives: (modelled == objectives && made == 0).then_some(backs),
+            layout,
             criterion,
             centres,
             width,
@@ -280,13 +309,14 @@ impl Gp {
     }
 
     /// The most promising point.
-    fn search(
-        &self,
-        view: &StudyView<'_>,
-        criterion: &Criterion<'_>,
-        centres: &[&[f64]],
-        width: Option<f64>,
-    ) -> Result<Suggestion, StrategyError> {
+    fn search(&self, view: &StudyView<'_>, ready: &Ready<'_>) -> Result<Suggestion, StrategyError> {
+        let Ready {
+            layout,
+            criterion,
+            centres,
+            width,
+            ..
+        } = ready;
         let known: HashSet<u64> = view
             .finished
             .iter()
@@ -297,7 +327,8 @@ impl Gp {
         let whole = Region::whole(view.space);
         let around = width.zip(centres.first()).zip(criterion.objectives.first());
         let region = around.map(|((width, centre), model)| {
-            Region::around(view.space, &self.layout, centre, model.weights(), width)
+            let weights = &model.weights()[..self.layout.groups().len()];
+            Region::around(view.space, &self.layout, centre, weights, width)
         });
         let mut rng = purpose_rng(view.seed, view.next, Purpose::Search);
         let seed = mix(view.seed ^ mix(view.next.0));
@@ -306,7 +337,7 @@ impl Gp {
             let effort = search::Effort::for_points(criterion.len());
             Search {
                 space: view.space,
-                layout: &self.layout,
+                layout,
                 criterion,
                 region,
                 taken: &taken,
@@ -364,18 +395,15 @@ impl SearchStrategy for Gp {
     ) -> Result<Expected, StrategyError> {
         let known: &mut Known = memory.of();
         let expected = self.with_models(view, known, |ready| {
-            let at = Points::from_rows(&self.layout, points.iter().map(Vec::as_slice));
+            let layout = ready.layout;
+            let at = Points::from_rows(layout, points.iter().map(Vec::as_slice));
             let backs = ready.objectives.unwrap_or_default();
             let of_objective = |(model, back): (&&Posterior, &Back)| {
                 let expected = |(mean, variance): (f64, f64)| {
                     let deviation = variance.max(0.0).sqrt();
                     [mean, mean - deviation, mean + deviation].map(|outcome| back.raw(outcome))
                 };
-                model
-                    .predict(&self.layout, &at)
-                    .into_iter()
-                    .map(expected)
-                    .collect()
+                model.predict(layout, &at).into_iter().map(expected).collect()
             };
             Expected {
                 objectives: ready
@@ -391,7 +419,7 @@ impl SearchStrategy for Gp {
                     Goal::Front(_) => "log_ehvi",
                     Goal::Feasible => "log_probability",
                 },
-                promise: ready.criterion.values(&self.layout, &at),
+                promise: ready.criterion.values(layout, &at),
             }
         })?;
         expected.ok_or_else(|| StrategyError::Fit {
@@ -403,27 +431,34 @@ impl SearchStrategy for Gp {
 }
 
 impl Hyper {
-    /// A function that varies more than the fitted one.
-    fn widened(&self) -> Self {
+    /// A function that varies more than the fitted one, along the first `groups` of its groups.
+    fn widened(&self, groups: usize) -> Self {
         let shortened = |weight: &f64| {
             let length = 1.0 / weight.sqrt();
             let length = length.min(length.sqrt().max(1.0)) * WIDE_SHARE;
             1.0 / (length * length)
         };
         Self {
-            weights: self.weights.iter().map(shortened).collect(),
+            weights: self.weights[..groups]
+                .iter()
+                .map(shortened)
+                .chain(self.weights[groups..].iter().copied())
+                .collect(),
             amplitude: self.amplitude.max(1.0),
             noise: self.noise,
         }
     }
 }
 
-/// Whether the study's last results have brought next to nothing.
+/// Whether the study's last results have brought next to nothing. Those of trials that were stopped early are not expected to.
 fn is_idle(view: &StudyView<'_>, parameters: usize) -> bool {
     let others = view.of_others().len();
     let window = IDLE + parameters;
     let own = view.finished[others..].iter().rev();
-    let last = own.enumerate().filter(|(_, trial)| counts(trial)).nth(window - 1);
+    let last = own
+        .enumerate()
+        .filter(|(_, trial)| counts(trial) && !trial.partial)
+        .nth(window - 1);
     let Some((back, _)) = last else { return false };
     let values: Vec<f64> = view.finished.iter().map(badness).collect();
     let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);

@@ -76,8 +76,9 @@ fn what_is_kept_between_proposals_changes_none_of_them() {
                         encoded: encoded.into(),
                         value,
                         failed,
-                        partial: false,
-                        last_step: None,
+                        // From somewhere on, some are stopped early, and later ones come further.
+                        partial: trial > 25 && trial % 3 == 0,
+                        last_step: i64::try_from(trial).ok(),
                         others: Box::default(),
                         violations: Box::default(),
                     });
@@ -199,6 +200,49 @@ fn tpe_and_evolution_find_their_way_in_a_conditional_space() {
     };
     let names = [StrategyName::Tpe, StrategyName::Evolution];
     assert_better_than_random(names, &space, 150, &objective);
+}
+
+#[test]
+fn for_gp_a_trial_that_was_stopped_early_is_one_that_went_no_further() {
+    let parameters = vec![float("x", 0.0, 1.0, Scale::Linear)];
+    let spec = study(space(parameters, &[]), gp(Acquisition::LogEi), 5, Vec::new());
+    let ended = |number: u64, x: f64, partial: bool| FinishedTrial {
+        trial: TrialNumber(number),
+        encoded: [x].into(),
+        // After two steps all are much worse than after 50.
+        value: Some((x - 0.3).powi(2) + if partial { 1.0 } else { 0.0 }),
+        failed: false,
+        partial,
+        last_step: Some(if partial { 2 } else { 50 }),
+        others: Box::default(),
+        violations: Box::default(),
+    };
+    let whole = [0.5, 0.62, 0.75, 0.9].map(|x| (x, false));
+    let short = [0.05, 0.18, 0.24, 0.3, 0.36, 0.42, 0.55, 0.68, 0.8].map(|x| (x, true));
+    let finished: Vec<FinishedTrial> = (1..)
+        .zip(whole.into_iter().chain(short))
+        .map(|(number, (x, partial))| ended(number, x, partial))
+        .collect();
+    let proposed = |finished: &[FinishedTrial]| {
+        let view = StudyView {
+            finished,
+            proposed: 13,
+            ..view(&spec, 14)
+        };
+        build(&spec).0.afresh(&view, 1).unwrap().points[0].encoded[0]
+    };
+    let x = proposed(&finished);
+    assert!((x - 0.3).abs() < 0.15, "{x}");
+    // Taken for whole ones, they would say that the best places are bad.
+    let all_whole: Vec<FinishedTrial> = finished
+        .iter()
+        .map(|trial| FinishedTrial {
+            partial: false,
+            ..trial.clone()
+        })
+        .collect();
+    let x = proposed(&all_whole);
+    assert!((x - 0.3).abs() > 0.15, "{x}");
 }
 
 #[test]

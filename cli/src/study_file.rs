@@ -162,10 +162,31 @@ pub(crate) fn rules(spec: pb::StudySpec, rules: &[String]) -> Result<Vec<pb::Sto
         })
         .collect();
     let all = format!("early_stopping=[{}]", rules.join(", "));
-    Ok(overridden(&spec, &[all])?.early_stopping)
+    let changed = change_of(&spec, &[all])?.map_err(|error| CliError::Usage {
+        headline: format!(
+            "{} cannot be tried",
+            if rules.len() == 1 { "the rule" } else { "the rules" }
+        ),
+        // Where it stands is no line of a file: the message names the rule by its place, from 0.
+        hints: error
+            .problems
+            .into_iter()
+            .map(|problem| problem.message)
+            .collect(),
+    })?;
+    Ok(changed.early_stopping)
 }
 
 fn overridden(spec: &pb::StudySpec, set: &[String]) -> Result<pb::StudySpec, CliError> {
+    let name = human::clean(&spec.name);
+    change_of(spec, set)?.map_err(|error| wrong(&error, &format!("change of study {name}")))
+}
+
+/// The definition `spec` with overrides; what is wrong with them is left to be said.
+fn change_of(
+    spec: &pb::StudySpec,
+    set: &[String],
+) -> Result<Result<pb::StudySpec, StudyFileError>, CliError> {
     let name = human::clean(&spec.name);
     let unusable = |why: String| CliError::Refused {
         headline: format!("the definition of study {name} cannot be used: {why}"),
@@ -174,9 +195,8 @@ fn overridden(spec: &pb::StudySpec, set: &[String]) -> Result<pb::StudySpec, Cli
     let raw: RawStudy =
         convert::study::from_wire(spec.clone()).map_err(|error| unusable(error.to_string()))?;
     let text = serde_json::to_string(&raw).map_err(|error| unusable(error.to_string()))?;
-    let (raw, _) = StudyFile::parse_with(&text, &spec.name, set)
-        .map_err(|error| wrong(&error, &format!("change of study {name}")))?;
-    Ok(convert::study::to_wire(&raw))
+    let changed = StudyFile::parse_with(&text, &spec.name, set);
+    Ok(changed.map(|(raw, _)| convert::study::to_wire(&raw)))
 }
 
 /// A line for each problem.

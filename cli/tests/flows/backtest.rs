@@ -51,12 +51,15 @@ fn a_rule_that_is_wrong_is_refused_before_anything_is_asked() {
     let folder = tempfile::tempdir().unwrap();
     let (memory, fake) = with_study(folder.path());
     for (rule, said) in [
-        ("hyperband", "early_stopping[0].rule: unknown value \"hyperband\""),
+        (
+            "hyperband",
+            "  early_stopping[0].rule: unknown value \"hyperband\"",
+        ),
         (
             "{rule: percentile, keep: 0}",
             "early_stopping[0].keep: must be between 0 and 100",
         ),
-        ("{rule: median", "early_stopping"),
+        ("{rule: median", "not well-formed YAML"),
     ] {
         let ended = fake
             .run(&["study", "backtest", "digits", "--rule", rule])

@@ -2,8 +2,8 @@
 //! equal study.
 
 use super::check::{
-    DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, PLATEAU_PATIENCE,
-    PROBABILITY, REDUCTION, curve_warmup,
+    DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, P_VALUE,
+    PLATEAU_PATIENCE, PROBABILITY, REDUCTION, common_steps, curve_warmup,
 };
 use super::raw::{
     RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
@@ -300,6 +300,17 @@ fn stopper(spec: &StopperSpec, last_step: Option<i64>) -> RawStopper {
             raw.max_steps = Some(*max_steps).filter(|_| Some(*max_steps) != last_step);
             raw.warmup_steps = given(*warmup_steps, curve_warmup(*max_steps));
             raw.min_trials = given(*min_trials, MIN_WHOLE);
+            metric
+        }
+        StopperRule::Wilcoxon {
+            metric,
+            goal: _,
+            p,
+            min_steps,
+        } => {
+            raw.rule = RawRule::Wilcoxon;
+            raw.p = given(*p, P_VALUE);
+            raw.min_steps = given(*min_steps, common_steps(*p));
             metric
         }
     };

@@ -332,7 +332,8 @@ pub struct RawStopper {
     /// below_baseline: how much worse is tolerated, in units of the metric; 0 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
-    /// asha: step of the first rung; 1 if left out.
+    /// asha: step of the first rung, 1 if left out; wilcoxon: steps that a trial and the best one must have in common before anything is
+    /// judged, 5 if left out, or as many as a small p needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_steps: Option<i64>,
     /// asha: one trial in so many goes on at each rung, and the next rung is so many times as far; 3 if left out.
@@ -348,6 +349,9 @@ pub struct RawStopper {
     /// curve: stops where the probability of ending better than the best is below this; 0.05 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probability: Option<f64>,
+    /// wilcoxon: stop below this p-value, above 0 and at most 0.5; 0.1 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
 }
 
 /// Name of an early-stopping rule.
@@ -372,6 +376,8 @@ pub enum RawRule {
     Asha,
     /// Learning-curve extrapolation: unlikely to end better than the best.
     Curve,
+    /// Worse than the best finished trial at the same steps, by Wilcoxon's signed-rank test: for folds and problem instances.
+    Wilcoxon,
 }
 
 /// What the study may cost. What is left out has no limit.
@@ -553,6 +559,7 @@ impl RawRule {
             Self::BelowBaseline => "below_baseline",
             Self::Asha => "asha",
             Self::Curve => "curve",
+            Self::Wilcoxon => "wilcoxon",
         }
     }
 }

@@ -301,6 +301,18 @@ pub enum StopperRule {
         /// Trials that must have been trained to the end before anything is judged, at least 1.
         min_trials: u32,
     },
+    /// Stop when the trial's values are worse than those of the best trial that has ended, at the same steps, by Wilcoxon's signed-rank test.
+    /// For steps that are folds of a cross-validation, or problem instances.
+    Wilcoxon {
+        /// Metric judged; the objective's if none.
+        metric: Option<MetricName>,
+        /// Which direction of the metric is better; the objective's if none.
+        goal: Option<Goal>,
+        /// Stop below this p-value; above 0, at most 0.5.
+        p: f64,
+        /// Steps that both must have before anything is judged, so many that a p-value below `p` is possible.
+        min_steps: i64,
+    },
 }
 
 /// The steps of the rungs of successive halving, ascending: each `reduction` times the one before, below `max_steps`.
@@ -322,7 +334,8 @@ impl StopperRule {
             | Self::Diverging { metric, .. }
             | Self::BelowBaseline { metric, .. }
             | Self::Asha { metric, .. }
-            | Self::Curve { metric, .. } => metric.as_ref(),
+            | Self::Curve { metric, .. }
+            | Self::Wilcoxon { metric, .. } => metric.as_ref(),
         }
     }
 
@@ -336,7 +349,8 @@ impl StopperRule {
             | Self::Diverging { goal, .. }
             | Self::BelowBaseline { goal, .. }
             | Self::Asha { goal, .. }
-            | Self::Curve { goal, .. } => *goal,
+            | Self::Curve { goal, .. }
+            | Self::Wilcoxon { goal, .. } => *goal,
             Self::Threshold { .. } => None,
         }
     }

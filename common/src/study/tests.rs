@@ -6,6 +6,7 @@ use crate::params::ParamValue;
 use crate::space::{Domain, Scale};
 
 mod bad_input;
+mod bad_rules;
 mod limits;
 mod objectives;
 mod round_trip;
@@ -181,7 +182,7 @@ fn everything_but_objective_and_space_has_a_default() {
 
 #[test]
 fn rules_have_their_defaults() {
-    let rules = "early_stopping: [{rule: median}, {rule: threshold, below: 1}, {rule: plateau}, {rule: diverging}, {rule: below_baseline}, {rule: asha}, {rule: curve, max_steps: 50}]";
+    let rules = "early_stopping: [{rule: median}, {rule: threshold, below: 1}, {rule: plateau}, {rule: diverging}, {rule: below_baseline}, {rule: asha}, {rule: curve, max_steps: 50}, {rule: wilcoxon}]";
     let rules: Vec<_> = parse(&format!("{LEAST}{rules}"))
         .early_stopping
         .into_iter()
@@ -239,6 +240,12 @@ fn rules_have_their_defaults() {
                 max_steps: 50,
                 warmup_steps: 2,
                 min_trials: 4
+            },
+            StopperRule::Wilcoxon {
+                metric: None,
+                goal: None,
+                p: 0.1,
+                min_steps: 5
             },
         ]
     );

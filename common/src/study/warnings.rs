@@ -64,7 +64,7 @@ impl StudySpec {
                 | StopperRule::Curve { warmup_steps, .. } => *warmup_steps,
                 StopperRule::Diverging { .. } => 0,
                 StopperRule::Threshold { after_step, .. } => *after_step,
-                StopperRule::Asha { min_steps, .. } => *min_steps,
+                StopperRule::Asha { min_steps, .. } | StopperRule::Wilcoxon { min_steps, .. } => *min_steps,
             };
             if let Some(last_step) = last_step
                 && warmup >= last_step

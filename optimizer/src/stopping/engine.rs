@@ -104,7 +104,8 @@ impl Stoppers {
                 StopperRule::BelowBaseline {
                     baseline: Baseline::Best,
                     ..
-                } => watched.wants_best = true,
+                }
+                | StopperRule::Wilcoxon { .. } => watched.wants_best = true,
                 _ => {}
             }
             let place = watched.rules.len();
@@ -387,6 +388,7 @@ fn name_of(rule: &StopperRule) -> &'static str {
         StopperRule::BelowBaseline { .. } => "below_baseline",
         StopperRule::Asha { .. } => "asha",
         StopperRule::Curve { .. } => "curve",
+        StopperRule::Wilcoxon { .. } => "wilcoxon",
     }
 }
 
@@ -421,6 +423,11 @@ impl Idle {
             Self::BeforeRung { step, rung } => format!("at step {step}, the first rung is at step {rung}"),
             Self::TooFewInRung { found, needed, rung } => {
                 format!("{found} of the {needed} trials needed have reached the rung at step {rung}")
+            }
+            Self::TooFewCommon { found, needed, trial } => {
+                format!(
+                    "{found} of the {needed} steps needed have a value of {metric} here and in trial {trial}, the best"
+                )
             }
             Self::NoFiniteValue => format!("no finite value of {metric} was reported"),
             Self::NoBestTrial => "no trial has ended with a value to compare with".to_owned(),

@@ -104,7 +104,8 @@ impl Fold {
                 | StopperRule::Threshold { .. }
                 | StopperRule::BelowBaseline { .. }
                 | StopperRule::Asha { .. }
-                | StopperRule::Curve { .. } => State::Nothing,
+                | StopperRule::Curve { .. }
+                | StopperRule::Wilcoxon { .. } => State::Nothing,
             })
             .collect();
         Self {

@@ -8,6 +8,7 @@ use super::cells::cell;
 use super::fold::State;
 use super::outlook::{End, Outlook, knot};
 use super::rungs::{Entered, Standing};
+use super::signed_rank::p_value;
 use super::text;
 use super::track::{Compared, Place, Track};
 
@@ -70,6 +71,15 @@ pub(super) enum Idle {
         needed: u32,
         /// Step of the rung.
         rung: i64,
+    },
+    /// Too few steps have a value both here and in the best trial.
+    TooFewCommon {
+        /// Such steps.
+        found: usize,
+        /// Steps needed.
+        needed: i64,
+        /// The best trial.
+        trial: TrialNumber,
     },
     /// Only NaN and infinities were reported.
     NoFiniteValue,
@@ -186,6 +196,10 @@ impl Case<'_> {
                 }
                 self.after(*warmup_steps, || self.outlook(index, *probability, *min_trials))
             }),
+            StopperRule::Wilcoxon { p, min_steps, .. } => match reference(&Baseline::Best) {
+                Reference::Of(best, points, _) => self.pairwise((best, points), *p, *min_steps),
+                Reference::NoTrial => Verdict::Idle(Idle::NoBestTrial),
+            },
             StopperRule::Asha { reduction, .. } => self.if_last(|| self.halving(index, *reduction)),
             StopperRule::BelowBaseline {
                 baseline,
@@ -341,6 +355,45 @@ impl Case<'_> {
             reference: numbers.1,
             compared: trials - 1,
             text: text::halving(self.metric, numbers, self.step, kept, trials, rung),
+        })
+    }
+
+    fn pairwise(&self, (best, points): (TrialNumber, &[(i64, f64)]), p: f64, min_steps: i64) -> Verdict {
+        let mut others = points.iter().peekable();
+        let (mut differences, mut own_sum, mut best_sum) = (Vec::new(), 0.0, 0.0);
+        for (step, value) in self.track.points() {
+            while others.next_if(|(other, _)| other < step).is_some() {}
+            let Some((_, other)) = others.next_if(|(other, _)| other == step) else {
+                continue;
+            };
+            if value.is_finite() && other.is_finite() {
+                let (own, other) = (self.goal.to_minimize(*value), self.goal.to_minimize(*other));
+                // Between values near the largest number: infinite, and no difference would be ranked.
+                differences.push((own - other).clamp(-f64::MAX, f64::MAX));
+                own_sum += own;
+                best_sum += other;
+            }
+        }
+        let count = differences.len();
+        if i64::try_from(count).unwrap_or(i64::MAX) < min_steps.max(1) {
+            return Verdict::Idle(Idle::TooFewCommon {
+                found: count,
+                needed: min_steps,
+                trial: best,
+            });
+        }
+        let is_worse = differences.iter().sum::<f64>() > 0.0;
+        let found = p_value(&mut differences);
+        if !is_worse || found >= p {
+            return Verdict::Continue;
+        }
+        let mean = |sum: f64| self.goal.to_minimize(sum / count as f64);
+        let numbers = (mean(own_sum), mean(best_sum));
+        Verdict::Stop(Stop {
+            value: numbers.0,
+            reference: numbers.1,
+            compared: 1,
+            text: text::pairwise(self.metric, self.goal, numbers, best, count, (found, p)),
         })
     }
 

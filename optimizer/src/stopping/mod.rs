@@ -30,8 +30,12 @@
 //!   itself, running, and ended ones included, and at least floor(n / reduction) of them are better: equals of the last that goes on go
 //!   on. One without a finite value is worse than all. Trials are divided between brackets by their number, see `rungs`; those of
 //!   bracket b enter no rung before the b-th, counted from 0, and are compared with each other only.
+//! * `wilcoxon` (Wilcoxon 1945, "Individual Comparisons by Ranking Methods"): with b(s) the curve of the best trial that has ended, and s
+//!   the steps at which both have a finite value, all of them wherever the report is: stop if there are `min_steps` of these, the sum of
+//!   `x(s) - b(s)` is above 0, and the signed-rank test that the differences are not larger than 0 has a p-value below `p`.
 //!
-//! Reports behind the last step of their trial are taken in, but only their value itself is judged (`threshold`, NaN). A warm-up of
+//! Reports behind the last step of their trial are taken in, but only their value itself is judged (`threshold`, NaN); `wilcoxon`, which
+//! knows no order of steps, judges at them, too. A warm-up of
 //! w > 0 steps covers the steps up to w; with an interval of n, the first report in each n steps is judged.
 //!
 //! # Cost
@@ -39,7 +43,7 @@
 //! A report costs O(log n) in the number n of trials per comparison step between the trial's last report and this one (mostly one);
 //! one behind the trial's last step, and a new attempt, also O(k) in the number k of its points. The first report ever in a
 //! comparison step that other trials have passed enters them there, once: O(n). A rung costs O(log n) once for each trial. `curve` costs O(k) and
-//! some ten microseconds, but few times in a trial: see `outlook::knot`. Memory: 13 bytes per trial and comparison step
+//! some ten microseconds, but few times in a trial: see `outlook::knot`. `wilcoxon` costs O(k log k). Memory: 13 bytes per trial and comparison step
 //! that it has reached, 16 per point of a trial that has not ended; curves of ended trials only as baselines.
 
 mod bulk;
@@ -51,6 +55,7 @@ mod judge;
 mod multiset;
 mod outlook;
 mod rungs;
+mod signed_rank;
 mod text;
 mod track;
 

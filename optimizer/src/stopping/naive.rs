@@ -261,6 +261,38 @@ impl Naive {
                     _ => None,
                 }
             }
+            StopperRule::Wilcoxon {
+                metric,
+                goal: _,
+                p,
+                min_steps,
+            } => {
+                if !on(metric) {
+                    return None;
+                }
+                let best = self.curves.get(&(self.best()?, reported.clone()))?;
+                let pairs: Vec<(f64, f64)> = finite(curve)
+                    .into_iter()
+                    .filter_map(|(step, x)| Some((x, *best.get(&step)?)))
+                    .filter(|(_, other)| other.is_finite())
+                    .collect();
+                let turned = |x: f64| goal.to_minimize(x);
+                let differences: Vec<f64> = pairs
+                    .iter()
+                    .map(|(x, other)| turned(*x) - turned(*other))
+                    .collect();
+                let enough = i64::try_from(pairs.len()).unwrap() >= *min_steps;
+                if !enough || differences.iter().sum::<f64>() <= 0.0 || by_all_signs(&differences) >= *p {
+                    return None;
+                }
+                let count = f64::from(u32::try_from(pairs.len()).unwrap());
+                let mean = |values: Vec<f64>| turned(values.into_iter().map(turned).sum::<f64>() / count);
+                Some((
+                    mean(pairs.iter().map(|pair| pair.0).collect()),
+                    mean(pairs.iter().map(|pair| pair.1).collect()),
+                    1,
+                ))
+            }
             StopperRule::Asha {
                 metric, reduction, ..
             } => {
@@ -335,6 +367,22 @@ impl Naive {
         Some(least(seen.map(|(_, x)| goal.to_minimize(x))).unwrap_or(f64::INFINITY))
     }
 
+    /// The best trial that has ended.
+    fn best(&self) -> Option<TrialNumber> {
+        let goal: Goal = self.objective.goal;
+        let values = self
+            .ended
+            .iter()
+            .filter_map(|(number, value)| Some((*number, (*value)?)));
+        let mut values: Vec<_> = values.filter(|(_, value)| value.is_finite()).collect();
+        values.sort_by(|a, b| {
+            (goal.to_minimize(a.1) + 0.0)
+                .total_cmp(&(goal.to_minimize(b.1) + 0.0))
+                .then(a.0.cmp(&b.0))
+        });
+        Some(values.first()?.0)
+    }
+
     fn baseline(
         &self,
         baseline: &Baseline,
@@ -354,20 +402,7 @@ impl Naive {
                 return Some((low * (1.0 - share) + high * share, 0));
             }
             Baseline::Trial(other) => *other,
-            Baseline::Best => {
-                let goal: Goal = self.objective.goal;
-                let values = self
-                    .ended
-                    .iter()
-                    .filter_map(|(number, value)| Some((*number, (*value)?)));
-                let mut values: Vec<_> = values.filter(|(_, value)| value.is_finite()).collect();
-                values.sort_by(|a, b| {
-                    (goal.to_minimize(a.1) + 0.0)
-                        .total_cmp(&(goal.to_minimize(b.1) + 0.0))
-                        .then(a.0.cmp(&b.0))
-                });
-                values.first()?.0
-            }
+            Baseline::Best => self.best()?,
         };
         if other == trial {
             return None;
@@ -381,6 +416,39 @@ impl Naive {
             .rfind(|(known, _)| *known <= step)
             .map(|(_, value)| (value, 1))
     }
+}
+
+/// P-value of a signed-rank test: the share of all choices of signs whose positive ranks add up to as much. Twice the rank of a difference
+/// is one more than those that are smaller, twice, and those that are equal.
+fn by_all_signs(differences: &[f64]) -> f64 {
+    let doubled = |d: &f64| {
+        let smaller = differences.iter().filter(|other| other.abs() < d.abs()).count();
+        let equal = differences
+            .iter()
+            .filter(|other| other.abs().total_cmp(&d.abs()).is_eq())
+            .count();
+        2 * smaller + equal + 1
+    };
+    let ranked: Vec<(usize, bool)> = differences
+        .iter()
+        .filter(|d| d.abs() > 0.0)
+        .map(|d| (doubled(d), *d > 0.0))
+        .collect();
+    let observed: usize = ranked
+        .iter()
+        .filter(|(_, positive)| *positive)
+        .map(|(rank, _)| rank)
+        .sum();
+    let mut counts = BTreeMap::from([(0, 1.0)]);
+    for (rank, _) in &ranked {
+        let mut next: BTreeMap<usize, f64> = BTreeMap::new();
+        for (sum, count) in counts {
+            *next.entry(sum).or_default() += count / 2.0;
+            *next.entry(sum + rank).or_default() += count / 2.0;
+        }
+        counts = next;
+    }
+    counts.range(observed..).map(|(_, count)| count).sum()
 }
 
 /// Smoothed value and limit, if the last `patience` reports all lie beyond the range of those before.

@@ -122,6 +122,8 @@ fn any_rule(loss: Goal) -> impl Strategy<Value = StopperRule> {
             .prop_map(|((metric, goal), probability, max_steps, warmup_steps, min_trials)| {
                 StopperRule::Curve { metric, goal, probability, max_steps, warmup_steps, min_trials }
             }),
+        3 => (on(), prop::sample::select(vec![0.5, 0.3, 0.1]), 1_i64..5)
+            .prop_map(|((metric, goal), p, min_steps)| StopperRule::Wilcoxon { metric, goal, p, min_steps }),
         2 => (on(), baseline, prop::sample::select(vec![0.0, 0.4]), warmup())
             .prop_map(|((metric, goal), baseline, tolerance, warmup_steps)| {
                 StopperRule::BelowBaseline { metric, goal, baseline, tolerance, warmup_steps }

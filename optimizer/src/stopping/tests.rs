@@ -10,6 +10,7 @@ use super::{Restorer, Stoppers};
 mod asha;
 mod curve;
 mod goals;
+mod wilcoxon;
 
 pub(super) fn metric(name: &str) -> MetricName {
     name.parse().unwrap()

@@ -108,6 +108,23 @@ pub(super) fn halving(
     format!("{so_far} is not {best} of {trials} trials at the rung of step {rung}{needed}")
 }
 
+/// Worse than the best trial at the same steps.
+pub(super) fn pairwise(
+    metric: &MetricName,
+    goal: Goal,
+    (value, reference): (f64, f64),
+    best: TrialNumber,
+    steps: usize,
+    (found, p): (f64, f64),
+) -> String {
+    let (value, reference) = show_both(value, reference);
+    let (found, p) = show_both(found, p);
+    let worse = worse(goal);
+    format!(
+        "{metric} over {steps} steps is {value} on average, {worse} {reference} of the best trial so far, {best}, at the same steps; p-value {found}, below {p}"
+    )
+}
+
 /// Outside bounds.
 pub(super) fn threshold(metric: &MetricName, side: &str, value: f64, bound: f64, step: i64) -> String {
     let (value, bound) = show_both(value, bound);

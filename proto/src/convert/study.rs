@@ -344,6 +344,7 @@ fn stopper_to_wire(raw: &RawStopper) -> v1::StopperRule {
         max_steps: raw.max_steps,
         brackets: raw.brackets,
         probability: raw.probability,
+        p: raw.p,
     }
 }
 
@@ -376,6 +377,7 @@ fn stopper_from_wire(stopper: &v1::StopperRule, field: &str) -> Result<RawStoppe
         max_steps: stopper.max_steps,
         brackets: stopper.brackets,
         probability: stopper.probability,
+        p: stopper.p,
     })
 }
 

@@ -13,8 +13,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 pub(in crate::study) use stopping::{
-    DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, PLATEAU_PATIENCE, PROBABILITY, REDUCTION,
-    curve_warmup,
+    DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, P_VALUE, PLATEAU_PATIENCE, PROBABILITY, REDUCTION,
+    common_steps, curve_warmup,
 };
 pub(in crate::study) use trial::{DEFAULT_GRACE, DEFAULT_STEP_NAME};
 

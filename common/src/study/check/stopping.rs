@@ -19,6 +19,10 @@ pub(in crate::study) const MIN_TRIALS: u32 = 5;
 pub(in crate::study) const MIN_STEPS: i64 = 1;
 /// One trial in so many goes on at a rung of `asha`.
 pub(in crate::study) const REDUCTION: u32 = 3;
+/// P-value of `wilcoxon`.
+pub(in crate::study) const P_VALUE: f64 = 0.1;
+/// Steps in common that `wilcoxon` waits for at least, unless the study says.
+const COMMON_STEPS: i64 = 5;
 
 /// Probability of ending better than the best below which `curve` stops.
 pub(in crate::study) const PROBABILITY: f64 = 0.05;
@@ -141,6 +145,16 @@ pub(super) fn check(
                 max_steps,
                 warmup_steps: raw.warmup_steps.unwrap_or(curve_warmup(max_steps)),
                 min_trials: raw.min_trials.unwrap_or(MIN_WHOLE),
+            }
+        }
+        RawRule::Wilcoxon => {
+            let p = raw.p.unwrap_or(P_VALUE);
+            check_p_value(p, raw.min_steps, path, problems);
+            StopperRule::Wilcoxon {
+                metric,
+                goal,
+                p,
+                min_steps: raw.min_steps.unwrap_or_else(|| common_steps(p)),
             }
         }
     };
@@ -353,6 +367,38 @@ fn check_rungs(raw: &RawStopper, last_step: Option<i64>, path: &str, problems: &
     }
 }
 
+/// The fewest steps whose signed-rank test can have a p-value below `p`, which is positive: that of n steps is 2^-n at least.
+fn needed_steps(p: f64) -> i64 {
+    let (mut steps, mut least) = (0, 1.0);
+    while least >= p {
+        least /= 2.0;
+        steps += 1;
+    }
+    steps
+}
+
+/// Steps in common that `wilcoxon` waits for, unless the study says.
+pub(in crate::study) fn common_steps(p: f64) -> i64 {
+    COMMON_STEPS.max(if p > 0.0 { needed_steps(p) } else { 0 })
+}
+
+fn check_p_value(p: f64, min_steps: Option<i64>, path: &str, problems: &mut Problems) {
+    if !(p > 0.0 && p <= 0.5) {
+        problems.add(
+            format!("{path}.p"),
+            format!("must be above 0 and at most 0.5, got {p}; 0.1 is usual"),
+        );
+    } else if let Some(min_steps) = min_steps.filter(|steps| (1..needed_steps(p)).contains(steps)) {
+        problems.add(
+            format!("{path}.min_steps"),
+            format!(
+                "must be at least {} for p: {p}, got {min_steps}, with which no p-value is so small",
+                needed_steps(p)
+            ),
+        );
+    }
+}
+
 fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
     let path = |key: &str| format!("{path}.{key}");
     problems.at_least(&path("warmup_steps"), raw.warmup_steps, 0);
@@ -394,12 +440,21 @@ fn check_numbers(raw: &RawStopper, path: &str, problems: &mut Problems) {
 
 /// Refuses keys that belong to other rules.
 fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
-    use RawRule::{Asha, BelowBaseline, Curve, Diverging, Median, Percentile, Plateau, Threshold};
-    let keys: [(&str, bool, &[RawRule]); 20] = [
+    use RawRule::{Asha, BelowBaseline, Curve, Diverging, Median, Percentile, Plateau, Threshold, Wilcoxon};
+    let keys: [(&str, bool, &[RawRule]); 21] = [
         (
             "goal",
             raw.goal.is_some(),
-            &[Median, Percentile, Plateau, Diverging, BelowBaseline, Asha, Curve],
+            &[
+                Median,
+                Percentile,
+                Plateau,
+                Diverging,
+                BelowBaseline,
+                Asha,
+                Curve,
+                Wilcoxon,
+            ],
         ),
         (
             "warmup_steps",
@@ -423,11 +478,12 @@ fn refuse_other_keys(raw: &RawStopper, path: &str, problems: &mut Problems) {
         ("constant", raw.constant.is_some(), &[BelowBaseline]),
         ("curve", !raw.curve.is_empty(), &[BelowBaseline]),
         ("tolerance", raw.tolerance.is_some(), &[BelowBaseline]),
-        ("min_steps", raw.min_steps.is_some(), &[Asha]),
+        ("min_steps", raw.min_steps.is_some(), &[Asha, Wilcoxon]),
         ("reduction", raw.reduction.is_some(), &[Asha]),
         ("max_steps", raw.max_steps.is_some(), &[Asha, Curve]),
         ("brackets", raw.brackets.is_some(), &[Asha]),
         ("probability", raw.probability.is_some(), &[Curve]),
+        ("p", raw.p.is_some(), &[Wilcoxon]),
     ];
     for (key, given, rules) in keys {
         if given && !rules.contains(&raw.rule) {

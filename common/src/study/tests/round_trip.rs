@@ -57,6 +57,7 @@ fn any_study() -> impl Strategy<Value = String> {
         (1..9_u32, 20..90_i64, 1..9_u32, 0..9_i64).prop_map(|(percent, max, trials, warmup)| format!(
             "{{rule: curve, probability: 0.0{percent}, max_steps: {max}, min_trials: {trials}, warmup_steps: {warmup}}}"
         )),
+        (1e-6..0.5_f64).prop_map(|p| format!("{{rule: wilcoxon, p: {p:?}}}")),
         (1..9_i64, 2..5_u32, 40..90_i64, 1..3_u32).prop_map(|(min, reduction, max, brackets)| format!(
             "{{rule: asha, min_steps: {min}, reduction: {reduction}, max_steps: {max}, brackets: {brackets}}}"
         )),

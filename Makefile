@@ -58,3 +58,9 @@ bench-quality: ## Compare the strategies with other libraries on known problems 
 	@scripts/setup.sh build
 	cargo build --release -p tunesmith-optimizer --example tunesmith-optimizer-stdio
 	@scripts/bench-quality.sh $(TARGET_DIR)/release/examples/tunesmith-optimizer-stdio
+
+.PHONY: bench-fidelity
+bench-fidelity: ## Compare rules of early stopping with other libraries on recorded learning curves (FIDELITY_SEEDS, FIDELITY_ONLY).
+	@scripts/setup.sh build
+	cargo build --release -p tunesmith-optimizer --example tunesmith-optimizer-stdio
+	@scripts/bench-fidelity.sh $(TARGET_DIR)/release/examples/tunesmith-optimizer-stdio

@@ -67,7 +67,9 @@ class Curves:
         return place
 
     def find(self, params: dict, had: set) -> Training:
-        """Adds to `had` which one it is. None is left when a study has had them all."""
+        """Adds to `had` which one it is; a study that has had all of them begins again."""
+        if len(had) == len(self.trainings):
+            had.clear()
         distances = ((self.places - np.array(self.place(params))) ** 2).sum(axis=1)
         distances[list(had)] = np.inf
         found = int(distances.argmin())

@@ -12,14 +12,13 @@ import time
 
 from curves import curves
 from simulate import simulate
-from solvers import HERE, ONE_THREAD, SOLVERS, Unavailable
+from solvers import HERE, ONE_THREAD, SOLVERS, Unavailable, own_version
 
 os.environ.update(ONE_THREAD)
 
 RESULTS = HERE / "results"
-WORKERS = (1, 4, 16, 64)
-# As many as 20 whole trainings.
-EPOCHS = 1000
+# Epochs of all workers together, for so many workers: 20 whole trainings; more where that would be few for each.
+EPOCHS = {1: 1000, 4: 1000, 16: 2000, 64: 4000}
 
 
 def path_of(solver: str):
@@ -36,9 +35,9 @@ def recorded(solver: str) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", required=True, help="tunesmith-optimizer-stdio")
-    parser.add_argument("--seeds", type=int, default=20, help="how many: 0, 1 and so on")
+    parser.add_argument("--seeds", type=int, default=10, help="how many: 0, 1 and so on")
     parser.add_argument("--only", default="", help="names of solvers, with commas")
-    parser.add_argument("--workers", default=",".join(map(str, WORKERS)), help="numbers of workers, with commas")
+    parser.add_argument("--workers", default=",".join(map(str, EPOCHS)), help="numbers of workers, with commas")
     options = parser.parse_args()
     names = [name for name in options.only.split(",") if name]
     if unknown := [name for name in names if name not in SOLVERS]:
@@ -54,20 +53,20 @@ def main() -> None:
                 began = time.monotonic()
                 try:
                     with SOLVERS[name].talk(options.program, curves().space, seed) as solver:
-                        run = simulate(solver, curves(), workers, EPOCHS)
+                        run = simulate(solver, curves(), workers, EPOCHS[workers])
                         version = solver.version
                 except Unavailable as why:
                     print(f"{name} is left out: {why}", file=sys.stderr)
                     left_out.add(name)
                     continue
                 line = {
-                    "solver": name, "version": version or "tunesmith", "workers": workers, "seed": seed, "date": datetime.date.today().isoformat(),
+                    "solver": name, "version": version or own_version(), "workers": workers, "seed": seed, "date": datetime.date.today().isoformat(),
                     "epochs": run.epochs, "seconds": round(run.seconds, 3), "trials": run.trials, "stopped": run.stopped, "improved": run.improved,
                 }
                 with path_of(name).open("a") as file:
                     file.write(json.dumps(line, separators=(",", ":")) + "\n")
                 print(
-                    f"{name}, {workers} workers, seed {seed}: {run.best_after(EPOCHS):.4f} after {run.trials} trials,"
+                    f"{name}, {workers} workers, seed {seed}: {run.best_after(run.epochs):.4f} after {run.trials} trials,"
                     f" {time.monotonic() - began:.1f} s", file=sys.stderr,
                 )
 

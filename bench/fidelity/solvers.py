@@ -8,9 +8,9 @@ from curves import LAST, STEPS
 
 # The conversation with a solver's process is that of bench/quality.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "quality"))
-from talking import ONE_THREAD, ROOT, Conversation, Unavailable, environment  # noqa: E402
+from talking import ONE_THREAD, ROOT, Conversation, Unavailable, environment, own_version  # noqa: E402
 
-__all__ = ["ONE_THREAD", "ROOT", "SOLVERS", "Solver", "Unavailable"]
+__all__ = ["ONE_THREAD", "ROOT", "SOLVERS", "Solver", "Unavailable", "own_version"]
 
 HERE = Path(__file__).resolve().parent
 

@@ -3,30 +3,25 @@
 What a person wrote in the document stays: only what is between the markers is made anew.
 """
 
-import re
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib import pyplot, ticker
 
+from document import INK, rewrite, save, table
 from figures import BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, reached, regrets, versions
 from problems import PROBLEMS
 from run import RESULTS, recorded
 from solvers import SOLVERS
 from talking import ROOT
 
-matplotlib.use("svg")
-from matplotlib import pyplot, ticker  # noqa: E402
-
 DOCUMENT = ROOT / "docs" / "benchmarks" / "quality.md"
-BEGIN, END = "<!-- begin: made by make bench-quality -->", "<!-- end: made by make bench-quality -->"
 AT = (25, 50, 100)
 # Middling tones, which are told apart on white and on black.
 COLOURS = {
     "auto": "#e5484d", "random": "#8b949e", "optuna-tpe": "#3b82f6", "hyperopt-tpe": "#0ea5a5", "optuna-gp": "#a855f7",
     "smac3": "#d97706", "botorch": "#22a55b", "hebo": "#e26ab0",
 }
-INK = "#808890"
 FLOOR = 1e-4
 LEAST_SEEDS = 3
 # The regret that evaluations under way at the same time are compared by: that of so many one after the other.
@@ -49,11 +44,6 @@ def cell(three) -> str:
         return "–"
     low, middle, high = (f"{number:.{DIGITS}f}" for number in three)
     return f"{middle} ({low}–{high})"
-
-
-def table(head: list, rows: list) -> list:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
 def medians(curves: dict, at: int) -> list:
@@ -157,11 +147,6 @@ def origin(runs: dict, solvers: list) -> list:
 
 def plot(curves: dict, path: Path) -> None:
     """Median regret of each problem with the band between the quartiles, one small plot each."""
-    matplotlib.rcParams.update({
-        "svg.fonttype": "none", "svg.hashsalt": "tunesmith", "font.size": 8, "font.family": "sans-serif", "text.color": INK,
-        "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
-        "axes.spines.right": False,
-    })
     columns = 3
     figure, axes = pyplot.subplots(-(-len(curves) // columns), columns, figsize=(9.5, 2.35 * -(-len(curves) // columns)), squeeze=False)
     handles = {}
@@ -192,12 +177,7 @@ def plot(curves: dict, path: Path) -> None:
     legend = figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=len(handles), frameon=False)
     for line in legend.get_lines():
         line.set_linewidth(2.5)
-    figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
-    text = path.read_text()
-    # A tenth of a point is more than a screen shows, and a third of the file. Labels are text, not within a tag.
-    in_tag = re.compile(r"<[^>]*>")
-    shorter = in_tag.sub(lambda tag: re.sub(r"-?\d+\.\d{2,}", lambda x: f"{float(x[0]):.1f}".removesuffix(".0"), tag[0]), text)
-    path.write_text(shorter)
+    save(figure, path)
 
 
 def main() -> None:
@@ -213,7 +193,7 @@ def main() -> None:
     ]
     plot(curves, DOCUMENT.with_name("quality.svg"))
     lines = [
-        BEGIN, "", "## Where the figures come from", "",
+        "## Where the figures come from", "",
         f"What has fewer than {LEAST_SEEDS} seeds on a problem is left out there.", "", *origin(runs, solvers),
         "## Ranks", "",
         f"Mean place over {len(curves)} problems by median regret, of the solvers that ran on all of them; equal medians share a place.", "",
@@ -228,12 +208,9 @@ def main() -> None:
         *batch_table(curves),
         "## Time for a suggestion", "",
         "Milliseconds of processor time of the solver's process for one ask and tell: median / 95th percentile over the problems that it ran on.", "",
-        *seconds_table(runs, solvers), END,
+        *seconds_table(runs, solvers),
     ]
-    generated = "\n".join(lines)
-    text = DOCUMENT.read_text()
-    before, _, rest = text.partition(BEGIN)
-    DOCUMENT.write_text(before + generated + rest.partition(END)[2])
+    rewrite(DOCUMENT, lines)
 
 
 if __name__ == "__main__":

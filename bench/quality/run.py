@@ -8,12 +8,11 @@ import argparse
 import datetime
 import json
 import os
-import subprocess
 import sys
 import time
 
 from solvers import HERE, SOLVERS, command
-from talking import ONE_THREAD, ROOT, Conversation, Unavailable
+from talking import ONE_THREAD, Conversation, Unavailable, own_version
 
 os.environ.update(ONE_THREAD)  # Before numpy is loaded: the evaluations keep to one thread, too.
 
@@ -62,14 +61,6 @@ def run(solver, program, problem, seed: int, budget: int) -> dict:
         "problem": problem.name, "solver": solver.name, "version": version, "seed": seed,
         "date": datetime.date.today().isoformat(), "values": values, "seconds": seconds,
     }
-
-
-def own_version() -> str:
-    """Tunesmith's version, and the last commit that touched what a strategy is made of."""
-    last = ["git", "log", "-1", "--format=%h", "--", "optimizer", "common", "Cargo.lock"]
-    commit = subprocess.run(last, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    version = (ROOT / "Cargo.toml").read_text().split('\nversion = "', 1)[1].split('"', 1)[0]
-    return f"tunesmith {version} ({commit or 'no commit'})"
 
 
 def chosen(only: str) -> tuple:

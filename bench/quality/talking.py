@@ -17,6 +17,14 @@ class Unavailable(Exception):
     """A solver cannot be run here; the message says why."""
 
 
+def own_version() -> str:
+    """Tunesmith's version, and the last commit that touched what a strategy is made of."""
+    last = ["git", "log", "-1", "--format=%h", "--", "optimizer", "common", "Cargo.lock"]
+    commit = subprocess.run(last, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    version = (ROOT / "Cargo.toml").read_text().split('\nversion = "', 1)[1].split('"', 1)[0]
+    return f"tunesmith {version} ({commit or 'no commit'})"
+
+
 def environment(solver: str, name: str, needs: tuple) -> str:
     """The Python of a virtual environment with what a solver needs; makes it first if need be."""
     place = WORK / name

@@ -64,7 +64,18 @@ impl StudySpec {
                 | StopperRule::Curve { warmup_steps, .. } => *warmup_steps,
                 StopperRule::Diverging { .. } => 0,
                 StopperRule::Threshold { after_step, .. } => *after_step,
-                StopperRule::Asha { min_steps, .. } | StopperRule::Wilcoxon { min_steps, .. } => *min_steps,
+                StopperRule::Asha { min_steps, .. } => *min_steps,
+                StopperRule::Wilcoxon { min_steps, .. } => {
+                    // Folds may be counted from 0.
+                    if let Some(last_step) = last_step
+                        && *min_steps > last_step.saturating_add(1)
+                    {
+                        warnings.push(format!(
+                            "early_stopping[{index}] never judges: it waits for {min_steps} steps, and trial.steps.max is {last_step}"
+                        ));
+                    }
+                    continue;
+                }
             };
             if let Some(last_step) = last_step
                 && warmup >= last_step

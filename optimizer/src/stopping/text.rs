@@ -182,15 +182,15 @@ pub(super) fn outlook(
     step: i64,
     trials: usize,
 ) -> String {
-    let better = match goal {
+    let beyond = match goal {
         Goal::Minimize => "below",
         Goal::Maximize => "above",
     };
     let (expected, best) = show_both(expected, best);
     let percent = show((probability * 1e4).round() / 100.0);
     format!(
-        "{metric} at step {step}, going on as learning curves and {trials} other trials do, is expected to end at {expected}, and with a \
-         probability of {percent} percent {better} {best}, which trial {trial} had"
+        "{metric} at step {step} is expected to end at {expected}, and {beyond} {best}, which trial {trial} had, with a probability of {percent} percent: \
+         {trials} other trials and formulas of learning curves say so"
     )
 }
 

@@ -334,6 +334,26 @@ mod tests {
     }
 
     #[test]
+    fn a_curve_unlike_all_others_goes_on_as_formulas_say() {
+        let mut past = past(ValueFrom::Last);
+        for trial in 1..=6 {
+            // At their end after a few steps.
+            let end = 0.28 + 0.03 * trial as f64;
+            let curve: Vec<(i64, f64)> = (1..=50)
+                .map(|step| (step, end + 0.5 * (-step as f64).exp()))
+                .collect();
+            past.ended(TrialNumber(trial), Goal::Minimize, &curve);
+        }
+        let slow = |steps| -> Vec<(i64, f64)> {
+            (1..=steps)
+                .map(|step| (step, 1.2 * (step as f64).powf(-0.4)))
+                .collect()
+        };
+        let found = end(&past, &slow(20));
+        assert!(found.expected < 0.35 && found.probability > 0.2, "{found:?}");
+    }
+
+    #[test]
     fn nothing_is_said_of_short_curves_before_enough_trials_or_at_the_end() {
         let mut past = past(ValueFrom::Best);
         let curve = falling(1.0, 0.2, 20);
@@ -378,8 +398,17 @@ mod tests {
             one.ended(TrialNumber(trial), Goal::Minimize, &curve(trial));
             other.ended(TrialNumber(301 - trial), Goal::Minimize, &curve(301 - trial));
         }
+        // Two that are equally good.
+        for (past, trials) in [(&mut one, [998, 999]), (&mut other, [999, 998])] {
+            for trial in trials {
+                past.ended(TrialNumber(trial), Goal::Minimize, &falling(1.0, 0.05, 50));
+            }
+        }
         let point = falling(1.0, 0.3, 20);
-        assert_eq!(end(&one, &point).trials, MOST);
+        assert_eq!(
+            (end(&one, &point).trials, end(&one, &point).best.1),
+            (MOST, TrialNumber(998))
+        );
         assert_eq!(end(&one, &point), end(&other, &point));
     }
 

@@ -62,15 +62,6 @@ fn a_trial_that_will_not_beat_the_best_is_stopped_early_and_one_that_may_is_not(
 }
 
 #[test]
-fn neighbouring_steps_are_judged_once() {
-    let mut study = with_four_trials();
-    for step in [29, 32, 33] {
-        assert!(study.report(5, step, 0.3).is_empty(), "step {step}");
-    }
-    assert_eq!(study.report(5, 34, 0.3).len(), 1);
-}
-
-#[test]
 fn nothing_is_judged_before_enough_trials_were_trained_to_the_end() {
     let mut study = Study::new(&[spec(curve(4))]);
     for trial in 1..=3 {

@@ -96,7 +96,7 @@ def plot(found: dict, path) -> None:
             axis = axes[row, column]
             ends = [run["improved"][-1][row] for runs in by_solver.values() for run in runs]
             most = EPOCHS[workers] if row == 0 else np.median([run["seconds"] for runs in by_solver.values() for run in runs])
-            points = np.linspace(0, max(most, 1e-9), 300)
+            points = np.linspace(0, max(most, 1e-9), 150)
             for solver, colour in COLOURS.items():
                 if solver not in by_solver or not ends:
                     continue

@@ -43,7 +43,7 @@
 //! A report costs O(log n) in the number n of trials per comparison step between the trial's last report and this one (mostly one);
 //! one behind the trial's last step, and a new attempt, also O(k) in the number k of its points. The first report ever in a
 //! comparison step that other trials have passed enters them there, once: O(n). A rung costs O(log n) once for each trial. `curve` costs O(k) and
-//! some ten microseconds, but few times in a trial: see `outlook::knot`. `wilcoxon` costs O(k log k). Memory: 13 bytes per trial and comparison step
+//! some tens of microseconds, but few times in a trial: see `outlook::knot`. `wilcoxon` costs O(k log k). Memory: 13 bytes per trial and comparison step
 //! that it has reached, 16 per point of a trial that has not ended; curves of ended trials only as baselines.
 
 mod bulk;

@@ -108,8 +108,10 @@ fn predictions_are_those_of_scikit_learn() {
         close(a.0, b.0, 1e-9);
         close(a.1, b.1, 1e-9);
     }
+    let alone = posterior.means(&layout, &Points::from_rows(&layout, at.iter().map(Vec::as_slice)));
     for (k, (mean, variance)) in predictions.into_iter().enumerate() {
         close(mean, means[k], 1e-9);
+        close(alone[k], means[k], 1e-9);
         close(variance, variances[k], 1e-9);
         let (mut a, mut b) = (vec![0.0; 4], vec![0.0; 4]);
         let single = posterior.predict_with_gradient(&layout, &at[k], &mut a, &mut b, &mut scratch);

@@ -256,9 +256,7 @@ impl Gp {
                     // What they would have come to.
                     Some(_) => {
                         let whole = results.iter().map(|trial| &trial.encoded[..dimensions]);
-                        let whole = Points::from_rows(layout, whole);
-                        let expected = posterior.predict(layout, &whole);
-                        expected.into_iter().map(|(mean, _)| mean).collect()
+                        posterior.means(layout, &Points::from_rows(layout, whole))
                     }
                 });
             }

@@ -7,4 +7,4 @@ program=${1:?usage: scripts/bench-fidelity.sh TUNESMITH-OPTIMIZER-STDIO}
 
 python=$(scripts/bench-python.sh)
 "$python" bench/fidelity/run.py --program "$program" --seeds "${FIDELITY_SEEDS:-10}" --only "${FIDELITY_ONLY:-}"
-PYTHONPATH=bench/quality "$python" bench/fidelity/report.py
+"$python" bench/fidelity/report.py

@@ -288,10 +288,10 @@ pub struct RawStopper {
     /// Record what it would have stopped, and do not stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<bool>,
-    /// median, percentile, plateau, below_baseline: steps of a trial that are never judged; 0 if left out.
+    /// median, percentile, plateau, below_baseline, curve: steps of a trial that are never judged; 0, for curve a twentieth, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<i64>,
-    /// median, percentile: other trials needed at the step before anything is judged; 5 if left out.
+    /// median, percentile: other trials needed at the step before anything is judged; 5 if left out. curve: trials trained to the end; 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_trials: Option<u32>,
     /// median, percentile: judge only at every n-th step; 1 if left out.

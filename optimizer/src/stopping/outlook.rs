@@ -116,19 +116,20 @@ impl Past {
         }
     }
 
-    /// A curve's value as the objective takes it.
+    /// A curve's value as the objective takes it, if that is a number.
     fn value(&self, goal: Goal, points: &[(i64, f64)]) -> Option<f64> {
-        let mut finite = points
-            .iter()
+        let last = match self.from {
+            ValueFrom::Last => 1,
+            ValueFrom::Best => points.len(),
+            ValueFrom::MeanOfLast(count) => count.max(1) as usize,
+        };
+        let counted = points[points.len().saturating_sub(last)..].iter();
+        let finite = counted
             .map(|(_, value)| goal.to_minimize(*value))
             .filter(|value| value.is_finite());
         match self.from {
-            ValueFrom::Last => finite.next_back(),
             ValueFrom::Best => finite.reduce(f64::min),
-            ValueFrom::MeanOfLast(count) => {
-                let last: Vec<f64> = finite.rev().take(count.max(1) as usize).collect();
-                mean(last.iter().copied())
-            }
+            ValueFrom::Last | ValueFrom::MeanOfLast(_) => mean(finite),
         }
     }
 
@@ -383,11 +384,14 @@ mod tests {
             value(ValueFrom::Best, Goal::Maximize),
             value(ValueFrom::MeanOfLast(2), Goal::Minimize),
         ];
-        let right = values.iter().zip([2.0, 1.0, -3.0, 1.5]);
+        let right = values.iter().zip([2.0, 1.0, -3.0, 2.0]);
         assert!(
             right.into_iter().all(|(a, b)| (a - b).abs() < 1e-12),
             "{values:?}"
         );
+        // A trial that ended in NaN has no last value.
+        let ended = past(ValueFrom::Last).value(Goal::Minimize, &points[..3]);
+        assert_eq!(ended, None);
     }
 
     #[test]

@@ -138,6 +138,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
         more_values: Box::default(),
         last_step: Some(last_step),
         metrics: vec![(metric.clone(), value)],
+        stages: Arc::default(),
         note: String::new(),
         provenance: Arc::new(Provenance {
             origin: Origin::Strategy,

@@ -191,6 +191,10 @@ uuid_id!(
     WorkerId
 );
 uuid_id!(
+    /// Identity of a place where checkpoints are kept. All workers that reach the same place know it by the same identity.
+    CheckpointStoreId
+);
+uuid_id!(
     /// The random part of a lease. Unguessable, never shown to people.
     LeaseId
 );

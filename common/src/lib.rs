@@ -4,6 +4,7 @@
 //! the command line and the optimizer, so a rule is written once.
 #![warn(missing_docs)]
 
+pub mod checkpoint;
 pub mod clock;
 pub mod constraint;
 pub mod decision;
@@ -17,7 +18,10 @@ pub mod trial;
 pub mod units;
 
 pub use clock::{Clock, Timestamp};
-pub use id::{Attempt, LeaseId, LeaseKey, RequestId, StudyId, StudyName, TrialNumber, WorkerId, WorkerName};
+pub use id::{
+    Attempt, CheckpointStoreId, LeaseId, LeaseKey, RequestId, StudyId, StudyName, TrialNumber, WorkerId,
+    WorkerName,
+};
 pub use params::{ParamValue, Params};
 pub mod space;
 pub mod study;

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
-use crate::id::{LeaseKey, MetricName, StudyName};
+use crate::id::{CheckpointStoreId, LeaseKey, MetricName, StudyName};
 use crate::params::Params;
 use crate::study::TrialSpec;
 
@@ -22,6 +23,8 @@ pub struct WorkerResources {
     pub gpus: Vec<Gpu>,
     /// Labels that trials may ask for.
     pub labels: BTreeMap<String, String>,
+    /// Places of checkpoints that it reaches.
+    pub stores: Vec<CheckpointStoreId>,
 }
 
 /// One GPU of a worker.
@@ -54,6 +57,13 @@ pub struct Assignment {
     pub metrics: Vec<MetricName>,
     /// How many of them are objectives'.
     pub objectives: u32,
+    /// The checkpoint to go on from; from the beginning if none.
+    pub resume: Option<Checkpoint>,
+    /// The step after which the training is looked at: the program may end there, with a checkpoint, and be told later to go on. None if
+    /// that is not foreseen.
+    pub until: Option<i64>,
+    /// Whether the newest checkpoint is to be stored when the attempt ends, since it may be gone on with elsewhere.
+    pub keep_checkpoint: bool,
 }
 
 /// An attempt on a worker's disk.
@@ -86,6 +96,8 @@ pub struct AttemptEnd {
     pub out_of_memory: bool,
     /// Most main memory its processes used, in bytes; 0 if unknown.
     pub peak_memory: u64,
+    /// Its newest checkpoint, if one was to be stored and is.
+    pub checkpoint: Option<Checkpoint>,
     /// The last lines of its output if it failed, at most [`MAX_LOG_TAIL`] bytes.
     pub log_tail: String,
     /// Things its owner should know, at most [`MAX_WARNINGS`].

@@ -9,7 +9,9 @@ use tunesmith_common::measurement::{Point, PointBatch};
 use tunesmith_common::study::{StudyFile, StudySpec};
 use tunesmith_common::trial::{FailureCause, TransitionError, TrialState};
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, HeldAttempt};
-use tunesmith_common::{LeaseKey, Params, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
+use tunesmith_common::{
+    CheckpointStoreId, LeaseKey, Params, RequestId, StudyId, Timestamp, TrialNumber, WorkerId,
+};
 use tunesmith_coordinator::decide::{
     AddRequest, Asked, CoreError, Ctx, Given, Loader, NoTrial, Offer, Order, Outbox, StudyCore, StudyEdit,
     TellRequest, Verdict,
@@ -23,6 +25,8 @@ mod asking;
 mod ends;
 #[path = "rules/objectives.rs"]
 mod objectives;
+#[path = "rules/stages.rs"]
+mod stages;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -133,7 +137,18 @@ impl Desk {
     }
 
     fn offer(&mut self, worker: WorkerId, gpus: &[&str]) -> Result<LeaseKey, NoTrial> {
+        self.offer_with(worker, gpus, &[])
+    }
+
+    /// A place on a worker that reaches these places of checkpoints.
+    fn offer_with(
+        &mut self,
+        worker: WorkerId,
+        gpus: &[&str],
+        stores: &[CheckpointStoreId],
+    ) -> Result<LeaseKey, NoTrial> {
         let gpus = gpus.iter().map(|&gpu| gpu.to_owned()).collect();
+        let stores = stores.to_vec();
         self.step(|core, out, ctx| {
             core.offer(
                 out,
@@ -141,6 +156,7 @@ impl Desk {
                 Offer {
                     worker,
                     worker_name: "w".to_owned(),
+                    stores,
                     gpus,
                 },
             )
@@ -185,6 +201,7 @@ fn end(lease: LeaseKey, last_seq: u64, outcome: AttemptOutcome) -> AttemptEnd {
         infeasible: None,
         out_of_memory: false,
         peak_memory: 0,
+        checkpoint: None,
         log_tail: String::new(),
         warnings: Vec::new(),
     }

@@ -5,15 +5,18 @@
 //! does not matter.
 #![warn(missing_docs)]
 
+mod brackets;
 mod cma;
 mod gp;
 mod lbfgs;
 mod normal;
 pub mod pareto;
+mod promotion;
 mod rng;
 pub mod stopping;
 pub mod strategy;
 
+pub use promotion::{Promotions, RungView, Standing};
 pub use rng::trial_rng;
 pub use stopping::{Restorer, Stoppers};
 pub use strategy::{

@@ -3,15 +3,15 @@
 
 use super::check::{
     DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, P_VALUE,
-    PLATEAU_PATIENCE, PROBABILITY, REDUCTION, common_steps, curve_warmup,
+    PLATEAU_PATIENCE, PROBABILITY, REDUCTION, common_steps, curve_warmup, default_brackets,
 };
 use super::raw::{
     RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
     RawResources, RawRule, RawSteps, RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
 };
 use super::spec::{
-    Acquisition, Baseline, Bound, MeasuredConstraint, MetricSource, Objective, Resources, StopperRule,
-    StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec,
+    Acquisition, Baseline, Bound, HalvingName, MeasuredConstraint, MetricSource, Objective, Resources,
+    Schedule, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec, rungs,
 };
 use super::values::{Ordered, RawNumber, RawValue};
 use crate::measurement::From as ValueFrom;
@@ -42,7 +42,7 @@ impl From<&StudySpec> for RawStudy {
                 .map(|expression| RawConstraint::Expression(expression.to_string()))
                 .chain(spec.measured_constraints.iter().map(measured))
                 .collect(),
-            strategy: strategy(&spec.strategy),
+            strategy: strategy(&spec.strategy, last_step),
             early_stopping: spec
                 .early_stopping
                 .iter()
@@ -159,7 +159,7 @@ fn parameter(parameter: &Parameter, space: &Space) -> RawParameter {
     raw
 }
 
-fn strategy(spec: &StrategySpec) -> RawStrategy {
+fn strategy(spec: &StrategySpec, last_step: Option<i64>) -> RawStrategy {
     let point = |params: &Params| {
         ordered(
             params
@@ -193,6 +193,21 @@ fn strategy(spec: &StrategySpec) -> RawStrategy {
             RawStrategyName::Grid
         }
     };
+    if let Some(Schedule::Halving(halving)) = &spec.schedule {
+        let (name, sampler) = match halving.name {
+            HalvingName::Asha => (RawStrategyName::Asha, RawStrategyName::Random),
+            HalvingName::Hyperband => (RawStrategyName::Hyperband, RawStrategyName::Random),
+            HalvingName::Bohb => (RawStrategyName::Bohb, RawStrategyName::Tpe),
+        };
+        raw.sampler = given(raw.name, sampler);
+        raw.name = name;
+        raw.min_steps = given(halving.min_steps, 1);
+        raw.max_steps = Some(halving.max_steps).filter(|max| last_step != Some(*max));
+        raw.reduction = given(halving.reduction, REDUCTION);
+        let count = rungs(halving.min_steps, halving.reduction, Some(halving.max_steps)).count();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        raw.brackets = given(halving.brackets, default_brackets(halving.name, count));
+    }
     raw
 }
 

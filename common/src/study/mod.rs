@@ -24,8 +24,9 @@ pub use raw::{
 };
 pub use schema::study_schema;
 pub use spec::{
-    Acquisition, Baseline, Bound, Budget, GpuRequest, MeasuredConstraint, MetricSource, Objective, Resources,
-    Steps, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec, rungs,
+    Acquisition, Baseline, Bound, Budget, GpuRequest, Halving, HalvingName, MeasuredConstraint, MetricSource,
+    Objective, Resources, Schedule, Steps, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec,
+    TrialSpec, rungs,
 };
 pub use values::{Ordered, RawNumber, RawValue};
 pub use zoom::Zoomed;

@@ -3,13 +3,15 @@
 //! The comments here are the descriptions in the published JSON Schema, and [`super::check`] is where each rule lives. Flat on
 //! purpose: serde's tagged enums would lose the lines of what they read.
 
+mod strategy;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::spec::Acquisition;
-use super::values::{Ordered, RawNumber, RawValue, command, constraints, names, one_or_many, strategy};
+pub use self::strategy::{RawStrategy, RawStrategyName};
+use super::values::{Ordered, RawNumber, RawValue, command, constraints, one_or_many};
 use crate::measurement::Goal;
 use crate::space::Scale;
 use crate::units::{ByteSize, HumanDuration};
@@ -48,7 +50,7 @@ pub struct RawStudy {
     #[serde(
         default,
         skip_serializing_if = "RawStrategy::is_default",
-        deserialize_with = "strategy"
+        deserialize_with = "super::values::strategy"
     )]
     #[schemars(schema_with = "super::schema::strategy")]
     pub strategy: RawStrategy,
@@ -198,75 +200,6 @@ pub enum RawKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct RawValues(pub Vec<RawValue>);
-
-/// How trials are chosen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a strategy, such as random or {name: grid, points: 5}"
-)]
-#[schemars(rename = "Strategy")]
-pub struct RawStrategy {
-    /// The strategy.
-    #[serde(default)]
-    pub name: RawStrategyName,
-    /// Seed of everything random in the study; drawn when the study is created if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// grid: a seeded shuffle instead of the stated order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shuffle: Option<bool>,
-    /// grid: values per float or int without a step; 10 if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub points: Option<u32>,
-    /// gp: log_ei (if left out), ei or ucb.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub acquisition: Option<Acquisition>,
-    /// Points to try first, in order; parameters left out are chosen by the strategy.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub initial: Vec<Ordered<RawValue>>,
-    /// Names of up to 16 studies whose finished trials are known from the start, as far as they are points of this study's space.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "names")]
-    #[schemars(schema_with = "super::schema::one_or_many")]
-    pub history: Vec<String>,
-    /// All but manual: share of the trials that are drawn at random instead, as a baseline, from 0 to 1; none if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub random_share: Option<f64>,
-}
-
-impl RawStrategy {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Name of a strategy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "StrategyName")]
-pub enum RawStrategyName {
-    /// Tunesmith chooses, and says what it chose.
-    #[default]
-    Auto,
-    /// Only people and programs add trials.
-    Manual,
-    /// Every combination of values once.
-    Grid,
-    /// Independent draws.
-    Random,
-    /// A scrambled Sobol sequence, which spreads more evenly than random.
-    Sobol,
-    /// Bayesian optimisation with a Gaussian process, for trainings that take long.
-    Gp,
-    /// Tree-structured Parzen estimator: cheap, for many trials and deep conditions.
-    Tpe,
-    /// Covariance matrix adaptation: cheap, for hundreds of trials and more over numbers.
-    Cmaes,
-    /// Regularised evolution: cheap, for many trials in spaces of choices, such as architectures.
-    Evolution,
-    /// Non-dominated sorting genetic algorithm: cheap, for many trials with several objectives.
-    Nsga2,
-}
 
 /// One early-stopping rule. Which keys apply depends on the rule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -575,25 +508,6 @@ impl RawKind {
             Self::Ordinal => "ordinal",
             Self::Bool => "bool",
             Self::Constant => "constant",
-        }
-    }
-}
-
-impl RawStrategyName {
-    /// The strategy as the file writes it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Manual => "manual",
-            Self::Grid => "grid",
-            Self::Random => "random",
-            Self::Sobol => "sobol",
-            Self::Gp => "gp",
-            Self::Tpe => "tpe",
-            Self::Cmaes => "cmaes",
-            Self::Evolution => "evolution",
-            Self::Nsga2 => "nsga2",
         }
     }
 }

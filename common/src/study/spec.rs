@@ -183,6 +183,8 @@ impl Acquisition {
 pub struct StrategySpec {
     /// The strategy.
     pub name: StrategyName,
+    /// How long each trial is trained, if not to the end in one go.
+    pub schedule: Option<Schedule>,
     /// Seed of everything random in the study. Drawn when the study is created if its owner gave none.
     pub seed: u64,
     /// Points to try before the strategy's own, in order. Parameters left out are chosen by the strategy.
@@ -191,6 +193,51 @@ pub struct StrategySpec {
     pub history: Vec<StudyName>,
     /// Probability with which a trial is drawn at random instead, as a baseline. From 0 to 1.
     pub random_share: f64,
+}
+
+/// How long each trial is trained, where that depends on how it does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Schedule {
+    /// Successive halving with promotion: trials rest at rungs, and the best of each go on.
+    Halving(Halving),
+}
+
+/// Successive halving with promotion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halving {
+    /// The name under which its owner asked for it.
+    pub name: HalvingName,
+    /// Step of the first rung, at least 1.
+    pub min_steps: i64,
+    /// One trial in so many goes on at each rung, at least 2; also the ratio of the steps of neighbouring rungs.
+    pub reduction: u32,
+    /// Last step of a training, above `min_steps`.
+    pub max_steps: i64,
+    /// Brackets that trials are divided between, from 1 to the number of rungs. Each begins a rung later than the one before.
+    pub brackets: u32,
+}
+
+/// What successive halving with promotion goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalvingName {
+    /// One bracket, unless more were asked for.
+    Asha,
+    /// All brackets.
+    Hyperband,
+    /// All brackets, and points that a model chooses.
+    Bohb,
+}
+
+impl HalvingName {
+    /// The strategy as the study file writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Asha => "asha",
+            Self::Hyperband => "hyperband",
+            Self::Bohb => "bohb",
+        }
+    }
 }
 
 /// An early-stopping rule of a study.

@@ -154,19 +154,22 @@ pub enum StopReason {
         /// Who or what.
         by: String,
     },
+    /// It is to save a checkpoint and to rest until it is worth going on with.
+    Paused {
+        /// Why, in one sentence.
+        text: String,
+    },
 }
 
 impl StopReason {
-    /// Whether `self` takes the place of `other` when both were given: a person's word wins.
+    /// Whether `self` takes the place of `other` when both were given: a person's word wins, and the end of a trial wins over a rest.
     #[must_use]
     pub(super) fn overrides(&self, other: &Self) -> bool {
-        matches!(
-            (self, other),
-            (
-                Self::Cancelled { .. },
-                Self::EarlyStopped { .. } | Self::TimedOut { .. }
-            )
-        )
+        match other {
+            Self::Cancelled { .. } => false,
+            Self::EarlyStopped { .. } | Self::TimedOut { .. } => matches!(self, Self::Cancelled { .. }),
+            Self::Paused { .. } => !matches!(self, Self::Paused { .. }),
+        }
     }
 }
 
@@ -176,6 +179,7 @@ impl fmt::Display for StopReason {
             Self::EarlyStopped { rule, text } => write!(f, "{rule}: {text}"),
             Self::TimedOut { limit } => write!(f, "time is up: {limit}"),
             Self::Cancelled { by } => write!(f, "cancelled by {by}"),
+            Self::Paused { text } => write!(f, "paused: {text}"),
         }
     }
 }

@@ -104,11 +104,23 @@ impl TrialState {
         }
     }
 
+    /// The state of a trial that was stopped for this reason and of which nothing runs any more, with what follows.
+    fn ended_by(reason: StopReason) -> (Self, Vec<Effect>) {
+        let state = Self::stopped(reason);
+        let effects = if state.is_final() {
+            vec![Effect::RecordOutcome]
+        } else {
+            vec![]
+        };
+        (state, effects)
+    }
+
     fn stopped(reason: StopReason) -> Self {
         match reason {
             StopReason::EarlyStopped { .. } => Self::EarlyStopped(reason),
             StopReason::TimedOut { .. } => Self::TimedOut(reason),
             StopReason::Cancelled { .. } => Self::Cancelled(reason),
+            StopReason::Paused { .. } => Self::Paused,
         }
     }
 }
@@ -324,6 +336,10 @@ impl Trial {
                 };
                 (S::Stopping(lease.clone(), reason), vec![])
             }
+            // It was to rest, and came to its end before it heard of that.
+            (S::Stopping(_, StopReason::Paused { .. }), Event::Finished(_)) => {
+                (S::Completed, vec![Effect::RecordOutcome])
+            }
             (
                 S::Stopping(_, reason),
                 Event::Finished(_)
@@ -331,10 +347,10 @@ impl Trial {
                 | Event::LeaseExpired(_)
                 | Event::HandedBack(_)
                 | Event::Paused(_),
-            ) => (S::stopped(reason.clone()), vec![Effect::RecordOutcome]),
-            (S::Pending | S::Paused, Event::StopRequested(reason)) => {
-                (S::stopped(reason), vec![Effect::RecordOutcome])
-            }
+            ) => S::ended_by(reason.clone()),
+            // Nothing runs that could rest.
+            (S::Pending | S::Paused, Event::StopRequested(StopReason::Paused { .. })) => return Ok(vec![]),
+            (S::Pending | S::Paused, Event::StopRequested(reason)) => S::ended_by(reason),
             (state, event) => {
                 return Err(TransitionError::Illegal {
                     from: state.name(),

@@ -135,19 +135,11 @@ impl Adviser {
         }
     }
 
-    /// The study's own results in the order in which they came, those that came while a question was away excepted.
-    pub(super) fn results(&self) -> &[FinishedTrial] {
-        let finished = self.desk.as_ref().map(|desk| &desk.finished);
-        finished
-            .and_then(|all| all.get(self.of_others..))
-            .unwrap_or_default()
-    }
-
-    /// Puts the study's own results in another order, the same ones in that of their trials' numbers.
-    pub(super) fn sort_results<K: Ord>(&mut self, key: impl Fn(TrialNumber) -> K) {
+    /// What the study has found so far, when it is loaded: in the order in which it came, after what is known of other studies.
+    pub(super) fn known(&mut self, results: impl Iterator<Item = FinishedTrial>) {
         if let Some(desk) = &mut self.desk {
-            let own = desk.finished.get_mut(self.of_others..).unwrap_or_default();
-            own.sort_by_key(|finished| (key(finished.trial), finished.trial));
+            desk.finished.extend(results);
+            self.results = desk.finished.len();
         }
     }
 

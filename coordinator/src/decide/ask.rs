@@ -9,6 +9,7 @@ use tunesmith_common::trial::Holder;
 use tunesmith_common::{LeaseKey, RequestId, Timestamp, TrialNumber};
 
 use super::outbox::Outbox;
+use super::stages::Reach;
 use super::study::{CoreError, Ctx, StudyCore};
 use crate::store::{RequestRow, TrialRow};
 
@@ -64,7 +65,7 @@ impl StudyCore {
         self.await_proposals(ctx, count.max(1))?;
         let mut numbers = Vec::new();
         for _ in 0..count.max(1) {
-            let number = match self.next_trial(out, ctx) {
+            let number = match self.next_trial(out, ctx, Reach::All) {
                 Ok(number) => number,
                 Err(reason) if numbers.is_empty() => return Err(reason.into()),
                 Err(_) => break,

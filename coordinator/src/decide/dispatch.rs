@@ -8,7 +8,27 @@ use std::collections::{BTreeMap, HashMap};
 
 use tunesmith_common::study::Resources;
 use tunesmith_common::worker::Gpu;
-use tunesmith_common::{StudyId, WorkerId};
+use tunesmith_common::{CheckpointStoreId, StudyId, WorkerId};
+
+/// Trials that wait, by where their checkpoints are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BoundTo {
+    /// Trials that can be trained only by somebody who reaches one of these places.
+    pub stores: BTreeMap<CheckpointStoreId, u32>,
+    /// Trials that anybody can train.
+    pub free: u32,
+}
+
+impl BoundTo {
+    /// One more trial, with its checkpoint there if it has one.
+    pub fn add(&mut self, store: Option<CheckpointStoreId>) {
+        let count = match store {
+            Some(store) => self.stores.entry(store).or_default(),
+            None => &mut self.free,
+        };
+        *count = count.saturating_add(1);
+    }
+}
 
 /// What a study could use.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +43,35 @@ pub struct Demand {
     pub priority: u32,
     /// Grows with each place that any study is offered: when this one was last. The pool fills it in.
     pub served: u64,
+    /// Where the checkpoints are of those trials that wait already; the others are new.
+    pub bound: BoundTo,
     /// What each trial needs.
     pub resources: Resources,
+}
+
+impl Demand {
+    /// Whether a worker that reaches these places has a use for it: a trial that it can train waits, or a new one would be made.
+    fn is_for(&self, stores: &[CheckpointStoreId]) -> bool {
+        let bound: u32 = self
+            .bound
+            .stores
+            .values()
+            .fold(0, |sum, count| sum.saturating_add(*count));
+        self.wants > bound || stores.iter().any(|store| self.bound.stores.contains_key(store))
+    }
+
+    /// One of its trials gets a place on such a worker.
+    fn take(&mut self, stores: &[CheckpointStoreId]) {
+        self.wants -= 1;
+        self.running = self.running.saturating_add(1);
+        let bound = stores.iter().find(|store| self.bound.stores.contains_key(store));
+        if let Some(count) = bound.and_then(|store| self.bound.stores.get_mut(store)) {
+            *count -= 1;
+            self.bound.stores.retain(|_, count| *count > 0);
+        } else {
+            self.bound.free = self.bound.free.saturating_sub(1);
+        }
+    }
 }
 
 /// What a worker has free.
@@ -42,6 +89,8 @@ pub struct WorkerView {
     pub gpus: Vec<Gpu>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Places of checkpoints that it reaches.
+    pub stores: Vec<CheckpointStoreId>,
 }
 
 /// A place for a trial of a study.
@@ -103,10 +152,8 @@ pub fn dispatch(demands: &mut [Demand], workers: &mut [WorkerView]) -> Dispatch 
         });
         let Some(&neediest) = order.first() else { break };
         let demand = &mut demands[neediest];
-        match place(&demand.resources, workers) {
+        match place(demand, workers) {
             Some((worker, gpus)) => {
-                demand.wants -= 1;
-                demand.running = demand.running.saturating_add(1);
                 served += 1;
                 demand.served = served;
                 result.grants.push(Grant {
@@ -172,10 +219,10 @@ pub(crate) fn could_fit(needs: &Resources, worker: &WorkerView) -> Result<(), St
 }
 
 /// Takes the tightest place for a trial from `workers`.
-fn place(needs: &Resources, workers: &mut [WorkerView]) -> Option<(WorkerId, Vec<String>)> {
+fn place(demand: &mut Demand, workers: &mut [WorkerView]) -> Option<(WorkerId, Vec<String>)> {
     let worker = workers
         .iter_mut()
-        .filter(|worker| could_fit(needs, worker).is_ok())
+        .filter(|worker| could_fit(&demand.resources, worker).is_ok() && demand.is_for(&worker.stores))
         .min_by(|a, b| {
             // Trials without GPUs keep away from workers with free ones; then spread over the emptiest worker.
             let spare_gpus = a.gpus.len().cmp(&b.gpus.len());
@@ -183,6 +230,8 @@ fn place(needs: &Resources, workers: &mut [WorkerView]) -> Option<(WorkerId, Vec
                 .then_with(|| b.slots.cmp(&a.slots))
                 .then_with(|| a.id.cmp(&b.id))
         })?;
+    demand.take(&worker.stores);
+    let needs = &demand.resources;
     let mut gpus = Vec::new();
     // The smallest GPUs that are large enough.
     worker
@@ -221,6 +270,7 @@ mod tests {
             running: 0,
             priority,
             served: 0,
+            bound: BoundTo::default(),
             resources,
         }
     }
@@ -240,6 +290,7 @@ mod tests {
             memory: 64 << 30,
             gpus,
             labels: BTreeMap::new(),
+            stores: Vec::new(),
         }
     }
 

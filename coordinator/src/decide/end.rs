@@ -39,14 +39,18 @@ impl StudyCore {
         self.row.state = StudyState::Ending(reason);
         self.row.state_reason = text;
         out.study = true;
-        let active: Vec<TrialNumber> = self.active.keys().copied().collect();
-        for number in active {
+        let active: Vec<(TrialNumber, Option<StopReason>)> = self
+            .active
+            .iter()
+            .map(|(&number, trial)| (number, self.never_promoted(trial)))
+            .collect();
+        for (number, rested) in active {
             // Refused only where the trial has ended, which is what is wanted.
             let _ = self.apply(
                 out,
                 ctx,
                 number,
-                Event::StopRequested(stop.clone()),
+                Event::StopRequested(rested.unwrap_or_else(|| stop.clone())),
                 "stopped with the study",
             );
         }
@@ -65,7 +69,8 @@ impl StudyCore {
     }
 
     fn reason_to_end(&mut self, ctx: &Ctx<'_>) -> Option<(DoneReason, String, StopReason)> {
-        if self.active.is_empty() {
+        let idle = self.counts.alive() == self.counts.paused && !self.has_promotions();
+        if idle {
             // Nobody may ever ask again: the end of the last trial is the end of the study.
             self.look_ahead();
         }
@@ -105,7 +110,7 @@ impl StudyCore {
                 },
             ));
         }
-        if !self.active.is_empty() {
+        if !idle || self.has_promotions() {
             return None;
         }
         let nothing_runs = cancelled("the study");

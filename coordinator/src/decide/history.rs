@@ -169,6 +169,7 @@ mod tests {
             value,
             more_values: more.into(),
             last_step: Some(5),
+            stages: tunesmith_common::checkpoint::Stages::default(),
             origin: Origin::Strategy,
             cursor: None,
             ended_at: Timestamp::UNIX_EPOCH,

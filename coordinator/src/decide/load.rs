@@ -6,17 +6,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::decision::Origin;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{SpecErrors, StudySpec};
-use tunesmith_common::trial::{Trial, TrialState};
+use tunesmith_common::trial::{StopReason, Trial, TrialState};
 use tunesmith_common::{Attempt, Params, Timestamp, TrialNumber};
-use tunesmith_optimizer::{Restorer, Stoppers};
+use tunesmith_optimizer::{FinishedTrial, Restorer, Stoppers};
 
 use super::advice::Adviser;
 use super::best::Best;
 use super::curve::Curve;
 use super::history::seen;
+use super::stages::{counts_for_best, promotions, seen_at, shown};
 use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
 use super::values::{Past, Readings, Values};
@@ -37,8 +39,17 @@ pub struct Loader {
     /// Trials that have ended and whose whole curves rules compare with.
     compared_trials: Vec<TrialNumber>,
     curves: Curves,
-    /// When each trial ended that has, indexed by its number less one.
-    ends: Vec<Timestamp>,
+    /// What the strategy has seen, with when.
+    results: Vec<(Timestamp, Kind, FinishedTrial)>,
+}
+
+/// What kind of result it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// What a trial had come to at a rung.
+    Rung,
+    /// What it came to in the end.
+    End,
 }
 
 /// The curves of the trial whose points are being read, by metric; the memory is used again for the next trial.
@@ -55,6 +66,7 @@ impl Loader {
         let (strategy, _) = tunesmith_optimizer::build(&spec);
         let restorer = Restorer::new(&spec.early_stopping, &spec.objective);
         let stoppers = Stoppers::new(&spec.early_stopping, &spec.objective);
+        let promotions = promotions(&spec);
         let warnings = spec.warnings();
         let core = StudyCore {
             id: row.id,
@@ -67,6 +79,8 @@ impl Loader {
             last_end: Timestamp::UNIX_EPOCH,
             dry: None,
             stoppers,
+            promotions,
+            unreached: BTreeMap::new(),
             active: BTreeMap::new(),
             ended: Vec::new(),
             ready: BTreeSet::new(),
@@ -90,7 +104,7 @@ impl Loader {
             curves: Curves::default(),
             stoppers: restorer,
             core,
-            ends: Vec::new(),
+            results: Vec::new(),
         })
     }
 
@@ -126,14 +140,27 @@ impl Loader {
             encoded: self.encode(&trial.params),
             last_step: trial.last_step,
         };
-        let index = usize::try_from(trial.number.0.saturating_sub(1)).unwrap_or(usize::MAX);
-        if self.ends.len() <= index {
-            self.ends.resize(index + 1, Timestamp::UNIX_EPOCH);
-        }
-        self.ends[index] = trial.ended_at;
         self.core.last_end = self.core.last_end.max(trial.ended_at);
-        let value = self.core.remember(past);
+        self.rungs(trial.number, &past.encoded, &trial.stages);
+        let (value, finished) = self.core.remember(past);
+        self.results.push((trial.ended_at, Kind::End, finished));
         self.stoppers.trial_ended(trial.number, value);
+    }
+
+    /// What a trial had come to at rungs.
+    fn rungs(&mut self, number: TrialNumber, encoded: &[f64], stages: &Stages) {
+        let Some(promotions) = &mut self.core.promotions else {
+            return;
+        };
+        let spec = &self.core.spec;
+        for result in &stages.rungs {
+            promotions.reach(number, result.rung, spec.objective.goal.to_minimize(result.value));
+            self.core.last_end = self.core.last_end.max(result.at);
+        }
+        for result in shown(&stages.rungs) {
+            self.results
+                .push((result.at, Kind::Rung, seen_at(number, encoded, result, spec)));
+        }
     }
 
     fn living(&mut self, row: TrialRow, ctx: &Ctx<'_>) {
@@ -147,6 +174,14 @@ impl Loader {
         if row.state == TrialState::Pending {
             self.core.ready.insert(row.number);
         }
+        let encoded = self.encode(&row.params);
+        self.rungs(row.number, &encoded, &row.stages);
+        if matches!(
+            row.state,
+            TrialState::Paused | TrialState::Stopping(_, StopReason::Paused { .. })
+        ) {
+            self.core.rest(row.number);
+        }
         let trial = ActiveTrial {
             life: Trial::restore(
                 row.state,
@@ -155,7 +190,7 @@ impl Loader {
                 row.program_failures,
                 row.infrastructure_failures,
             ),
-            encoded: self.encode(&row.params),
+            encoded,
             params: row.params,
             seed: row.seed,
             note: row.note,
@@ -166,6 +201,7 @@ impl Loader {
             told: Box::default(),
             last: row.metrics,
             last_step: row.last_step,
+            stages: row.stages,
             attempt: None,
             ready_at: ctx.mono,
         };
@@ -304,18 +340,21 @@ impl Loader {
     #[must_use]
     pub fn finish(mut self) -> StudyCore {
         self.core.stoppers = self.stoppers.finish();
-        // Strategies saw the results in the order in which the trials ended.
-        let ends = &self.ends;
-        let end_of = |trial: TrialNumber| {
-            let index = usize::try_from(trial.0.saturating_sub(1)).unwrap_or(usize::MAX);
-            ends.get(index).copied()
-        };
-        self.core.adviser.sort_results(end_of);
+        // Strategies saw the results in the order in which they came.
+        let mut results = self.results;
+        results.sort_by_key(|(at, kind, finished)| (*at, finished.trial, *kind));
         // Of equal trials the one that ended first is the best.
-        self.core.best = Best::default();
-        for finished in self.core.adviser.results() {
-            self.core.best.consider(&self.core.spec, finished);
+        let at_rungs = counts_for_best(&self.core.spec);
+        let mut best = Best::default();
+        for (_, kind, finished) in &results {
+            if at_rungs || *kind == Kind::End {
+                best.consider(&self.core.spec, finished);
+            }
         }
+        self.core.best = best;
+        self.core
+            .adviser
+            .known(results.into_iter().map(|(_, _, finished)| finished));
         self.core
     }
 

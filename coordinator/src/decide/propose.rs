@@ -7,14 +7,17 @@ use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::measurement::{MetricName, PointBatch};
 use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, Trial, TrialState};
 use tunesmith_common::worker::Assignment;
-use tunesmith_common::{Attempt, LeaseId, LeaseKey, Params, RequestId, TrialNumber, WorkerId};
+use tunesmith_common::{
+    Attempt, CheckpointStoreId, LeaseId, LeaseKey, Params, RequestId, TrialNumber, WorkerId,
+};
 use tunesmith_optimizer::{StrategyError, StudyView};
 use uuid::Uuid;
 
 use super::advice::Advised;
-use super::dispatch::Demand;
+use super::dispatch::{BoundTo, Demand};
 use super::order::Order;
 use super::outbox::Outbox;
+use super::stages::Reach;
 use super::study::{CoreError, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
 use crate::store::AttemptRow;
@@ -58,6 +61,8 @@ pub struct Offer {
     pub worker: WorkerId,
     /// Its name, for people.
     pub worker_name: String,
+    /// Places of checkpoints that it reaches.
+    pub stores: Vec<CheckpointStoreId>,
     /// UUIDs of the GPUs set aside for the trial.
     pub gpus: Vec<String>,
 }
@@ -110,7 +115,7 @@ impl StudyCore {
         let Some(spec) = self.spec.trial.clone() else {
             return Err(NoTrial::Manual);
         };
-        let number = self.next_trial(out, ctx)?;
+        let number = self.next_trial(out, ctx, Reach::Stores(&offer.stores))?;
         let worker = offer.worker;
         let lease = self
             .hand_out(
@@ -146,6 +151,9 @@ impl StudyCore {
             seed: trial.seed,
             metrics: self.known_metrics(),
             objectives: u32::try_from(self.spec.objectives().count()).unwrap_or(1),
+            resume: trial.stages.checkpoint.clone(),
+            until: self.until(lease.trial),
+            keep_checkpoint: self.has_stages(),
         })
     }
 
@@ -209,6 +217,11 @@ impl StudyCore {
             running: u32::try_from(self.counts.in_flight()).unwrap_or(u32::MAX),
             priority: self.spec.priority.get(),
             served: 0,
+            bound: if self.has_stages() {
+                self.bound()
+            } else {
+                BoundTo::default()
+            },
             resources: trial.resources.clone(),
         })
     }
@@ -221,7 +234,7 @@ impl StudyCore {
         if self.spec.trial.is_none() || self.may_start(ctx).is_err() {
             return 0;
         }
-        let waiting = self.ready.len() as u64 + self.due(ctx) as u64;
+        let waiting = self.ready.len() as u64 + self.due(ctx) as u64 + u64::from(self.has_promotions());
         let proposable = match (&self.dry, self.spec.budget.trials) {
             (Some(_), _) => 0,
             (None, None) => ROUND,
@@ -242,7 +255,7 @@ impl StudyCore {
         if let Err(reason) = self.may_start(ctx) {
             return reason.to_string();
         }
-        if !self.ready.is_empty() || self.due(ctx) > 0 {
+        if !self.ready.is_empty() || self.due(ctx) > 0 || self.has_promotions() {
             return String::new();
         }
         let reason = match (&self.dry, self.may_create()) {
@@ -261,8 +274,13 @@ impl StudyCore {
         self.delayed.iter().take_while(|&&(at, _)| at <= ctx.mono).count()
     }
 
-    /// The trial to hand out next: one that waits, else a new one from the strategy.
-    pub(super) fn next_trial(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
+    /// The trial to hand out next to somebody with this reach: one that waits, else one that rests and may go on, else a new one from the strategy.
+    pub(super) fn next_trial(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &mut Ctx<'_>,
+        reach: Reach<'_>,
+    ) -> Result<TrialNumber, NoTrial> {
         self.may_start(ctx)?;
         while let Some(&(at, number)) = self.delayed.first()
             && at <= ctx.mono
@@ -270,7 +288,10 @@ impl StudyCore {
             self.delayed.pop_first();
             self.ready.insert(number);
         }
-        if let Some(&number) = self.ready.first() {
+        if let Some(number) = self.first_waiting(reach) {
+            return Ok(number);
+        }
+        if let Some(number) = self.promote(out, ctx, reach) {
             return Ok(number);
         }
         let stuck = |reason: NoTrial, waiting: usize| {
@@ -407,6 +428,7 @@ impl StudyCore {
             told: Box::default(),
             last: Vec::new(),
             last_step: None,
+            stages: Arc::default(),
             attempt: None,
             ready_at: ctx.mono,
         }
@@ -498,7 +520,10 @@ impl StudyCore {
             log_tail: String::new(),
         };
         out.attempt(row.clone());
-        self.active.get_mut(&number)?.attempt = Some(ActiveAttempt {
+        let trial = self.active.get_mut(&number)?;
+        // What was told of an attempt before counts for that one alone.
+        trial.told = Box::default();
+        trial.attempt = Some(ActiveAttempt {
             row,
             committed: 0,
             batches: 0,

@@ -11,6 +11,7 @@ use tunesmith_optimizer::{Expected, FinishedTrial, Memory, RunningTrial, SearchS
 
 use super::advice::propose;
 use super::history::seen;
+use super::stages::{seen_at, shown};
 use super::values::{Past, Values};
 use crate::store::{End, PriorTrial, TrialRow};
 
@@ -64,6 +65,8 @@ struct Known {
     params: Arc<Params>,
     encoded: Box<[f64]>,
     end: Option<(Timestamp, End, Values, Option<i64>)>,
+    /// What it had come to at rungs, as strategies saw it.
+    rungs: Vec<(Timestamp, FinishedTrial)>,
     /// Place among the results, those of other studies included; the largest number if it has not ended.
     place: usize,
 }
@@ -93,18 +96,23 @@ impl History {
         // A study refuses what its space cannot encode; if one has it all the same, nothing is known of where it is.
         let dimensions = self.spec.space.dimensions().len();
         let encoded = self.spec.space.encode(&row.params);
+        let encoded: Box<[f64]> = encoded.unwrap_or_else(|_| vec![f64::NAN; dimensions]).into();
         let values = Values {
             first: row.value,
             more: row.more_values,
         };
+        let rungs = shown(&row.stages.rungs)
+            .map(|result| (result.at, seen_at(row.number, &encoded, result, &self.spec)))
+            .collect();
         self.trials.push(Known {
+            rungs,
             number: row.number,
             end: End::of(&row.state)
                 .zip(row.ended_at)
                 .map(|(end, at)| (at, end, values, row.last_step)),
             provenance: row.provenance,
             params: row.params,
-            encoded: encoded.unwrap_or_else(|_| vec![f64::NAN; dimensions]).into(),
+            encoded,
             place: usize::MAX,
         });
     }
@@ -118,17 +126,21 @@ impl History {
             mut trials,
         } = self;
         trials.sort_by_key(|trial| trial.number);
-        let mut ends: Vec<(Timestamp, usize)> = trials
-            .iter()
-            .enumerate()
-            .filter_map(|(index, trial)| trial.end.as_ref().map(|(at, ..)| (*at, index)))
-            .collect();
-        ends.sort_unstable();
+        // When, which trial, and which of its rungs; the end if none.
+        let mut results: Vec<(Timestamp, usize, Option<usize>)> = Vec::new();
+        for (index, trial) in trials.iter().enumerate() {
+            let rungs = trial.rungs.iter().enumerate();
+            results.extend(rungs.map(|(rung, (at, _))| (*at, index, Some(rung))));
+            results.extend(trial.end.as_ref().map(|(at, ..)| (*at, index, None)));
+        }
+        results.sort_unstable();
         let mut finished = of_others;
-        finished.reserve(ends.len());
-        for (_, index) in ends {
+        finished.reserve(results.len());
+        for (_, index, rung) in results {
             let trial = &mut trials[index];
-            if let Some((_, end, values, last_step)) = trial.end.take() {
+            if let Some((_, result)) = rung.and_then(|rung| trial.rungs.get(rung)) {
+                finished.push(result.clone());
+            } else if let Some((_, end, values, last_step)) = trial.end.take() {
                 trial.place = finished.len();
                 let past = Past {
                     number: trial.number,

@@ -193,6 +193,9 @@ impl StudyCore {
                 value: ended.values.first,
             });
         }
+        if self.rests_after(tell.trial, tell.lease.as_ref()) {
+            return Ok(());
+        }
         let lease = self.clients_lease(tell.trial, tell.lease, "tell")?;
         let Some(trial) = self.active.get_mut(&tell.trial) else {
             return Err(CoreError::TrialNotFound(tell.trial));
@@ -214,10 +217,21 @@ impl StudyCore {
                     return Err(self.misses(&missing));
                 }
                 trial.told = told;
-                (Event::Finished(lease.id), "told by its caller".to_owned())
+                (
+                    self.ended_well(tell.trial, lease.id),
+                    "told by its caller".to_owned(),
+                )
             }
         };
         self.apply(out, ctx, tell.trial, event, &outcome)
+    }
+
+    /// Whether a trial rests since the attempt that is told about ended: the end is told a second time.
+    fn rests_after(&self, number: TrialNumber, lease: Option<&LeaseKey>) -> bool {
+        self.active.get(&number).is_some_and(|trial| {
+            *trial.life.state() == TrialState::Paused
+                && lease.is_none_or(|lease| lease.attempt == trial.life.attempt())
+        })
     }
 
     /// What a caller is told that ends a trial without a value of each objective.
@@ -347,9 +361,9 @@ impl StudyCore {
         batch: &PointBatch,
         committed: u64,
     ) -> u64 {
-        let Some(trial) = self.active.get_mut(&number) else {
+        if !self.active.contains_key(&number) {
             return committed;
-        };
+        }
         // Where each metric of this batch stands among the curves that are kept, and in the trial's list of last values.
         let kept = self.readings.metrics();
         let kept: Vec<Option<usize>> = batch
@@ -360,6 +374,7 @@ impl StudyCore {
         let mut slots: Vec<Option<usize>> = vec![None; batch.metrics.len()];
         let mut decisions: Vec<StopDecision> = Vec::new();
         let mut last_taken = committed;
+        let mut at_rung = false;
         for (seq, point) in (first_seq..).zip(&batch.points) {
             if seq <= committed {
                 continue;
@@ -368,6 +383,9 @@ impl StudyCore {
             let index = usize::try_from(point.metric).unwrap_or(usize::MAX);
             let Some(metric) = batch.metrics.get(index) else {
                 continue;
+            };
+            let Some(trial) = self.active.get_mut(&number) else {
+                break;
             };
             let slot = *slots[index].get_or_insert_with(|| {
                 trial
@@ -395,14 +413,23 @@ impl StudyCore {
             }
             decisions.extend(self.stoppers.report(number, metric, point.step, point.value));
             out.point(number, attempt, seq, batch, point);
+            // The first of the kept curves is the objective's.
+            at_rung |= kept[index] == Some(0) && self.reach_rungs(ctx, number, point.step);
         }
-        if let Some(current) = &mut trial.attempt {
+        let attempt_now = self
+            .active
+            .get_mut(&number)
+            .and_then(|trial| trial.attempt.as_mut());
+        if let Some(current) = attempt_now {
             current.batches += u64::from(last_taken > committed);
             current.committed = last_taken;
         }
         out.trials.entry(number).or_insert(None);
         for decision in decisions {
             self.take_decision(out, ctx, number, attempt, decision);
+        }
+        if at_rung {
+            self.judge_rung(out, ctx, number, attempt);
         }
         last_taken
     }
@@ -461,9 +488,12 @@ impl StudyCore {
             AttemptOutcome::HandedBack => Event::HandedBack(lease),
             _ => match failure_of(&end, missing) {
                 Some(cause) => Event::Failed(lease, cause),
-                None => Event::Finished(lease),
+                None => self.ended_well(number, lease),
             },
         };
+        if let Some(checkpoint) = end.checkpoint.clone() {
+            self.take_checkpoint(number, checkpoint);
+        }
         let outcome = describe(&end, &event);
         if let Some(attempt) = self
             .active

@@ -9,8 +9,8 @@ use tunesmith_common::clock::Monotonic;
 use tunesmith_common::space::SpaceError;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::{Effect, Event, Holder, TransitionError, TrialState};
-use tunesmith_common::{LeaseKey, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
-use tunesmith_optimizer::Stoppers;
+use tunesmith_common::{CheckpointStoreId, LeaseKey, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
+use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Stoppers};
 
 use super::advice::Adviser;
 use super::ask::Answer;
@@ -182,6 +182,8 @@ pub struct Summary {
     pub waits_for: String,
     /// What its early-stopping rules are waiting for.
     pub stoppers: Vec<String>,
+    /// If trials are trained in stages: the rungs of each bracket.
+    pub rungs: Vec<Vec<RungView>>,
 }
 
 /// A study in memory.
@@ -200,6 +202,10 @@ pub struct StudyCore {
     /// Why the strategy proposes nothing more, once it has said so.
     pub(super) dry: Option<NoTrial>,
     pub(super) stoppers: Stoppers,
+    /// Who rests and who goes on, if trials are trained in stages.
+    pub(super) promotions: Option<Promotions>,
+    /// Places of checkpoints that trials wait for and that nobody reaches, and since when.
+    pub(super) unreached: BTreeMap<CheckpointStoreId, Monotonic>,
     pub(super) active: BTreeMap<TrialNumber, ActiveTrial>,
     /// Indexed by trial number minus one.
     pub(super) ended: Vec<Option<Ended>>,
@@ -287,6 +293,7 @@ impl StudyCore {
             warnings: self.warnings.clone(),
             waits_for: self.waits_for(ctx),
             stoppers: self.stoppers.status(),
+            rungs: self.rungs(),
         }
     }
 
@@ -470,9 +477,7 @@ impl StudyCore {
     /// When a trial ends that ends now: later than all that have ended, whatever the clock says. So these times tell in which order
     /// strategies saw the results.
     pub(super) fn end_time(&mut self, now: Timestamp) -> Timestamp {
-        let next = Timestamp::from_micros(self.last_end.as_micros().saturating_add(1));
-        self.last_end = now.max(next);
-        self.last_end
+        later_than(&mut self.last_end, now)
     }
 
     /// Takes a trial that has ended into the history.
@@ -487,12 +492,15 @@ impl StudyCore {
             encoded: trial.encoded.clone(),
             last_step: trial.last_step,
         };
-        let value = self.remember(past);
+        let (value, finished) = self.remember(past);
+        self.adviser.result(finished);
         self.stoppers.trial_ended(number, value);
+        self.leave_rung(number);
     }
 
-    /// The same, but for early stoppers. Returns what they need: the first objective's value, if the trial may be the best.
-    pub(super) fn remember(&mut self, past: Past) -> Option<f64> {
+    /// The same, but for early stoppers and the strategy. Returns what they need: the first objective's value, if the trial may be the best, and
+    /// the trial as strategies see it.
+    pub(super) fn remember(&mut self, past: Past) -> (Option<f64>, FinishedTrial) {
         if let (End::EarlyStopped, Some(max)) = (past.end, self.max_step()) {
             self.steps_saved += u64::try_from(max.saturating_sub(past.last_step.unwrap_or(0))).unwrap_or(0);
         }
@@ -507,11 +515,17 @@ impl StudyCore {
         let finished = past.finished(&self.spec);
         let value = value_that_ranks(&self.spec, &finished);
         self.best.consider(&self.spec, &finished);
-        self.adviser.result(finished);
-        value
+        (value, finished)
     }
 
     fn max_step(&self) -> Option<i64> {
         self.spec.trial.as_ref().and_then(|trial| trial.steps.max)
     }
+}
+
+/// `now`, or the next moment after the last if that is later.
+pub(super) fn later_than(last: &mut Timestamp, now: Timestamp) -> Timestamp {
+    let next = Timestamp::from_micros(last.as_micros().saturating_add(1));
+    *last = now.max(next);
+    *last
 }

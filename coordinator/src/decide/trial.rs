@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::clock::Monotonic;
 use tunesmith_common::decision::Provenance;
 use tunesmith_common::measurement::MetricName;
@@ -32,6 +33,7 @@ pub(super) struct ActiveTrial {
     pub(super) told: Told,
     pub(super) last: Vec<(MetricName, f64)>,
     pub(super) last_step: Option<i64>,
+    pub(super) stages: Arc<Stages>,
     pub(super) attempt: Option<ActiveAttempt>,
     /// While it waits: not to be handed out before.
     pub(super) ready_at: Monotonic,
@@ -80,6 +82,7 @@ impl ActiveTrial {
             more_values: values.more,
             last_step: self.last_step,
             metrics: self.last.clone(),
+            stages: Arc::clone(&self.stages),
             note: self.note.clone(),
             provenance: Arc::clone(&self.provenance),
             created_at: self.created_at,

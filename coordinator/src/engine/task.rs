@@ -258,6 +258,7 @@ impl Engine {
                     presence.last_heard(worker)
                 });
                 core.stop_overdue(&mut out, &ctx);
+                core.give_up_checkpoints(&mut out, &ctx, |store| self.pool.reaches(store));
             }
         }
         core.settle(&mut out, &ctx);

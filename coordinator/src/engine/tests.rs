@@ -102,6 +102,7 @@ impl Desk {
                 memory: 1 << 40,
                 gpus: vec![],
                 labels: std::collections::BTreeMap::new(),
+                stores: vec![],
             },
             attempts: vec![],
             leaving: false,
@@ -150,6 +151,7 @@ async fn ends(engine: &EngineHandle, worker: WorkerId, lease: LeaseKey) {
         infeasible: None,
         out_of_memory: false,
         peak_memory: 0,
+        checkpoint: None,
         log_tail: String::new(),
         warnings: Vec::new(),
     };

@@ -7,6 +7,7 @@ use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{Bound, RawConstraint, StudySpec};
 use tunesmith_common::trial::{Holder, StopReason, TrialState};
 use tunesmith_common::{Attempt, LeaseKey, StudyName};
+use tunesmith_optimizer::RungView;
 use tunesmith_proto::convert::{
     duration_to_wire, lease_to_wire, study as study_convert, study_resource, timestamp_to_wire,
     trial_resource, value, worker as worker_convert, worker_resource,
@@ -114,6 +115,7 @@ pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String)
         warnings: summary.warnings.clone(),
         stopper_notes: summary.stoppers.clone(),
         steps_saved: summary.steps_saved,
+        brackets: summary.rungs.iter().map(|rungs| bracket(rungs)).collect(),
         pending_reason: waits,
         ..study_row(&summary.study)
     }
@@ -234,6 +236,34 @@ pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
         started_at: row.started_at.map(timestamp_to_wire),
         ended_at: row.ended_at.map(timestamp_to_wire),
         seed: row.seed,
+        rungs: row
+            .stages
+            .rungs
+            .iter()
+            .map(|result| v1::RungResult {
+                rung: result.rung,
+                step: result.step,
+                value: result.value,
+                at: Some(timestamp_to_wire(result.at)),
+            })
+            .collect(),
+        checkpoint: row
+            .stages
+            .checkpoint
+            .as_ref()
+            .map(worker_convert::checkpoint_to_wire),
+    }
+}
+
+fn bracket(rungs: &[RungView]) -> v1::Bracket {
+    let rung = |rung: &RungView| v1::Rung {
+        step: rung.step,
+        reached: rung.reached,
+        resting: rung.resting,
+        best: rung.best,
+    };
+    v1::Bracket {
+        rungs: rungs.iter().map(rung).collect(),
     }
 }
 
@@ -248,7 +278,9 @@ fn trial_state(state: &TrialState) -> (v1::TrialState, String, &'static str, Str
     let stopped = |wire, reason: &StopReason| {
         let rule = match reason {
             StopReason::EarlyStopped { rule, .. } => rule.clone(),
-            StopReason::TimedOut { .. } | StopReason::Cancelled { .. } => String::new(),
+            StopReason::TimedOut { .. } | StopReason::Cancelled { .. } | StopReason::Paused { .. } => {
+                String::new()
+            }
         };
         (wire, reason.to_string(), "", rule)
     };

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tunesmith_common::study::Resources;
-use tunesmith_common::{LeaseKey, StudyId, WorkerId, WorkerName};
+use tunesmith_common::{CheckpointStoreId, LeaseKey, StudyId, WorkerId, WorkerName};
 
 use super::registry::{Pool, State};
 use super::worker::Taken;
@@ -20,6 +20,8 @@ pub struct Place {
     pub grant: Grant,
     /// The worker's name, for people.
     pub worker_name: WorkerName,
+    /// Places of checkpoints that the worker reaches.
+    pub stores: Vec<CheckpointStoreId>,
 }
 
 impl From<&Place> for Offer {
@@ -27,6 +29,7 @@ impl From<&Place> for Offer {
         Self {
             worker: place.grant.worker,
             worker_name: place.worker_name.to_string(),
+            stores: place.stores.clone(),
             gpus: place.grant.gpus.clone(),
         }
     }
@@ -174,6 +177,7 @@ impl State {
             taken.push(Place {
                 number,
                 worker_name: worker.name.clone(),
+                stores: worker.resources.stores.clone(),
                 grant,
             });
         }

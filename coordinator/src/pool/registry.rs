@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tunesmith_common::study::Resources;
 use tunesmith_common::worker::{HeldAttempt, WorkerResources};
-use tunesmith_common::{Clock, LeaseKey, StudyId, Timestamp, WorkerId, WorkerName};
+use tunesmith_common::{CheckpointStoreId, Clock, LeaseKey, StudyId, Timestamp, WorkerId, WorkerName};
 
 use super::logs::{LogChunk, LogRequest, LogSender, READERS, WAITING_CHUNKS};
 use super::presence::Presence;
@@ -349,6 +349,14 @@ impl Pool {
             );
         }
         status
+    }
+
+    /// Whether any connected worker reaches this place of checkpoints.
+    #[must_use]
+    pub fn reaches(&self, store: CheckpointStoreId) -> bool {
+        let state = self.lock();
+        let mut connected = state.workers.values().filter(|worker| worker.link.is_some());
+        connected.any(|worker| worker.resources.stores.contains(&store))
     }
 
     /// Gives a worker nothing new, or lets it take trials again. Returns it, if there is such a worker.

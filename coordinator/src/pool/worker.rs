@@ -153,6 +153,7 @@ impl PoolWorker {
                 .cloned()
                 .collect(),
             labels: self.resources.labels.clone(),
+            stores: self.resources.stores.clone(),
         })
     }
 
@@ -165,6 +166,7 @@ impl PoolWorker {
             memory: self.resources.memory,
             gpus: self.resources.gpus.clone(),
             labels: self.resources.labels.clone(),
+            stores: self.resources.stores.clone(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is read of a study when it is loaded. There may be millions of rows: as little of each as a study keeps in memory.
 
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::decision::Origin;
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, Params, Timestamp, TrialNumber};
@@ -41,6 +42,8 @@ pub struct EndedTrial {
     pub more_values: Box<[Option<f64>]>,
     /// The highest step reported.
     pub last_step: Option<i64>,
+    /// How far it has come, if it was trained in stages.
+    pub stages: Stages,
     /// Who chose the parameters.
     pub origin: Origin,
     /// Where the strategy's enumeration stood after it, for strategies that enumerate.

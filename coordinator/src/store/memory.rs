@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::{Attempt, Params, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId};
 
@@ -138,6 +139,7 @@ fn stored(row: &TrialRow) -> StoredTrial {
             value: row.value,
             more_values: row.more_values.clone(),
             last_step: row.last_step,
+            stages: Stages::clone(&row.stages),
             origin: row.provenance.origin,
             cursor: row.provenance.cursor,
             ended_at: row.ended_at.unwrap_or(Timestamp::UNIX_EPOCH),

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::decision::{Provenance, StopDecision};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::RawStudy;
@@ -164,6 +165,8 @@ pub struct TrialRow {
     pub last_step: Option<i64>,
     /// Last value of each metric; may be NaN or infinite.
     pub metrics: Vec<(MetricName, f64)>,
+    /// How far it has come, if it is trained in stages.
+    pub stages: Arc<Stages>,
     /// Free text for people.
     pub note: String,
     /// Why these parameters.

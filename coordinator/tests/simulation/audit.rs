@@ -77,7 +77,7 @@ impl Audit {
                 row.state.name()
             );
             assert!(
-                row.attempt.0 <= 1 + 1 + 5,
+                row.attempt.0 as usize <= 1 + 1 + 5 + row.stages.rungs.len(),
                 "{} attempts at trial {}, seed {seed}",
                 row.attempt,
                 row.number
@@ -104,6 +104,29 @@ impl Audit {
                 );
             }
         }
+    }
+
+    /// No step of any trial was trained twice, and some trial went to the end. Returns how many went on after they had rested.
+    pub(crate) fn assert_trained_once(&self, seed: u64) -> usize {
+        let mut went_on = 0;
+        for row in self.trials.values() {
+            let attempts =
+                (1..=row.attempt.0).map(|attempt| self.points.get(&(row.number, Attempt(attempt))));
+            let steps: Vec<i64> = attempts.flatten().flatten().map(|(step, _)| *step).collect();
+            assert!(
+                steps.is_sorted_by(|a, b| a + 1 == *b),
+                "trial {} was trained twice or with a gap: {steps:?}, seed {seed}",
+                row.number
+            );
+            went_on += usize::from(row.attempt.0 > 1);
+            assert_eq!(row.last_step, steps.last().copied(), "seed {seed}");
+        }
+        let whole = |row: &&TrialRow| row.state == TrialState::Completed;
+        assert!(
+            self.trials.values().any(|row| whole(&row)),
+            "no trial went to the end, seed {seed}"
+        );
+        went_on
     }
 
     pub(crate) fn assert_attempts_at_most(&self, limit: u32, seed: u64) {

@@ -9,7 +9,7 @@ mod audit;
 mod worker;
 mod world;
 
-use world::{Faults, World};
+use world::{Faults, IN_STAGES, World};
 
 fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("SIMULATION_SEED")
@@ -27,6 +27,25 @@ fn without_faults_every_trial_completes_in_one_attempt() {
         let mut world = World::new(seed, Faults::none());
         world.run();
         world.audit.assert_attempts_at_most(1, seed);
+    }
+}
+
+#[test]
+fn trained_in_stages_without_faults_no_step_is_trained_twice() {
+    let mut went_on = 0;
+    let seeds = seeds(50);
+    for seed in &seeds {
+        let mut world = World::of(IN_STAGES, *seed, Faults::none());
+        world.run();
+        went_on += world.audit.assert_trained_once(*seed);
+    }
+    assert!(went_on >= seeds.len(), "{went_on} trials went on");
+}
+
+#[test]
+fn trained_in_stages_no_fact_is_lost_either() {
+    for seed in seeds(150) {
+        World::of(IN_STAGES, seed, Faults::all()).run();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::measurement::{Point, PointBatch};
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, HeldAttempt, StopCause};
 use tunesmith_common::{LeaseId, LeaseKey, Timestamp, TrialNumber, WorkerId};
@@ -25,6 +26,11 @@ pub(crate) enum Up {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Held {
     pub(crate) started: bool,
+    /// Steps that were trained before.
+    pub(crate) base: i64,
+    /// Whether a checkpoint is to be kept.
+    pub(crate) keep: bool,
+    pub(crate) checkpoint: Option<Checkpoint>,
     started_sent: bool,
     pub(crate) printed: Vec<(i64, f64)>,
     sent: u64,
@@ -138,6 +144,7 @@ impl SimWorker {
                     out_of_memory: false,
                     peak_memory: 0,
                     log_tail: String::new(),
+                    checkpoint: held.checkpoint.clone(),
                     warnings: Vec::new(),
                 }));
             }
@@ -148,9 +155,14 @@ impl SimWorker {
         match order {
             Order::Assign(assignment) => {
                 let lease = assignment.lease;
-                self.held
-                    .entry((lease.trial, lease.id))
-                    .or_insert((lease, Held::default()));
+                self.held.entry((lease.trial, lease.id)).or_insert_with(|| {
+                    let held = Held {
+                        base: assignment.resume.as_ref().map_or(0, |checkpoint| checkpoint.step),
+                        keep: assignment.keep_checkpoint,
+                        ..Held::default()
+                    };
+                    (lease, held)
+                });
             }
             Order::Ack { .. } => {}
             Order::Resend { lease, from } => {

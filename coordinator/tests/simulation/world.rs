@@ -8,10 +8,11 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tokio::runtime::Runtime;
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::{Clock, Monotonic, TestClock};
 use tunesmith_common::study::StudyFile;
 use tunesmith_common::worker::AttemptOutcome;
-use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber, WorkerId};
+use tunesmith_common::{Attempt, CheckpointStoreId, LeaseKey, StudyId, Timestamp, TrialNumber, WorkerId};
 use tunesmith_coordinator::decide::{Ctx, Offer, Order, Outbox, StudyCore};
 use tunesmith_coordinator::engine::load;
 use tunesmith_coordinator::store::MemoryStore;
@@ -25,6 +26,7 @@ use crate::worker::{SimWorker, Up};
 
 const LEASE: Duration = Duration::from_secs(30);
 const PARALLEL: usize = 5;
+const STORE: CheckpointStoreId = CheckpointStoreId(Uuid::from_u128(9));
 const TRIALS: u64 = 14;
 const STUDY: &str = "
 name: sim
@@ -34,6 +36,17 @@ strategy: {name: random, seed: 1}
 early_stopping: [{rule: median, warmup_steps: 2, min_trials: 2}, {rule: diverging}]
 budget: {trials: 14, parallel: 5}
 trial: {command: [train], retries: 1}
+";
+
+/// The same, trained in stages.
+pub(crate) const IN_STAGES: &str = "
+name: sim
+objective: {metric: val_acc, goal: maximize}
+space: {x: {type: float, low: 0, high: 1}}
+strategy: {name: hyperband, sampler: tpe, seed: 1, reduction: 2}
+early_stopping: [{rule: diverging}]
+budget: {trials: 14, parallel: 5}
+trial: {command: [train], retries: 1, steps: {max: 12}}
 ";
 
 /// Chances of each fault, per round.
@@ -101,6 +114,19 @@ struct Scattered {
     from: Option<ChunkPlace>,
 }
 
+/// What a training saves when it is told to stop: all workers reach the same place.
+fn checkpoint(lease: &LeaseKey, step: i64) -> Checkpoint {
+    Checkpoint {
+        store: STORE,
+        trial: lease.trial,
+        attempt: lease.attempt,
+        step,
+        bytes: 1,
+        files: 1,
+        digest: String::new(),
+    }
+}
+
 /// Offers a place of a worker that has one free.
 fn hand_out(core: &mut StudyCore, out: &mut Outbox, ctx: &mut Ctx<'_>, worker: WorkerId, slots: usize) {
     let held = core.held_by_workers();
@@ -108,6 +134,7 @@ fn hand_out(core: &mut StudyCore, out: &mut Outbox, ctx: &mut Ctx<'_>, worker: W
         let offer = Offer {
             worker,
             worker_name: "w".to_owned(),
+            stores: vec![STORE],
             gpus: Vec::new(),
         };
         let _ = core.offer(out, ctx, offer);
@@ -116,11 +143,15 @@ fn hand_out(core: &mut StudyCore, out: &mut Outbox, ctx: &mut Ctx<'_>, worker: W
 
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+        Self::of(STUDY, seed, faults)
+    }
+
+    pub(crate) fn of(study_file: &str, seed: u64, faults: Faults) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let clock = TestClock::at(Timestamp::from_micros(1_000_000_000));
         let store = MemoryStore::new();
         let study = StudyId(Uuid::from_u128(1));
-        let (raw, spec) = StudyFile::parse(STUDY, "sim.yaml").unwrap();
+        let (raw, spec) = StudyFile::parse(study_file, "sim.yaml").unwrap();
         let row = StudyRow {
             id: study,
             name: spec.name,
@@ -304,6 +335,8 @@ impl World {
             held.started = true;
             if held.stop {
                 held.end = Some(AttemptOutcome::Signalled(15));
+                let step = held.base + held.printed.len() as i64;
+                held.checkpoint = Some(checkpoint(lease, step)).filter(|_| held.keep && step > 0);
                 continue;
             }
             if crash {
@@ -311,7 +344,7 @@ impl World {
                 continue;
             }
             for _ in 0..lines {
-                let step = held.printed.len() as i64 + 1;
+                let step = held.base + held.printed.len() as i64 + 1;
                 if step > 12 {
                     held.end = Some(AttemptOutcome::Exited(0));
                     break;

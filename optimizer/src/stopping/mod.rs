@@ -52,7 +52,7 @@ mod cohort;
 mod engine;
 mod fold;
 mod judge;
-mod multiset;
+pub(crate) mod multiset;
 mod outlook;
 mod rungs;
 mod signed_rank;

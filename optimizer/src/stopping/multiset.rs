@@ -8,7 +8,7 @@
 //! each other's equals: the place of one is that of the first, and removing one leaves the others.
 
 /// Who put an entry in.
-pub(super) type Owner = u32;
+pub(crate) type Owner = u32;
 
 /// Entries of a block at most.
 const BLOCK: usize = 512;
@@ -19,7 +19,7 @@ const GROWTH: usize = 32;
 
 /// Entries in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Multiset {
+pub(crate) struct Multiset {
     /// None of them empty.
     blocks: Vec<Block>,
     /// Lengths of the blocks, and their last entries, beside each other: adding up and searching touch no block.
@@ -88,7 +88,7 @@ impl Block {
 
 impl Multiset {
     /// From entries in order.
-    pub(super) fn from_ordered(entries: impl Iterator<Item = (f64, Owner)>) -> Self {
+    pub(crate) fn from_ordered(entries: impl Iterator<Item = (f64, Owner)>) -> Self {
         let mut set = Self::default();
         for (number, owner) in entries {
             let block = match set.blocks.last_mut() {
@@ -116,12 +116,12 @@ impl Multiset {
     }
 
     /// Number of entries.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
     /// All entries in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (f64, Owner)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (f64, Owner)> + '_ {
         self.blocks
             .iter()
             .flat_map(|block| block.numbers.iter().copied().zip(block.owners.iter().copied()))
@@ -133,7 +133,7 @@ impl Multiset {
     }
 
     /// Adds an entry.
-    pub(super) fn insert(&mut self, number: f64, owner: Owner) {
+    pub(crate) fn insert(&mut self, number: f64, owner: Owner) {
         debug_assert!(number.is_finite(), "{number} cannot be put in order");
         self.length += 1;
         if self.blocks.is_empty() {
@@ -157,7 +157,7 @@ impl Multiset {
     }
 
     /// Removes an entry; whether it was there.
-    pub(super) fn remove(&mut self, number: f64, owner: Owner) -> bool {
+    pub(crate) fn remove(&mut self, number: f64, owner: Owner) -> bool {
         let index = self.block((number, owner));
         let Some(block) = self.blocks.get_mut(index) else {
             return false;
@@ -181,7 +181,7 @@ impl Multiset {
     }
 
     /// Place of an entry in the order, counted from 0, if it is there.
-    pub(super) fn rank(&self, number: f64, owner: Owner) -> Option<usize> {
+    pub(crate) fn rank(&self, number: f64, owner: Owner) -> Option<usize> {
         let index = self.block((number, owner));
         let block = self.blocks.get(index)?;
         let place = block.place((number, owner));
@@ -191,7 +191,7 @@ impl Multiset {
     }
 
     /// The number at a place in the order, counted from 0.
-    pub(super) fn select(&self, mut place: usize) -> Option<f64> {
+    pub(crate) fn select(&self, mut place: usize) -> Option<f64> {
         for (block, length) in self.blocks.iter().zip(&self.lengths) {
             if place < *length {
                 return Some(block.numbers[place]);

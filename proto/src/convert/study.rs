@@ -61,6 +61,14 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
                 .strategy
                 .acquisition
                 .map_or_else(String::new, |acquisition| acquisition.name().to_owned()),
+            sampler: raw
+                .strategy
+                .sampler
+                .map_or_else(String::new, |sampler| sampler.name().to_owned()),
+            min_steps: raw.strategy.min_steps,
+            max_steps: raw.strategy.max_steps,
+            reduction: raw.strategy.reduction,
+            brackets: raw.strategy.brackets,
         }),
         early_stopping: raw.early_stopping.iter().map(stopper_to_wire).collect(),
         budget: Some(v1::Budget {
@@ -312,6 +320,14 @@ fn strategy_from_wire(strategy: &v1::Strategy) -> Result<RawStrategy, ConvertErr
             .collect::<Result<_, _>>()?,
         random_share: strategy.random_share,
         history: strategy.history.clone(),
+        sampler: match strategy.sampler.as_str() {
+            "" => None,
+            name => Some(word(name, "strategy.sampler")?),
+        },
+        min_steps: strategy.min_steps,
+        max_steps: strategy.max_steps,
+        reduction: strategy.reduction,
+        brackets: strategy.brackets,
     })
 }
 

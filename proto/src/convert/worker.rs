@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{GpuRequest, MetricSource, Resources, Steps, TrialSpec};
 use tunesmith_common::worker::{
     Assignment, AttemptEnd, AttemptOutcome, Gpu, HeldAttempt, MAX_LOG_TAIL, MAX_WARNINGS, StopCause,
     WorkerResources,
 };
+use tunesmith_common::{Attempt, TrialNumber};
 
 use super::{
     ConvertError, duration_from_wire, duration_to_wire, lease_from_wire, lease_to_wire, parse, required,
@@ -19,6 +21,8 @@ use crate::v1;
 const MAX_GPUS: usize = 1_024;
 /// Labels a worker may report.
 const MAX_LABELS: usize = 256;
+/// Places of checkpoints a worker may reach.
+const MAX_STORES: usize = 64;
 /// Slots a worker may report.
 const MAX_SLOTS: u32 = 10_000;
 /// Bytes of a label, a warning or a reason.
@@ -47,6 +51,7 @@ pub fn resources_to_wire(resources: &WorkerResources) -> v1::WorkerResources {
             .iter()
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
+        store_uids: resources.stores.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -72,6 +77,11 @@ pub fn resources_from_wire(
     }
     check_count(resources.gpus.len(), MAX_GPUS, &format!("{field}.gpus"))?;
     check_count(resources.labels.len(), MAX_LABELS, &format!("{field}.labels"))?;
+    check_count(
+        resources.store_uids.len(),
+        MAX_STORES,
+        &format!("{field}.store_uids"),
+    )?;
     let mut gpus: Vec<Gpu> = Vec::with_capacity(resources.gpus.len());
     for (index, gpu) in resources.gpus.iter().enumerate() {
         let path = format!("{field}.gpus[{index}].uuid");
@@ -103,6 +113,47 @@ pub fn resources_from_wire(
             .iter()
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
+        stores: resources
+            .store_uids
+            .iter()
+            .enumerate()
+            .map(|(index, uid)| parse(uid, &format!("{field}.store_uids[{index}]")))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// A checkpoint on the wire.
+#[must_use]
+pub fn checkpoint_to_wire(checkpoint: &Checkpoint) -> v1::Checkpoint {
+    v1::Checkpoint {
+        store_uid: checkpoint.store.to_string(),
+        trial: checkpoint.trial.0,
+        attempt: checkpoint.attempt.0,
+        step: checkpoint.step,
+        bytes: checkpoint.bytes,
+        files: checkpoint.files,
+        digest: checkpoint.digest.clone(),
+    }
+}
+
+/// A checkpoint from the wire.
+///
+/// # Errors
+/// If its place is none, or its digest is not one of SHA-256.
+pub fn checkpoint_from_wire(checkpoint: &v1::Checkpoint, field: &str) -> Result<Checkpoint, ConvertError> {
+    let digest = &checkpoint.digest;
+    if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let message = format!("must have 64 hexadecimal digits, has {} bytes", digest.len());
+        return Err(ConvertError::new(format!("{field}.digest"), message));
+    }
+    Ok(Checkpoint {
+        store: parse(&checkpoint.store_uid, &format!("{field}.store_uid"))?,
+        trial: TrialNumber(checkpoint.trial),
+        attempt: Attempt(checkpoint.attempt),
+        step: checkpoint.step,
+        bytes: checkpoint.bytes,
+        files: checkpoint.files,
+        digest: digest.clone(),
     })
 }
 
@@ -141,6 +192,9 @@ pub fn assignment_to_wire(assignment: &Assignment) -> v1::Assignment {
         seed: assignment.seed,
         metrics: assignment.metrics.iter().map(ToString::to_string).collect(),
         objectives: assignment.objectives,
+        resume: assignment.resume.as_ref().map(checkpoint_to_wire),
+        until: assignment.until,
+        keep_checkpoint: assignment.keep_checkpoint,
     }
 }
 
@@ -164,6 +218,13 @@ pub fn assignment_from_wire(assignment: &v1::Assignment) -> Result<Assignment, C
         seed: assignment.seed,
         metrics,
         objectives: assignment.objectives.max(1),
+        resume: assignment
+            .resume
+            .as_ref()
+            .map(|checkpoint| checkpoint_from_wire(checkpoint, "resume"))
+            .transpose()?,
+        until: assignment.until,
+        keep_checkpoint: assignment.keep_checkpoint,
     })
 }
 
@@ -309,6 +370,7 @@ pub fn ended_to_wire(end: &AttemptEnd) -> v1::AttemptEnded {
             .take(MAX_WARNINGS)
             .map(|text| head(text, MAX_TEXT).to_owned())
             .collect(),
+        checkpoint: end.checkpoint.as_ref().map(checkpoint_to_wire),
     }
 }
 
@@ -355,6 +417,11 @@ pub fn ended_from_wire(end: &v1::AttemptEnded) -> Result<AttemptEnd, ConvertErro
             .take(MAX_WARNINGS)
             .map(|text| head(text, MAX_TEXT).to_owned())
             .collect(),
+        checkpoint: end
+            .checkpoint
+            .as_ref()
+            .map(|checkpoint| checkpoint_from_wire(checkpoint, "ended.checkpoint"))
+            .transpose()?,
     })
 }
 
@@ -396,7 +463,7 @@ fn tail(text: &str, limit: usize) -> &str {
 mod tests {
     use std::time::Duration;
 
-    use tunesmith_common::{Attempt, LeaseKey, ParamValue, Timestamp, TrialNumber};
+    use tunesmith_common::{LeaseKey, ParamValue, Timestamp};
 
     use super::*;
 
@@ -406,6 +473,18 @@ mod tests {
             trial: TrialNumber(3),
             attempt: Attempt(2),
             id: "018f7a3e-0000-4000-8000-000000000002".parse().unwrap(),
+        }
+    }
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            store: "018f7a3e-0000-4000-8000-000000000003".parse().unwrap(),
+            trial: TrialNumber(2),
+            attempt: Attempt(1),
+            step: 9,
+            bytes: 1 << 40,
+            files: 2,
+            digest: "0a".repeat(32),
         }
     }
 
@@ -445,6 +524,9 @@ mod tests {
             seed: u64::MAX,
             metrics: vec!["val_acc".parse().unwrap(), "ms".parse().unwrap()],
             objectives: 2,
+            resume: Some(checkpoint()),
+            until: Some(9),
+            keep_checkpoint: true,
         }
     }
 
@@ -460,6 +542,7 @@ mod tests {
             peak_memory: 5,
             log_tail: "Killed".to_owned(),
             warnings: vec!["a line of 70000 bytes was cut".to_owned()],
+            checkpoint: Some(checkpoint()),
         }
     }
 

@@ -7,6 +7,7 @@ mod lineage;
 mod objectives;
 mod space;
 mod stopping;
+mod strategy;
 mod trial;
 
 use std::fmt;
@@ -17,6 +18,8 @@ pub(in crate::study) use stopping::{
     common_steps, curve_warmup,
 };
 pub(in crate::study) use trial::{DEFAULT_GRACE, DEFAULT_STEP_NAME};
+
+pub(in crate::study) use strategy::default_brackets;
 
 use super::raw::{RawBudget, RawConstraint, RawStrategy, RawStrategyName, RawStudy};
 use super::spec::{Budget, StrategyName, StrategySpec, StudySpec};
@@ -34,8 +37,6 @@ const MAX_CONSTRAINTS: usize = 100;
 const MAX_STOPPERS: usize = 100;
 /// Points to try first.
 const MAX_INITIAL: usize = 10_000;
-/// Values per dimension of a grid, if the study does not say.
-const DEFAULT_POINTS: u32 = 10;
 
 /// One thing that is wrong with a study.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +165,9 @@ impl StudySpec {
         let seed = raw.strategy.seed.unwrap_or(drawn_seed);
         let space = space::check(&raw.space, &raw.constraints, seed, &mut problems);
         let initial = space::initial(space.as_ref(), &raw.strategy.initial, &mut problems);
-        let strategy_name = strategy(&raw.strategy, &mut problems);
+        let last_step = raw.trial.as_ref().and_then(|trial| trial.steps.max);
+        let strategy_name = strategy::proposer(&raw.strategy, &mut problems);
+        let schedule = strategy::schedule(&raw.strategy, &raw.objective, last_step, &mut problems);
         let random_share = random_share(&raw.strategy, &mut problems);
         if let (Some(space), StrategyName::Grid { points, .. }) = (&space, strategy_name)
             && space.cells(points.get()).is_none()
@@ -175,7 +178,6 @@ impl StudySpec {
             );
             problems.add("strategy", message);
         }
-        let last_step = raw.trial.as_ref().and_then(|trial| trial.steps.max);
         let rules = raw.early_stopping.iter().enumerate();
         let early_stopping: Vec<_> = rules
             .filter_map(|(index, rule)| {
@@ -212,6 +214,7 @@ impl StudySpec {
                     space,
                     strategy: StrategySpec {
                         name: strategy_name,
+                        schedule,
                         seed,
                         initial,
                         history,
@@ -241,42 +244,6 @@ impl TryFrom<RawStudy> for StudySpec {
             }]));
         };
         Self::from_raw(raw, seed)
-    }
-}
-
-fn strategy(raw: &RawStrategy, problems: &mut Problems) -> StrategyName {
-    let points = NonZeroU32::new(raw.points.unwrap_or(DEFAULT_POINTS));
-    if points.is_none() {
-        problems.add("strategy.points", "must be at least 1, got 0");
-    }
-    for (key, given, strategy) in [
-        ("shuffle", raw.shuffle.is_some(), RawStrategyName::Grid),
-        ("points", raw.points.is_some(), RawStrategyName::Grid),
-        ("acquisition", raw.acquisition.is_some(), RawStrategyName::Gp),
-    ] {
-        if given && raw.name != strategy {
-            problems.add(
-                format!("strategy.{key}"),
-                format!("only the strategy {} takes {key:?}", strategy.name()),
-            );
-        }
-    }
-    match raw.name {
-        RawStrategyName::Auto => StrategyName::Auto,
-        RawStrategyName::Manual => StrategyName::Manual,
-        RawStrategyName::Grid => StrategyName::Grid {
-            shuffle: raw.shuffle.unwrap_or(false),
-            points: points.unwrap_or(NonZeroU32::MIN),
-        },
-        RawStrategyName::Random => StrategyName::Random,
-        RawStrategyName::Sobol => StrategyName::Sobol,
-        RawStrategyName::Gp => StrategyName::Gp {
-            acquisition: raw.acquisition.unwrap_or_default(),
-        },
-        RawStrategyName::Tpe => StrategyName::Tpe,
-        RawStrategyName::Cmaes => StrategyName::Cmaes,
-        RawStrategyName::Evolution => StrategyName::Evolution,
-        RawStrategyName::Nsga2 => StrategyName::Nsga2,
     }
 }
 

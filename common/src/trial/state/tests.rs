@@ -30,6 +30,12 @@ fn cancelled() -> StopReason {
     StopReason::Cancelled { by: "kim".to_owned() }
 }
 
+fn paused() -> StopReason {
+    StopReason::Paused {
+        text: "rank 5 of 9".to_owned(),
+    }
+}
+
 fn all_events(id: LeaseId) -> Vec<Event> {
     vec![
         Event::Lease {
@@ -51,6 +57,7 @@ fn all_events(id: LeaseId) -> Vec<Event> {
         Event::Resumed,
         Event::StopRequested(early()),
         Event::StopRequested(cancelled()),
+        Event::StopRequested(paused()),
     ]
 }
 
@@ -65,7 +72,8 @@ fn all_states() -> Vec<TrialState> {
         TrialState::Leased(lease.clone()),
         TrialState::Running(lease.clone()),
         TrialState::Stopping(lease.clone(), early()),
-        TrialState::Stopping(lease, timed_out()),
+        TrialState::Stopping(lease.clone(), timed_out()),
+        TrialState::Stopping(lease, paused()),
         TrialState::Paused,
         TrialState::Completed,
         TrialState::EarlyStopped(early()),

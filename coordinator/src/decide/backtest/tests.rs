@@ -36,6 +36,7 @@ fn row(number: u64, state: TrialState, value: Option<f64>, last_step: i64, ended
         more_values: Box::default(),
         last_step: Some(last_step),
         metrics: Vec::new(),
+        stages: std::sync::Arc::default(),
         note: String::new(),
         provenance: Provenance {
             origin: Origin::Strategy,

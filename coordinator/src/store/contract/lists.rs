@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, Params, StudyId, Timestamp, TrialNumber};
@@ -289,6 +290,7 @@ pub(super) async fn of_trials_that_have_ended_as_much_is_loaded_as_decides(fixtu
                     value: row.value,
                     more_values: row.more_values,
                     last_step: row.last_step,
+                    stages: Stages::clone(&row.stages),
                     origin: row.provenance.origin,
                     cursor: row.provenance.cursor,
                     ended_at: row.ended_at.unwrap(),

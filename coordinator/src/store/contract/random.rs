@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use tunesmith_common::checkpoint::{Checkpoint, RungResult, Stages};
 use tunesmith_common::trial::TrialState;
-use tunesmith_common::{Attempt, Timestamp, TrialNumber};
+use tunesmith_common::{Attempt, CheckpointStoreId, Timestamp, TrialNumber};
 
 use super::all;
 use super::rows::{
@@ -69,6 +70,32 @@ fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), "[^\\x00]{0,12}"]
 }
 
+/// Two rungs and a checkpoint for a trial with a value, a checkpoint for every other one without.
+fn stages(number: u64, value: Option<f64>) -> Stages {
+    let rung = |rung: i64, value: f64| RungResult {
+        rung,
+        step: rung + 1,
+        value,
+        more_values: [Some(value), None].into(),
+        at: at(rung),
+    };
+    let checkpoint = Checkpoint {
+        store: CheckpointStoreId(uuid::Uuid::from_u128(7)),
+        trial: TrialNumber(number),
+        attempt: Attempt(2),
+        step: 5,
+        bytes: 1 << 40,
+        files: 3,
+        digest: "00ff".to_owned(),
+    };
+    Stages {
+        rungs: value
+            .map(|value| vec![rung(1, value), rung(3, 0.5)])
+            .unwrap_or_default(),
+        checkpoint: Some(checkpoint).filter(|_| value.is_some() || number % 2 == 0),
+    }
+}
+
 fn any_trial() -> impl Strategy<Value = TrialRow> {
     let states: Vec<TrialState> = all_states();
     (
@@ -87,6 +114,7 @@ fn any_trial() -> impl Strategy<Value = TrialRow> {
                 .into_iter()
                 .collect(),
             last_step: value.map(|_| i64::try_from(number).unwrap()),
+            stages: Arc::new(stages(number, value)),
             note,
             seed,
             ..trial(number, state)

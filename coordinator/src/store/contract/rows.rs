@@ -90,6 +90,7 @@ pub(super) fn trial(number: u64, state: TrialState) -> TrialRow {
         more_values: Box::default(),
         last_step: None,
         metrics: vec![],
+        stages: Arc::default(),
         note: String::new(),
         provenance: Arc::new(Provenance {
             origin: Origin::Strategy,

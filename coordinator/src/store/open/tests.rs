@@ -267,6 +267,7 @@ fn trial() -> TrialRow {
         more_values: Box::default(),
         last_step: None,
         metrics: Vec::new(),
+        stages: Arc::default(),
         note: String::new(),
         provenance: Arc::new(Provenance {
             origin: Origin::Manual,

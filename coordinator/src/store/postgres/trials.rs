@@ -52,7 +52,7 @@ pub(super) async fn page(
 ) -> Result<Vec<StoredTrial>, StoreError> {
     let failed = |error| store_error("list trials", error);
     let mut rows = sqlx::query(
-        "SELECT number, state, params, value, last_step, provenance, ended_at, more_values FROM trial WHERE study_id = $1 AND number > $2
+        "SELECT number, state, params, value, last_step, provenance, ended_at, more_values, stages FROM trial WHERE study_id = $1 AND number > $2
          ORDER BY number LIMIT $3",
     )
     .bind(study.0)
@@ -72,6 +72,10 @@ pub(super) async fn page(
             provenance: row.try_get_unchecked(5).map_err(failed)?,
             ended_at: row.try_get(6).map_err(failed)?,
             more_values: row.try_get_unchecked(7).map_err(failed)?,
+            stages: row
+                .try_get_unchecked::<Option<&str>, _>(8)
+                .map_err(failed)?
+                .unwrap_or_default(),
         };
         match record.read()? {
             Some(ended) => trials.push(StoredTrial::Ended(ended)),

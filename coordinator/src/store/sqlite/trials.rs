@@ -56,7 +56,7 @@ pub(super) async fn page(
     let failed = |error| store_error("list trials", error);
     let mut rows = sqlx::query(
         "SELECT value, number || char(31) || state || char(31) || coalesce(last_step, '') || char(31) || coalesce(ended_at, '')
-             || char(31) || more_values || char(31) || params || char(31)
+             || char(31) || more_values || char(31) || coalesce(stages, '') || char(31) || params || char(31)
              || provenance FROM trial WHERE study_id = $1 AND number > $2 ORDER BY number LIMIT $3",
     )
     .bind(study.0)
@@ -87,6 +87,7 @@ pub(super) async fn page(
                 at => Some(Time(Timestamp::from_micros(number("ended_at", at)?))),
             },
             more_values: field()?,
+            stages: field()?,
             params: field()?,
             value,
             provenance: field()?,

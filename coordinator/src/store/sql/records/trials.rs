@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use sqlx::FromRow;
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::decision::{Origin, StopDecision};
 use tunesmith_common::trial::{Lease, TrialState};
 use tunesmith_common::{Attempt, LeaseId, RequestId, TrialNumber};
@@ -11,7 +12,10 @@ use uuid::Uuid;
 
 use super::super::super::{AttemptRow, DecisionRow, End, EndedTrial, RequestRow, StoreError, TrialRow};
 use super::super::corrupt;
-use super::super::json::{Metrics, Number, from_json, text, to_json, values_from_json, values_to_json};
+use super::super::json::{
+    Metrics, Number, from_json, stages_from_json, stages_to_json, text, to_json, values_from_json,
+    values_to_json,
+};
 use super::super::types::{Json, Time};
 use super::{duration, hash, metric, micros, signed, unsigned};
 
@@ -32,6 +36,7 @@ pub(in crate::store) struct TrialRecord {
     pub(in crate::store) more_values: Json,
     pub(in crate::store) last_step: Option<i64>,
     pub(in crate::store) metrics: Json,
+    pub(in crate::store) stages: Option<Json>,
     pub(in crate::store) note: String,
     pub(in crate::store) provenance: Json,
     pub(in crate::store) created_at: Time,
@@ -71,6 +76,7 @@ impl TryFrom<&TrialRow> for TrialRecord {
             more_values: Json(values_to_json(&row.more_values)?),
             last_step: row.last_step,
             metrics: Json(to_json(&Metrics(&row.metrics[..]))?),
+            stages: stages_to_json(&row.stages)?.map(Json),
             note: text(&row.note),
             provenance: Json(to_json(&*row.provenance)?),
             created_at: Time(row.created_at),
@@ -143,6 +149,10 @@ impl TryFrom<TrialRecord> for TrialRow {
             more_values: values_from_json(&record.more_values.0)?,
             last_step: record.last_step,
             metrics: from_json::<Metrics<_>>("metrics", &record.metrics.0)?.0,
+            stages: match &record.stages {
+                None => Arc::default(),
+                Some(json) => Arc::new(stages_from_json(&json.0)?),
+            },
             note: record.note,
             provenance: Arc::new(from_json("provenance", &record.provenance.0)?),
             created_at: record.created_at.0,
@@ -160,6 +170,8 @@ pub(in crate::store) struct EndedTrialRecord<'r> {
     pub(in crate::store) params: &'r str,
     pub(in crate::store) value: Option<Number>,
     pub(in crate::store) more_values: &'r str,
+    /// Empty if there are none.
+    pub(in crate::store) stages: &'r str,
     pub(in crate::store) last_step: Option<i64>,
     pub(in crate::store) provenance: &'r str,
     pub(in crate::store) ended_at: Option<Time>,
@@ -188,6 +200,10 @@ impl EndedTrialRecord<'_> {
             value: self.value.map(|number| number.0),
             more_values: values_from_json(self.more_values)?,
             last_step: self.last_step,
+            stages: match self.stages {
+                "" => Stages::default(),
+                json => stages_from_json(json)?,
+            },
             origin: chosen.origin,
             cursor: chosen.cursor,
             ended_at: ended_at.0,

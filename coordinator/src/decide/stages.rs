@@ -1,0 +1,442 @@
+//! Trials that are trained in stages: what they have come to at each rung, which of them rest, and which go on.
+//!
+//! Who goes on is decided by [`tunesmith_optimizer::Promotions`]; here it is told what happened, and asked when a place is free. What a trial had
+//! come to at a rung is a result that the strategy learns from.
+//!
+//! # Invariants
+//!
+//! * A trial that has not ended rests at its last rung exactly while it is PAUSED or asked to pause.
+//! * A rung is reached once: a trial that is trained again from an earlier step keeps what it had come to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunesmith_common::checkpoint::{Checkpoint, RungResult};
+use tunesmith_common::clock::Monotonic;
+use tunesmith_common::decision::StopDecision;
+use tunesmith_common::measurement::From as ValueFrom;
+use tunesmith_common::study::{Schedule, StudySpec};
+use tunesmith_common::trial::{Event, StopReason, TrialState};
+use tunesmith_common::{Attempt, CheckpointStoreId, LeaseId, TrialNumber};
+use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Standing};
+
+use super::dispatch::BoundTo;
+use super::outbox::Outbox;
+use super::study::{Ctx, StudyCore};
+use super::trial::ActiveTrial;
+use super::values::{Past, Values};
+use crate::store::End;
+
+/// Stands for the schedule where judgements name the place of their rule.
+const SCHEDULE_INDEX: u32 = u32::MAX;
+/// How long a trial waits for somebody who reaches its checkpoint before it is trained again from the beginning.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Checkpoints within reach of whoever is to train a trial.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'a> {
+    /// It has its own ways, as a program that asks and tells.
+    All,
+    /// What lies in these places.
+    Stores(&'a [CheckpointStoreId]),
+}
+
+impl Reach<'_> {
+    fn has(self, store: CheckpointStoreId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Stores(stores) => stores.contains(&store),
+        }
+    }
+}
+
+/// The promotions of a study, if it has any.
+pub(super) fn promotions(spec: &StudySpec) -> Option<Promotions> {
+    match spec.strategy.schedule {
+        Some(Schedule::Halving(halving)) => Some(Promotions::new(&halving)),
+        None => None,
+    }
+}
+
+/// What the strategy sees of a trial at a rung.
+pub(super) fn seen_at(
+    number: TrialNumber,
+    encoded: &[f64],
+    result: &RungResult,
+    spec: &StudySpec,
+) -> FinishedTrial {
+    let past = Past {
+        number,
+        end: End::EarlyStopped,
+        values: Values {
+            first: Some(result.value),
+            more: result.more_values.clone(),
+        },
+        encoded: encoded.into(),
+        last_step: Some(result.step),
+    };
+    past.finished(spec)
+}
+
+/// Of rungs that a trial has reached, those whose results are shown to the strategy: of several that were reached at once the highest.
+pub(super) fn shown(rungs: &[RungResult]) -> impl Iterator<Item = &RungResult> {
+    let nexts = rungs.iter().skip(1).map(Some).chain([None]);
+    rungs
+        .iter()
+        .zip(nexts)
+        .filter(|(result, next)| next.is_none_or(|next| next.step != result.step))
+        .map(|(result, _)| result)
+}
+
+/// Whether what a trial had come to at a rung may stand for the trial: only if nothing later can take it back.
+pub(super) fn counts_for_best(spec: &StudySpec) -> bool {
+    spec.objective.from == ValueFrom::Best
+        && spec.more_objectives.is_empty()
+        && spec.measured_constraints.is_empty()
+}
+
+impl StudyCore {
+    /// Name of the schedule, for people.
+    fn schedule_name(&self) -> &'static str {
+        match self.spec.strategy.schedule {
+            Some(Schedule::Halving(halving)) => halving.name.name(),
+            None => "",
+        }
+    }
+
+    fn last_step_of_all(&self) -> i64 {
+        match self.spec.strategy.schedule {
+            Some(Schedule::Halving(halving)) => halving.max_steps,
+            None => i64::MAX,
+        }
+    }
+
+    /// The step that a trial is to be trained to before it is looked at again; none if that is its end.
+    pub(super) fn until(&self, number: TrialNumber) -> Option<i64> {
+        let promotions = self.promotions.as_ref()?;
+        Some(
+            promotions
+                .next_rung(number)
+                .unwrap_or_else(|| self.last_step_of_all()),
+        )
+    }
+
+    /// A trial has reported the objective at `step`: takes note of the rungs that it reaches there. Whether there are any.
+    pub(super) fn reach_rungs(&mut self, ctx: &Ctx<'_>, number: TrialNumber, step: i64) -> bool {
+        let Some(promotions) = &mut self.promotions else {
+            return false;
+        };
+        if promotions.next_rung(number).is_none_or(|rung| rung > step) {
+            return false;
+        }
+        let Some(trial) = self.active.get_mut(&number) else {
+            return false;
+        };
+        let values = self.readings.values(&trial.curves, &trial.told);
+        let value = values.first.unwrap_or(f64::NAN);
+        let turned = self.spec.objective.goal.to_minimize(value);
+        let mut results = Vec::new();
+        for rung in promotions.reached_by(number, step) {
+            promotions.reach(number, rung, turned);
+            results.push(RungResult {
+                rung,
+                step,
+                value,
+                more_values: values.more.clone(),
+                at: ctx.now,
+            });
+        }
+        // Of several rungs at once the strategy learns nothing more than of the highest.
+        let seen = results
+            .last()
+            .map(|result| seen_at(number, &trial.encoded, result, &self.spec));
+        for result in &mut results {
+            result.at = super::study::later_than(&mut self.last_end, ctx.now);
+        }
+        Arc::make_mut(&mut trial.stages).rungs.extend(results);
+        if let Some(seen) = seen {
+            if counts_for_best(&self.spec) {
+                self.best.consider(&self.spec, &seen);
+            }
+            self.adviser.result(seen);
+        }
+        true
+    }
+
+    /// A trial has reached rungs: it rests unless it is among the best.
+    pub(super) fn judge_rung(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        attempt: Attempt,
+    ) {
+        let running = self.active.get(&number).is_some_and(|trial| {
+            matches!(trial.life.state(), TrialState::Leased(_) | TrialState::Running(_))
+        });
+        let standing = self
+            .promotions
+            .as_ref()
+            .and_then(|promotions| promotions.standing(number));
+        let Some(standing) = standing.filter(|standing| running && !standing.goes_on) else {
+            return;
+        };
+        let text = self.explain(&standing);
+        let decision = StopDecision {
+            rule_index: SCHEDULE_INDEX,
+            rule: self.schedule_name().to_owned(),
+            shadow: false,
+            metric: self.spec.objective.metric.clone(),
+            step: standing.rung,
+            value: self.as_reported(standing.value),
+            reference: self.as_reported(standing.needed),
+            compared_trials: standing.trials - 1,
+            text: text.clone(),
+        };
+        out.decision(number, attempt, decision, ctx.now);
+        self.rest(number);
+        // Cannot be refused: the trial runs.
+        let _ = self.apply(
+            out,
+            ctx,
+            number,
+            Event::StopRequested(StopReason::Paused { text }),
+            "",
+        );
+    }
+
+    /// Turns a value back, as its metric was reported.
+    fn as_reported(&self, value: f64) -> f64 {
+        self.spec.objective.goal.to_minimize(value) + 0.0
+    }
+
+    fn explain(&self, standing: &Standing) -> String {
+        let metric = &self.spec.objective.metric;
+        let (rung, trials, kept) = (standing.rung, standing.trials, standing.kept);
+        let value = self.as_reported(standing.value);
+        let needed = if standing.needed.is_finite() {
+            format!("{} is needed", self.as_reported(standing.needed))
+        } else {
+            "too few have come so far".to_owned()
+        };
+        let bracket = match self
+            .promotions
+            .as_ref()
+            .map_or(0, |promotions| promotions.view().len())
+        {
+            0 | 1 => String::new(),
+            _ => format!(" of bracket {}", standing.bracket),
+        };
+        format!(
+            "{metric} is {value} at the rung of step {rung}{bracket}; of {trials} trials there the best {kept} go on, {needed}"
+        )
+    }
+
+    /// A trial rests, or will as soon as its program has stopped.
+    pub(super) fn rest(&mut self, number: TrialNumber) {
+        if let Some(promotions) = &mut self.promotions {
+            promotions.rest(number);
+        }
+    }
+
+    /// A trial rests no more.
+    pub(super) fn leave_rung(&mut self, number: TrialNumber) {
+        if let Some(promotions) = &mut self.promotions {
+            promotions.leave(number);
+        }
+    }
+
+    /// What it means that the program of a trial, or its caller, ended it well: it is done, or it rests.
+    pub(super) fn ended_well(&self, number: TrialNumber, lease: LeaseId) -> Event {
+        let is_to_rest = self.active.get(&number).filter(|trial| {
+            matches!(
+                trial.life.state(),
+                TrialState::Stopping(_, StopReason::Paused { .. })
+            )
+        });
+        let rests = match is_to_rest {
+            Some(trial) => trial.last_step.is_none_or(|step| step < self.last_step_of_all()),
+            None => self.ended_at_a_rung(number),
+        };
+        if rests {
+            Event::Paused(lease)
+        } else {
+            Event::Finished(lease)
+        }
+    }
+
+    /// Whether the program of a trial has ended because it came to the step that it was to be trained to.
+    fn ended_at_a_rung(&self, number: TrialNumber) -> bool {
+        let rung = |trial: &ActiveTrial| {
+            let last = trial.stages.rungs.last()?;
+            (trial.last_step == Some(last.step) && last.rung == last.step).then_some(last.rung)
+        };
+        let rung = self.active.get(&number).and_then(rung);
+        rung.is_some_and(|rung| rung < self.last_step_of_all())
+    }
+
+    /// Whether a trial may be handed out to somebody with this reach.
+    fn is_within(&self, number: TrialNumber, reach: Reach<'_>) -> bool {
+        self.active.get(&number).is_some_and(|trial| {
+            trial
+                .stages
+                .checkpoint
+                .as_ref()
+                .is_none_or(|checkpoint| reach.has(checkpoint.store))
+        })
+    }
+
+    /// The first of the waiting trials that may be handed out to somebody with this reach.
+    pub(super) fn first_waiting(&self, reach: Reach<'_>) -> Option<TrialNumber> {
+        self.ready
+            .iter()
+            .copied()
+            .find(|number| self.is_within(*number, reach))
+    }
+
+    fn rests(&self, number: TrialNumber) -> bool {
+        self.active
+            .get(&number)
+            .is_some_and(|trial| *trial.life.state() == TrialState::Paused)
+    }
+
+    /// The resting trial to go on with, if somebody with this reach is free.
+    fn to_promote(&self, reach: Reach<'_>) -> Option<(TrialNumber, String)> {
+        let promotions = self.promotions.as_ref()?;
+        let may_go_on = |number: TrialNumber| self.rests(number) && self.is_within(number, reach);
+        if let Some((number, standing)) = promotions.next(may_go_on) {
+            return Some((number, format!("promoted: {}", self.explain(&standing))));
+        }
+        // Where nothing else is left to do, the one that has come furthest is trained to the end: a study is to have one that was.
+        let nothing_else = self.counts.in_flight() == 0
+            && self.counts.pending == 0
+            && self.counts.completed == 0
+            && (self.dry.is_some() || self.may_create().is_err());
+        let furthest = promotions.furthest(may_go_on).filter(|_| nothing_else)?;
+        Some((
+            furthest,
+            "promoted: nothing else is left to try, and no trial was trained to the end".to_owned(),
+        ))
+    }
+
+    /// Lets the next resting trial go on that somebody with this reach may train.
+    pub(super) fn promote(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        reach: Reach<'_>,
+    ) -> Option<TrialNumber> {
+        let (number, text) = self.to_promote(reach)?;
+        self.leave_rung(number);
+        self.apply(out, ctx, number, Event::Resumed, "").ok()?;
+        self.audit(
+            out,
+            ctx,
+            self.schedule_name(),
+            "promote_trial",
+            Some(number),
+            &text,
+        );
+        Some(number)
+    }
+
+    /// Whether some resting trial may go on as soon as there is a place for it.
+    pub(super) fn has_promotions(&self) -> bool {
+        self.to_promote(Reach::All).is_some()
+    }
+
+    /// Trials that wait for a place, by where their checkpoints are.
+    pub(super) fn bound(&self) -> BoundTo {
+        let mut bound = BoundTo::default();
+        let promoted = self.to_promote(Reach::All).map(|(number, _)| number);
+        for number in self.ready.iter().copied().chain(promoted) {
+            let checkpoint = self
+                .active
+                .get(&number)
+                .and_then(|trial| trial.stages.checkpoint.as_ref());
+            bound.add(checkpoint.map(|checkpoint| checkpoint.store));
+        }
+        bound
+    }
+
+    /// Whether any trial has a checkpoint that somebody else may not reach.
+    pub(super) fn has_stages(&self) -> bool {
+        self.promotions.is_some()
+    }
+
+    /// Why a trial that rests ends with its study: what it had come to counts.
+    pub(super) fn never_promoted(&self, trial: &ActiveTrial) -> Option<StopReason> {
+        if *trial.life.state() != TrialState::Paused {
+            return None;
+        }
+        let rung = trial.stages.rungs.last().map_or(0, |result| result.rung);
+        Some(StopReason::EarlyStopped {
+            rule: self.schedule_name().to_owned(),
+            text: format!("it rested at the rung of step {rung} and was not promoted before the study ended"),
+        })
+    }
+
+    /// A checkpoint of a trial is stored.
+    pub(super) fn take_checkpoint(&mut self, number: TrialNumber, checkpoint: Checkpoint) {
+        if let Some(trial) = self.active.get_mut(&number) {
+            Arc::make_mut(&mut trial.stages).checkpoint = Some(checkpoint);
+        }
+    }
+
+    /// Gives up checkpoints that nobody has reached for a long time: their trials are trained again from the beginning rather than never.
+    pub fn give_up_checkpoints(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        is_reached: impl Fn(CheckpointStoreId) -> bool,
+    ) {
+        if self.promotions.is_none() {
+            return;
+        }
+        let waits =
+            |trial: &ActiveTrial| matches!(trial.life.state(), TrialState::Pending | TrialState::Paused);
+        let stores = self.active.values().filter(|trial| waits(trial));
+        let stores = stores.filter_map(|trial| Some(trial.stages.checkpoint.as_ref()?.store));
+        let unreached: std::collections::BTreeSet<CheckpointStoreId> =
+            stores.filter(|store| !is_reached(*store)).collect();
+        self.unreached.retain(|store, _| unreached.contains(store));
+        for store in unreached {
+            let since: Monotonic = *self.unreached.entry(store).or_insert(ctx.mono);
+            if ctx.mono.saturating_since(since) < PATIENCE {
+                continue;
+            }
+            let of_store = |trial: &ActiveTrial| {
+                waits(trial)
+                    && trial
+                        .stages
+                        .checkpoint
+                        .as_ref()
+                        .is_some_and(|known| known.store == store)
+            };
+            let lost: Vec<TrialNumber> = self
+                .active
+                .iter()
+                .filter(|(_, trial)| of_store(trial))
+                .map(|(number, _)| *number)
+                .collect();
+            for number in lost {
+                if let Some(trial) = self.active.get_mut(&number) {
+                    Arc::make_mut(&mut trial.stages).checkpoint = None;
+                }
+                out.trials.entry(number).or_insert(None);
+                let text = "no worker has reached its checkpoint for 10 minutes: it is trained again from the beginning";
+                self.audit(out, ctx, "coordinator", "lose_checkpoint", Some(number), text);
+            }
+        }
+    }
+
+    /// Brackets with their rungs, for people. Empty if trials are trained in one go.
+    #[must_use]
+    pub fn rungs(&self) -> Vec<Vec<RungView>> {
+        let mut view = self.promotions.as_ref().map(Promotions::view).unwrap_or_default();
+        for rung in view.iter_mut().flatten() {
+            rung.best = rung.best.map(|best| self.as_reported(best));
+        }
+        view
+    }
+}

@@ -9,7 +9,7 @@ use crate::document::nearest;
 use crate::params::{ParamValue, Params};
 
 /// Names with a meaning of their own. A parameter of the same name takes its place.
-pub const BUILT_IN: [&str; 11] = [
+pub const BUILT_IN: [&str; 12] = [
     "args",
     "args:space",
     "args:bare",
@@ -21,6 +21,7 @@ pub const BUILT_IN: [&str; 11] = [
     "trial_dir",
     "checkpoint_dir",
     "seed",
+    "until",
 ];
 
 /// A text with placeholders.
@@ -105,6 +106,8 @@ pub struct Context<'a> {
     pub params_file: &'a str,
     /// Seed of the trial.
     pub seed: u64,
+    /// The step to train to; nothing stands for it if that is not known.
+    pub until: Option<i64>,
 }
 
 /// Where a template stands, which decides what it may contain.
@@ -373,6 +376,7 @@ fn built_in(name: &str, context: &Context<'_>) -> Option<String> {
         "trial_dir" => context.trial_dir.to_owned(),
         "checkpoint_dir" => context.checkpoint_dir.to_owned(),
         "seed" => context.seed.to_string(),
+        "until" => context.until.map(|step| step.to_string()).unwrap_or_default(),
         _ => return None,
     })
 }
@@ -408,6 +412,7 @@ mod tests {
             checkpoint_dir: "/c/7",
             params_file: "/t/7/params.json",
             seed: 99,
+            until: None,
         }
     }
 
@@ -545,7 +550,7 @@ mod tests {
         assert_eq!(
             refused("{nonsense}", Usage::Argument),
             "unknown placeholder {nonsense}; known are {lr} {args} {args:space} {args:bare} {args:hydra} {args:json} \
-             {params_file} {study} {trial} {trial_dir} {checkpoint_dir} {seed} (column 1)"
+             {params_file} {study} {trial} {trial_dir} {checkpoint_dir} {seed} {until} (column 1)"
         );
         let alone = "{args} stands for several arguments and must be an element of the command by itself; use {args:json} \
                      within a text";

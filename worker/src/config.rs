@@ -135,6 +135,15 @@ pub struct RawConfig {
     #[arg(long, env = "TUNESMITH_WORKER_KEEP_ATTEMPTS_LIMIT", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_attempts_limit: Option<ByteSize>,
+    /// Folder for checkpoints that other workers are to go on with, on a file system that all of them reach [default: in the state folder, where
+    /// only this worker does]
+    #[arg(long, env = "TUNESMITH_WORKER_CHECKPOINT_DIR", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_dir: Option<PathBuf>,
+    /// Room for checkpoints in that folder, of all who use it together [default: all but 256MiB of the file system]
+    #[arg(long, env = "TUNESMITH_WORKER_CHECKPOINT_LIMIT", value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_limit: Option<ByteSize>,
     /// Room for each output file of an attempt; the oldest lines go first [default: 64MiB]
     #[arg(long, env = "TUNESMITH_WORKER_OUTPUT_LIMIT", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,6 +200,8 @@ impl RawConfig {
             exit_when_idle: self.exit_when_idle.or(below.exit_when_idle),
             keep_attempts: self.keep_attempts.or(below.keep_attempts),
             keep_attempts_limit: self.keep_attempts_limit.or(below.keep_attempts_limit),
+            checkpoint_dir: self.checkpoint_dir.or(below.checkpoint_dir),
+            checkpoint_limit: self.checkpoint_limit.or(below.checkpoint_limit),
             output_limit: self.output_limit.or(below.output_limit),
             orphan_timeout: self.orphan_timeout.or(below.orphan_timeout),
             log_format: self.log_format.or(below.log_format),
@@ -285,6 +296,10 @@ pub struct Config {
     pub keep_attempts: Duration,
     /// Bytes of such files that are kept.
     pub keep_attempts_limit: u64,
+    /// Folder for stored checkpoints; in the state folder if none.
+    pub checkpoint_dir: Option<PathBuf>,
+    /// Bytes of stored checkpoints at most.
+    pub checkpoint_limit: Option<u64>,
     /// Bytes of each output file of an attempt that are kept.
     pub output_limit: u64,
     /// How long trainings go on without a daemon.
@@ -369,6 +384,15 @@ impl Config {
             exit_when_idle: raw.exit_when_idle.map(|time| time.0),
             keep_attempts: duration(raw.keep_attempts, 7 * 24 * 3_600),
             keep_attempts_limit: size(raw.keep_attempts_limit, 10 << 30),
+            checkpoint_dir: raw
+                .checkpoint_dir
+                .map(|path| {
+                    std::path::absolute(&path).map_err(|error| {
+                        ConfigError::value("checkpoint-dir", format!("{}: {error}", path.display()))
+                    })
+                })
+                .transpose()?,
+            checkpoint_limit: raw.checkpoint_limit.map(|limit| limit.0),
             output_limit: size(raw.output_limit, 64 << 20),
             orphan_timeout: duration(raw.orphan_timeout, 15 * 60),
             log_format: raw.log_format.unwrap_or(LogFormat::Text),

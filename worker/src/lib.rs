@@ -3,9 +3,11 @@
 //! * [`daemon`] is the program: it keeps a conversation with the coordinator and leaves in good order.
 //! * `session` is one conversation.
 //! * [`attempt`] knows the trainings and what they print; [`supervisor`] is the small process beside each of them.
+//! * [`checkpoint`] keeps what trainings have saved, for whoever goes on with them.
 //! * [`config`] and [`resources`] say what this worker may use.
 
 pub mod attempt;
+pub mod checkpoint;
 pub mod config;
 pub mod daemon;
 pub mod resources;

@@ -181,6 +181,10 @@ impl StudyCore {
         let Some(standing) = standing.filter(|standing| running && !standing.goes_on) else {
             return;
         };
+        self.rest(number);
+        if self.would_be_next(number) {
+            return self.leave_rung(number);
+        }
         let text = self.explain(&standing);
         let decision = StopDecision {
             rule_index: SCHEDULE_INDEX,
@@ -194,7 +198,6 @@ impl StudyCore {
             text: text.clone(),
         };
         out.decision(number, attempt, decision, ctx.now);
-        self.rest(number);
         // Cannot be refused: the trial runs.
         let _ = self.apply(
             out,
@@ -308,15 +311,31 @@ impl StudyCore {
             return Some((number, format!("promoted: {}", self.explain(&standing))));
         }
         // Where nothing else is left to do, the one that has come furthest is trained to the end: a study is to have one that was.
-        let nothing_else = self.counts.in_flight() == 0
-            && self.counts.pending == 0
-            && self.counts.completed == 0
-            && (self.dry.is_some() || self.may_create().is_err());
+        let nothing_else = self.counts.in_flight() == 0 && self.is_at_its_end();
         let furthest = promotions.furthest(may_go_on).filter(|_| nothing_else)?;
         Some((
             furthest,
             "promoted: nothing else is left to try, and no trial was trained to the end".to_owned(),
         ))
+    }
+
+    /// Whether nothing waits and nothing new may begin, and no trial was trained to the end.
+    fn is_at_its_end(&self) -> bool {
+        self.counts.pending == 0
+            && self.counts.completed == 0
+            && (self.dry.is_some() || self.may_create().is_err())
+    }
+
+    /// Whether a trial that is to rest would be the next to go on, so that it need not stop: it is all that runs, and has come furthest.
+    fn would_be_next(&self, number: TrialNumber) -> bool {
+        let Some(promotions) = &self.promotions else {
+            return false;
+        };
+        let may_go_on = |other: TrialNumber| other == number || self.rests(other);
+        self.counts.in_flight() == 1
+            && self.is_at_its_end()
+            && promotions.next(may_go_on).is_none()
+            && promotions.furthest(may_go_on) == Some(number)
     }
 
     /// Lets the next resting trial go on that somebody with this reach may train.

@@ -373,8 +373,12 @@ impl StudyCore {
             self.ready.remove(&number);
             self.delayed.remove(&(trial.ready_at, number));
         }
+        let rests = *after == TrialState::Paused;
         if before.lease().is_some() && after.lease().is_none() {
             self.end_attempt(out, ctx, number, outcome);
+        }
+        if rests {
+            self.rest(number);
         }
         out.trials.insert(number, None);
         for effect in effects {

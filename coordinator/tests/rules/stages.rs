@@ -244,26 +244,22 @@ fn a_crash_at_a_rung_is_a_rest_and_a_person_and_a_rule_go_before_it() {
 fn the_study_ends_with_one_training_that_went_to_the_end_and_what_rests_counts() {
     let mut desk = desk("budget: {trials: 3}");
     desk.first_three([0.5, 0.4, f64::NAN]);
-    // Promoted by right, then because nothing else is left to do.
-    for (until, steps) in [(Some(3), 2..=3), (Some(9), 4..=9), (Some(27), 10..=27)] {
-        let (trial, from, next, lease) = desk.assigned(&[SHARED]);
-        assert_eq!((trial, from, next), (1, Some(steps.start() - 1), until));
-        let last = *steps.end();
-        desk.train(lease, steps.clone(), 0.6);
-        if last < 27 {
-            desk.stops(lease, u64::try_from(steps.count()).unwrap(), SHARED, last);
-        } else {
-            let last_seq = u64::try_from(steps.count()).unwrap();
-            desk.step(|core, out, ctx| {
-                core.ended(
-                    out,
-                    ctx,
-                    worker(1),
-                    end(lease, last_seq, AttemptOutcome::Exited(0)),
-                )
-            });
-        }
-    }
+    // Promoted by right; after that nothing else is left to do, and it is not stopped any more.
+    let (trial, from, until, lease) = desk.assigned(&[SHARED]);
+    assert_eq!((trial, from, until), (1, Some(1), Some(3)));
+    desk.train(lease, 2..=26, 0.6);
+    assert!(
+        !desk
+            .orders
+            .iter()
+            .any(|(_, order)| matches!(order, Order::Stop { .. }))
+    );
+    // Its worker gives it back, and it waits again: as it goes on, it is told to come to its end.
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(lease, 25, AttemptOutcome::HandedBack)));
+    let (trial, _, until, lease) = desk.assigned(&[SHARED]);
+    assert_eq!((trial, until), (1, Some(27)));
+    desk.train(lease, 27..=27, 0.6);
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(lease, 1, AttemptOutcome::Exited(0))));
     let ended = std::mem::take(&mut desk.changes.trials);
     assert_eq!(desk.core.state(), StudyState::Done(DoneReason::Budget));
     let counts = desk.counts();

@@ -16,6 +16,7 @@ mod lineage;
 mod network_faults;
 mod objectives;
 mod pool;
+mod stages;
 mod studies;
 mod up;
 mod world;

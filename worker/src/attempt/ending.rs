@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::Timestamp;
 use tunesmith_common::id::LeaseKey;
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, MAX_LOG_TAIL, MAX_WARNINGS, StopCause};
@@ -42,6 +43,8 @@ pub(super) struct StoredEnd {
     peak_memory: u64,
     log_tail: String,
     warnings: Vec<String>,
+    #[serde(default)]
+    checkpoint: Option<Checkpoint>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,6 +86,7 @@ impl From<&AttemptEnd> for StoredEnd {
             peak_memory: end.peak_memory,
             log_tail: end.log_tail.clone(),
             warnings: end.warnings.clone(),
+            checkpoint: end.checkpoint.clone(),
         }
     }
 }
@@ -109,6 +113,7 @@ impl From<StoredEnd> for AttemptEnd {
             peak_memory: end.peak_memory,
             log_tail: end.log_tail,
             warnings: end.warnings,
+            checkpoint: end.checkpoint,
         }
     }
 }
@@ -124,6 +129,7 @@ pub(super) fn end_of(
     last_seq: u64,
     has_objectives: bool,
     mut warnings: Vec<String>,
+    checkpoint: Option<Checkpoint>,
 ) -> AttemptEnd {
     let outcome = outcome(launch, exit);
     let said = std::fs::read_to_string(folder.infeasible()).ok();
@@ -169,6 +175,7 @@ pub(super) fn end_of(
             .map(|warning| cut(warning, MAX_WARNING))
             .collect(),
         outcome,
+        checkpoint,
     }
 }
 
@@ -301,6 +308,7 @@ mod tests {
             peak_memory: 7,
             log_tail: "last \u{0} words".to_owned(),
             warnings: vec!["w".to_owned()],
+            checkpoint: None,
         };
         let bytes = serde_json::to_vec(&StoredEnd::from(&end)).unwrap();
         let stored: StoredEnd = serde_json::from_slice(&bytes).unwrap();

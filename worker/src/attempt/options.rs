@@ -8,6 +8,10 @@ use std::time::Duration;
 pub struct StoreOptions {
     /// Folder of everything the worker keeps; made if absent, readable by its owner alone.
     pub state_dir: PathBuf,
+    /// Folder of stored checkpoints that other workers reach, too; in the state folder if none.
+    pub checkpoint_dir: Option<PathBuf>,
+    /// Bytes of stored checkpoints at most, counted in that folder.
+    pub checkpoint_limit: Option<u64>,
     /// Program that is started as `PROGRAM supervise` for each attempt.
     pub supervisor: PathBuf,
     /// Bytes of each output file that are kept on disk; older ones are given back to the file system. Output that was not
@@ -28,6 +32,8 @@ impl StoreOptions {
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         Self {
             state_dir: state_dir.into(),
+            checkpoint_dir: None,
+            checkpoint_limit: None,
             supervisor: PathBuf::from("/proc/self/exe"),
             log_limit: 64 << 20,
             orphan_timeout: Duration::from_secs(15 * 60),

@@ -13,6 +13,7 @@ use tunesmith_common::worker::Assignment;
 use super::folder::{Folder, daemon_lock};
 use super::options::StoreOptions;
 use super::records::{Launch, Source};
+use crate::checkpoint::{Place, newest};
 
 /// Marks every process of an attempt: the path of the attempt's folder.
 pub(crate) const MARKER: &str = "TUNESMITH_LEASE";
@@ -32,6 +33,7 @@ pub(crate) fn prepare(
     folder: &Folder,
     socket: PathBuf,
     options: &StoreOptions,
+    place: &Place,
     now: Timestamp,
 ) -> (Launch, Option<String>) {
     let mut launch = Launch {
@@ -51,12 +53,15 @@ pub(crate) fn prepare(
         step_name: Some(assignment.spec.steps.name.clone()).filter(|name| !name.is_empty()),
         gpus: assignment.gpus.clone(),
         promised: (&assignment.spec.resources).into(),
+        keep_checkpoint: assignment.keep_checkpoint,
+        resumed_at: None,
+        warnings: Vec::new(),
     };
-    let failure = fill(&mut launch, assignment, folder).err();
+    let failure = fill(&mut launch, assignment, folder, place).err();
     (launch, failure)
 }
 
-fn fill(launch: &mut Launch, assignment: &Assignment, folder: &Folder) -> Result<(), String> {
+fn fill(launch: &mut Launch, assignment: &Assignment, folder: &Folder, place: &Place) -> Result<(), String> {
     let text = |path: &Path| match path.to_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(format!(
@@ -64,6 +69,8 @@ fn fill(launch: &mut Launch, assignment: &Assignment, folder: &Folder) -> Result
             path.display()
         )),
     };
+    let resume_from = resume(launch, assignment, folder, place)?;
+    let until = assignment.until.or(assignment.spec.steps.max);
     let trial_dir = text(folder.trial())?;
     let checkpoint_dir = text(&folder.checkpoint())?;
     let params_file = text(&folder.params())?;
@@ -75,6 +82,7 @@ fn fill(launch: &mut Launch, assignment: &Assignment, folder: &Folder) -> Result
         checkpoint_dir: &checkpoint_dir,
         params_file: &params_file,
         seed: assignment.seed,
+        until,
     };
     let expand = |what: &str, text: &str| {
         let expanded = Template::parse(text).and_then(|template| template.expand_text(&context));
@@ -146,23 +154,46 @@ fn fill(launch: &mut Launch, assignment: &Assignment, folder: &Folder) -> Result
     set("TUNESMITH_STOP_FILE", text(&folder.stop())?);
     set("TUNESMITH_SOCKET", text(&launch.socket)?);
     set(MARKER, text(folder.path())?);
-    if let Some(checkpoint) = committed_checkpoint(&folder.checkpoint()) {
+    if let Some(checkpoint) = resume_from {
         set("TUNESMITH_RESUME_FROM", text(&checkpoint)?);
+    }
+    if let Some(until) = until {
+        set("TUNESMITH_UNTIL", until.to_string());
     }
     set("TUNESMITH_TRIAL_DIR", trial_dir.clone());
     set("TUNESMITH_CHECKPOINT_DIR", checkpoint_dir.clone());
     Ok(())
 }
 
-/// The folder `step-N` with the highest N. A folder that is still being written has another name (`step-N.tmp`).
-fn committed_checkpoint(dir: &Path) -> Option<PathBuf> {
-    let steps = std::fs::read_dir(dir).ok()?.flatten().filter_map(|entry| {
-        let digits = entry.file_name().to_str()?.strip_prefix("step-")?.to_owned();
-        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let step: u64 = if plain { digits.parse().ok()? } else { return None };
-        entry.file_type().ok()?.is_dir().then(|| (step, entry.path()))
-    });
-    steps.max().map(|(_, path)| path)
+/// The checkpoint to go on from: what the trial saved here last, or what the coordinator says if that has come further.
+fn resume(
+    launch: &mut Launch,
+    assignment: &Assignment,
+    folder: &Folder,
+    place: &Place,
+) -> Result<Option<PathBuf>, String> {
+    let here = newest(&folder.checkpoint());
+    let told = assignment.resume.as_ref();
+    let told = told.filter(|told| here.as_ref().is_none_or(|(step, _)| *step < told.step));
+    let Some(told) = told else {
+        launch.resumed_at = here.as_ref().map(|(step, _)| *step);
+        return Ok(here.map(|(_, path)| path));
+    };
+    match place.read(assignment.lease.study, told) {
+        Ok(path) => {
+            launch.resumed_at = Some(told.step);
+            Ok(Some(path))
+        }
+        // The training of another trial cannot be done again here.
+        Err(error) if told.trial != assignment.lease.trial => Err(error.to_string()),
+        Err(error) => {
+            launch
+                .warnings
+                .push(format!("{error}; went on from what there was instead"));
+            launch.resumed_at = here.as_ref().map(|(step, _)| *step);
+            Ok(here.map(|(_, path)| path))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -43,7 +43,67 @@ fn assignment(command: &[&str]) -> Assignment {
         seed: 99,
         metrics: Vec::new(),
         objectives: 1,
+        resume: None,
+        until: None,
+        keep_checkpoint: false,
     }
+}
+
+#[test]
+fn what_has_come_furthest_is_gone_on_with_and_a_checkpoint_of_the_trial_that_is_lost_is_not_missed() {
+    let state = tempfile::tempdir().unwrap();
+    let mut assignment = assignment(&["train", "{until}"]);
+    let folder = Folder::of(
+        state.path(),
+        assignment.lease.study,
+        assignment.lease.trial,
+        assignment.lease.attempt,
+    );
+    let here = folder.checkpoint().join("step-5");
+    std::fs::create_dir_all(&here).unwrap();
+    let place = Place::open(state.path().join("checkpoints"), None).unwrap();
+    let stored = |step| place.save(&assignment.lease, step, &here).unwrap();
+    let (earlier, later) = (stored(3), stored(9));
+    let resumed = |assignment: &Assignment| {
+        let (launch, failure) = prepared(assignment, state.path());
+        (
+            launch.env["TUNESMITH_RESUME_FROM"].clone(),
+            launch.resumed_at,
+            launch.warnings,
+            failure,
+        )
+    };
+    assignment.until = Some(27);
+    assignment.resume = Some(earlier);
+    let (path, at, ..) = resumed(&assignment);
+    assert_eq!((path.as_str(), at), (here.to_str().unwrap(), Some(5)));
+    assignment.resume = Some(later.clone());
+    let (path, at, ..) = resumed(&assignment);
+    assert!(path.ends_with("step-9") && at == Some(9), "{path}");
+    let (launch, _) = prepared(&assignment, state.path());
+    assert_eq!(
+        (launch.argv[1].as_str(), launch.env["TUNESMITH_UNTIL"].as_str()),
+        ("27", "27")
+    );
+
+    place.remove(assignment.lease.study, &later).unwrap();
+    let (path, at, warnings, failure) = resumed(&assignment);
+    assert_eq!(
+        (path.as_str(), at, failure),
+        (here.to_str().unwrap(), Some(5), None)
+    );
+    assert!(
+        warnings[0].contains("step 9") && warnings[0].contains("is not there"),
+        "{warnings:?}"
+    );
+    let mut of_other = later;
+    of_other.trial.0 += 1;
+    assignment.resume = Some(of_other);
+    let (_, failure) = prepared(&assignment, state.path());
+    assert!(
+        failure.unwrap().contains("is not there"),
+        "another trial's training cannot be done again here"
+    );
 }
 
 fn prepared(assignment: &Assignment, state: &Path) -> (Launch, Option<String>) {
@@ -56,6 +116,7 @@ fn prepared(assignment: &Assignment, state: &Path) -> (Launch, Option<String>) {
         &folder,
         socket,
         &StoreOptions::new(state),
+        &Place::open(state.join("checkpoints"), None).unwrap(),
         Timestamp::UNIX_EPOCH,
     )
 }

@@ -36,6 +36,15 @@ pub(crate) struct Launch {
     pub(crate) step_name: Option<String>,
     pub(crate) gpus: Vec<String>,
     pub(crate) promised: Promised,
+    /// Whether its newest checkpoint is to be stored when it ends.
+    #[serde(default)]
+    pub(crate) keep_checkpoint: bool,
+    /// Step of the checkpoint that it goes on from.
+    #[serde(default)]
+    pub(crate) resumed_at: Option<i64>,
+    /// What its owner should know about how it was launched.
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Where metrics are read from, beside the metrics file and the socket.

@@ -11,18 +11,20 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::{Clock, Timestamp};
 use tunesmith_common::worker::AttemptEnd;
 
 use super::ending::{StoredEnd, end_of};
-use super::folder;
+use super::folder::{self, Folder};
 use super::handle::Inner;
 use super::pump::{Pump, Step};
-use super::records::{Exit, How, Source, State, StopNotice, StopOrder, StopWhy};
+use super::records::{Exit, How, Launch, Source, State, StopNotice, StopOrder, StopWhy};
 use super::socket::{self, Answer, Operation, Request};
 use super::store::{AttemptEvent, AttemptEventKind, Shared};
 use super::supervisors::Supervisor;
 use super::watch::{Watch, Watched};
+use crate::checkpoint::{CheckpointError, Place, newest};
 use crate::supervisor::process;
 
 /// How often to look although nobody said that something happened.
@@ -106,6 +108,7 @@ struct Eyes {
     pump: Pump,
     supervisor: Supervisor,
     clock: Arc<dyn Clock>,
+    place: Place,
     started: bool,
 }
 
@@ -138,6 +141,7 @@ impl Runner {
             pump,
             supervisor,
             clock,
+            place: shared.place.clone(),
             started: started.is_some(),
         };
         let reading = Reading {
@@ -310,6 +314,21 @@ impl Runner {
     }
 }
 
+/// Stores the newest checkpoint of an attempt, if that is wanted and it has saved any.
+fn keep_checkpoint(
+    place: &Place,
+    folder: &Folder,
+    launch: &Launch,
+) -> Result<Option<Checkpoint>, CheckpointError> {
+    if !launch.keep_checkpoint {
+        return Ok(None);
+    }
+    let newest = newest(&folder.checkpoint());
+    let new = newest.filter(|(step, _)| launch.resumed_at.is_none_or(|resumed| *step > resumed));
+    new.map(|(step, path)| place.save(&launch.lease, step, &path))
+        .transpose()
+}
+
 /// The program of a supervisor that has started it.
 pub(super) fn program(state: &State) -> Option<(u32, Timestamp)> {
     Some((u32::try_from(state.program?.pid).ok()?, state.started_at?))
@@ -463,13 +482,20 @@ impl Eyes {
         let objectives = usize::try_from(launch.objectives.max(1)).unwrap_or(1);
         let mut objectives = launch.metrics.iter().take(objectives);
         let has_objectives = objectives.all(|metric| spool.has(metric));
+        let mut warnings = launch.warnings.clone();
+        warnings.extend(self.pump.warnings());
+        let checkpoint = keep_checkpoint(&self.place, folder, launch).unwrap_or_else(|error| {
+            warnings.push(format!("its checkpoint could not be stored: {error}"));
+            None
+        });
         let end = end_of(
             folder,
             launch,
             exit,
             spool.last_seq(),
             has_objectives,
-            self.pump.warnings(),
+            warnings,
+            checkpoint,
         );
         let content = serde_json::to_vec(&StoredEnd::from(&end)).unwrap_or_default();
         if let Err(error) = folder.with_reserve(|| spool.append_end(content.clone())) {

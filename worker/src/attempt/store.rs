@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tunesmith_common::clock::{Clock, Timestamp};
-use tunesmith_common::id::{Attempt as AttemptNumber, LeaseKey, StudyId, TrialNumber};
+use tunesmith_common::id::{Attempt as AttemptNumber, CheckpointStoreId, LeaseKey, StudyId, TrialNumber};
 use tunesmith_common::template::params_json;
 use tunesmith_common::worker::{Assignment, AttemptEnd};
 
@@ -28,6 +28,7 @@ use super::spool::{Recovered, Spool};
 use super::supervisors::{Supervisor, Supervisors};
 use super::watch::Watcher;
 use super::{socket, sweep};
+use crate::checkpoint::Place;
 
 /// Events that may wait to be read.
 const EVENTS: usize = 256;
@@ -107,6 +108,8 @@ pub(super) struct Shared {
     attempts: Mutex<HashMap<LeaseKey, Attempt>>,
     /// One launch at a time, so that two of the same attempt cannot both find its folder free.
     launching: tokio::sync::Mutex<()>,
+    /// Where checkpoints are kept.
+    pub(super) place: Place,
     supervisors: Arc<Supervisors>,
 }
 
@@ -147,15 +150,18 @@ impl AttemptStore {
         };
         let made = blocking({
             let dir = state_dir.clone();
+            let (kept, limit) = (options.checkpoint_dir.clone(), options.checkpoint_limit);
             move || {
                 make_dir(&trials(&dir))?;
                 // Programs run elsewhere, and sockets need a name that is the same from everywhere.
                 let dir = std::fs::canonicalize(dir)?;
                 let lock = folder::create(&daemon_lock(&dir))?;
-                Ok((dir, lock))
+                let checkpoints = kept.unwrap_or_else(|| dir.join("checkpoints"));
+                let place = Place::open(checkpoints, limit).map_err(io::Error::other)?;
+                Ok((dir, lock, place))
             }
         });
-        let (dir, lock) = made
+        let (dir, lock, place) = made
             .await
             .map_err(|error| io_error("use the state folder", &state_dir, error))?;
         take(&lock).await.map_err(|error| match error {
@@ -193,6 +199,7 @@ impl AttemptStore {
             lock,
             attempts: Mutex::default(),
             launching: tokio::sync::Mutex::default(),
+            place,
             supervisors,
         }));
         let found = blocking({
@@ -206,6 +213,12 @@ impl AttemptStore {
             store.adopt(found).await;
         }
         Ok((store, receiver))
+    }
+
+    /// Identity of the place where checkpoints are kept.
+    #[must_use]
+    pub fn checkpoint_place(&self) -> CheckpointStoreId {
+        self.0.place.id()
     }
 
     /// Every attempt that was not forgotten, running or ended.
@@ -450,7 +463,14 @@ fn start(
     let (options, now) = (&shared.options, shared.clock.now());
     folder.make()?;
     folder.make_reserve();
-    let (launch, mut failure) = prepare(assignment, folder, socket::place(folder)?, options, now);
+    let (launch, mut failure) = prepare(
+        assignment,
+        folder,
+        socket::place(folder)?,
+        options,
+        &shared.place,
+        now,
+    );
     // Not synced: they are about a program that a power failure ends, or keeps from being started.
     folder::write_unsynced(&folder.params(), params_json(&assignment.params).as_bytes())?;
     let (spool, _) = Spool::open(&folder.spool())?;

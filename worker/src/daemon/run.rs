@@ -98,8 +98,10 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     let endpoint = session::endpoint(&config.coordinator)
         .map_err(|error| WorkerError::Address(config.coordinator.clone(), error))?;
-    let resources = resources::detect(&config)?;
+    let mut resources = resources::detect(&config)?;
     let options = StoreOptions {
+        checkpoint_dir: config.checkpoint_dir.clone(),
+        checkpoint_limit: config.checkpoint_limit,
         log_limit: config.output_limit,
         orphan_timeout: config.orphan_timeout,
         retention: config.keep_attempts,
@@ -107,6 +109,7 @@ pub async fn run(
         ..StoreOptions::new(&config.state_dir)
     };
     let (store, events) = AttemptStore::open(options, clock.clone()).await?;
+    resources.stores = vec![store.checkpoint_place()];
     let identity = match Identity::start(&config.state_dir) {
         Ok(identity) => identity,
         Err(error) => {

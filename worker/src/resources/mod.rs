@@ -29,6 +29,7 @@ pub fn detect(config: &Config) -> Result<WorkerResources, GpuError> {
         memory: config.memory.unwrap_or_else(memory::usable),
         gpus,
         labels: config.labels.clone(),
+        stores: Vec::new(),
     })
 }
 

@@ -421,6 +421,7 @@ impl<'a> Session<'a> {
             peak_memory: 0,
             log_tail: String::new(),
             warnings: Vec::new(),
+            checkpoint: None,
         };
         self.answers
             .push_back(ToCoordinator::Ended(worker::ended_to_wire(&end)));

@@ -163,6 +163,9 @@ pub(crate) fn assignment(command: &[&str]) -> Assignment {
         seed: 99,
         metrics: vec!["loss".parse().unwrap()],
         objectives: 1,
+        resume: None,
+        until: None,
+        keep_checkpoint: false,
     }
 }
 

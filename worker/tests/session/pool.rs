@@ -375,6 +375,9 @@ pub(crate) fn script(number: u64, script: &str) -> v1::Assignment {
         seed: 1,
         metrics: vec!["acc".to_owned()],
         objectives: 1,
+        resume: None,
+        until: None,
+        keep_checkpoint: false,
     }
 }
 

@@ -176,6 +176,7 @@ fn spec(name: &str, d: usize) -> anyhow::Result<StudySpec> {
                     anyhow::bail!("{other:?} is none of gp, tpe, cmaes, evolution, nsga2, sobol, random")
                 }
             },
+            schedule: None,
             seed: 1,
             initial: Vec::new(),
             history: Vec::new(),

@@ -247,6 +247,7 @@ pub(crate) fn worker() -> pb::Worker {
             memory_bytes: 128 << 30,
             gpus: vec![gpu("GPU-1"), gpu("GPU-2")],
             labels: [("zone".to_owned(), "a".to_owned())].into(),
+            store_uids: vec![],
         }),
         trials: vec!["studies/digits/trials/18".to_owned()],
         connected_at: before(3_600),

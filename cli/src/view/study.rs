@@ -189,6 +189,7 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
     }
     facts.add_some("Saved", saved(study));
     facts.add("Strategy", strategy(study));
+    facts.add("Rungs", rungs(study));
     facts.add(
         "Parent",
         study
@@ -277,6 +278,9 @@ fn strategy(study: &pb::Study) -> String {
         return human::clean(&study.strategy_note);
     };
     let mut text = human::clean(&strategy.name);
+    if !strategy.sampler.is_empty() {
+        let _ = write!(text, " over {}", human::clean(&strategy.sampler));
+    }
     if let Some(seed) = strategy.seed {
         let _ = write!(text, ", seed {seed}");
     }
@@ -284,6 +288,30 @@ fn strategy(study: &pb::Study) -> String {
         let _ = write!(text, " ({})", human::clean(&study.strategy_note));
     }
     text
+}
+
+/// A line for each rung, under the number of its bracket if there are several.
+fn rungs(study: &pb::Study) -> String {
+    let step_name = parts::step_name(study.spec.as_ref());
+    let mut lines = Vec::new();
+    for (index, bracket) in study.brackets.iter().enumerate() {
+        if study.brackets.len() > 1 {
+            lines.push(format!("bracket {index}"));
+        }
+        for rung in &bracket.rungs {
+            let best = rung
+                .best
+                .map(|best| format!(", best {}", human::short_number(best)));
+            lines.push(format!(
+                "{step_name} {}: reached by {}, {} rest{}",
+                rung.step,
+                human::plural(rung.reached, "trial"),
+                human::count(rung.resting),
+                best.unwrap_or_default()
+            ));
+        }
+    }
+    lines.join("\n")
 }
 
 fn early_stopping(spec: Option<&pb::StudySpec>) -> String {

@@ -107,6 +107,54 @@ fn one_trial_tells_why_it_was_tried_and_why_it_was_stopped() {
 }
 
 #[test]
+fn a_study_in_stages_shows_its_rungs_and_a_trial_what_it_had_come_to() {
+    let mut study = samples::running_study();
+    if let Some(strategy) = study.spec.as_mut().and_then(|spec| spec.strategy.as_mut()) {
+        strategy.name = "hyperband".to_owned();
+        strategy.sampler = "gp".to_owned();
+    }
+    let rung = |step, reached, resting, best| pb::Rung {
+        step,
+        reached,
+        resting,
+        best,
+    };
+    let bracket = |rungs: &[pb::Rung]| pb::Bracket {
+        rungs: rungs.to_vec(),
+    };
+    study.brackets = vec![
+        bracket(&[rung(1, 12, 8, Some(0.91)), rung(3, 1, 0, None)]),
+        bracket(&[rung(3, 0, 0, None)]),
+    ];
+    let mut sample = samples::trial(17, pb::TrialState::Paused, Some(0.91));
+    let result = |rung, step, value| pb::RungResult {
+        rung,
+        step,
+        value,
+        at: None,
+    };
+    sample.rungs = vec![result(1, 1, 0.9), result(3, 4, 0.91)];
+    sample.checkpoint = Some(pb::Checkpoint {
+        step: 4,
+        bytes: 3 << 20,
+        files: 2,
+        ..Default::default()
+    });
+    let lines = |text: String| {
+        let wanted = ["Strategy", "Rungs", "Checkpoint", "  "];
+        let lines = text.lines().map(str::to_owned);
+        lines
+            .skip_while(|line| !line.starts_with("Strategy") && !line.starts_with("Rungs"))
+            .take_while(|line| wanted.iter().any(|word| line.starts_with(word)))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let of_study = lines(study::show(&study, &[], PLAIN, NOW));
+    let of_trial = lines(trial::show(&sample, study.spec.as_ref(), &[], PLAIN, NOW));
+    insta::assert_snapshot!(format!("{of_study}\n{of_trial}"));
+}
+
+#[test]
 fn the_result_of_a_study() {
     insta::assert_snapshot!(result::render(&samples::done_study(), &top(), PLAIN, NOW));
 }

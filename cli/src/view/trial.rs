@@ -168,6 +168,11 @@ pub(crate) fn show(
     );
     facts.add("Parameters", exact_parameters(trial, spec));
     facts.add("Why these", provenance(trial.provenance.as_ref()));
+    facts.add("Rungs", rungs(trial, spec));
+    facts.add_some(
+        "Checkpoint",
+        trial.checkpoint.as_ref().map(|saved| checkpoint(saved, spec)),
+    );
     facts.add("Seed", trial.seed.to_string());
     facts.add_some(
         "Proposed",
@@ -206,6 +211,33 @@ pub(crate) fn show(
         );
     }
     output
+}
+
+/// What the trial had come to at each rung.
+fn rungs(trial: &pb::Trial, spec: Option<&pb::StudySpec>) -> String {
+    let step_name = parts::step_name(spec);
+    let line = |result: &pb::RungResult| {
+        let late = match result.step == result.rung {
+            true => String::new(),
+            false => format!(" (reported at {})", result.step),
+        };
+        format!(
+            "{step_name} {}: {}{late}",
+            result.rung,
+            human::exact_number(result.value)
+        )
+    };
+    trial.rungs.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn checkpoint(saved: &pb::Checkpoint, spec: Option<&pb::StudySpec>) -> String {
+    format!(
+        "{} {}, {} in {}",
+        parts::step_name(spec),
+        saved.step,
+        human::bytes(saved.bytes),
+        human::plural(u64::from(saved.files), "file")
+    )
 }
 
 /// How the trial stands with each bound of a metric.

@@ -317,7 +317,7 @@ impl Trial {
                     after: Duration::ZERO,
                 }],
             ),
-            (S::Running(_), Event::Paused(_)) => (S::Paused, vec![]),
+            (S::Leased(_) | S::Running(_), Event::Paused(_)) => (S::Paused, vec![]),
             (S::Paused, Event::Resumed) => (
                 S::Pending,
                 vec![Effect::Requeue {
@@ -336,6 +336,11 @@ impl Trial {
                 };
                 (S::Stopping(lease.clone(), reason), vec![])
             }
+            // What can never work need not rest.
+            (
+                S::Stopping(_, StopReason::Paused { .. }),
+                Event::Failed(_, cause @ FailureCause::Infeasible { .. }),
+            ) => (S::Failed(cause), vec![Effect::RecordOutcome]),
             // It was to rest, and came to its end before it heard of that.
             (S::Stopping(_, StopReason::Paused { .. }), Event::Finished(_)) => {
                 (S::Completed, vec![Effect::RecordOutcome])

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::{MetricName, Point, PointBatch};
 use tunesmith_common::{Attempt, LeaseKey, Timestamp, TrialNumber, WorkerId};
@@ -27,6 +28,7 @@ pub struct Outbox {
     orders: Vec<(WorkerId, Order)>,
     released: Vec<(WorkerId, LeaseKey)>,
     scattered: Vec<(TrialNumber, Attempt)>,
+    dropped: Vec<Checkpoint>,
 }
 
 impl Outbox {
@@ -115,6 +117,16 @@ impl Outbox {
     /// Attempts that have ended and whose points may be joined once this is committed, since this was last asked.
     pub fn take_scattered(&mut self) -> Vec<(TrialNumber, Attempt)> {
         std::mem::take(&mut self.scattered)
+    }
+
+    /// Nobody needs a checkpoint any more.
+    pub(super) fn drop_checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.dropped.push(checkpoint);
+    }
+
+    /// Checkpoints that may be removed once this is committed, since this was last asked.
+    pub fn take_dropped(&mut self) -> Vec<Checkpoint> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Acknowledges points; of several acknowledgements of one attempt in a commit the last is sent.

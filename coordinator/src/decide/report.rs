@@ -492,7 +492,7 @@ impl StudyCore {
             },
         };
         if let Some(checkpoint) = end.checkpoint.clone() {
-            self.take_checkpoint(number, checkpoint);
+            self.take_checkpoint(out, number, checkpoint);
         }
         let outcome = describe(&end, &event);
         if let Some(attempt) = self

@@ -395,10 +395,24 @@ impl StudyCore {
         })
     }
 
-    /// A checkpoint of a trial is stored.
-    pub(super) fn take_checkpoint(&mut self, number: TrialNumber, checkpoint: Checkpoint) {
-        if let Some(trial) = self.active.get_mut(&number) {
-            Arc::make_mut(&mut trial.stages).checkpoint = Some(checkpoint);
+    /// A checkpoint of a trial is stored: the one before is needed no more.
+    pub(super) fn take_checkpoint(&mut self, out: &mut Outbox, number: TrialNumber, checkpoint: Checkpoint) {
+        let Some(trial) = self.active.get_mut(&number) else {
+            return;
+        };
+        let before = Arc::make_mut(&mut trial.stages).checkpoint.replace(checkpoint);
+        if let Some(before) = before.filter(|before| Some(before) != trial.stages.checkpoint.as_ref()) {
+            out.drop_checkpoint(before);
+        }
+    }
+
+    /// A trial has ended: only what was trained to the end keeps its checkpoint.
+    pub(super) fn end_checkpoint(out: &mut Outbox, trial: &mut ActiveTrial) {
+        if *trial.life.state() == TrialState::Completed || trial.stages.checkpoint.is_none() {
+            return;
+        }
+        if let Some(unneeded) = Arc::make_mut(&mut trial.stages).checkpoint.take() {
+            out.drop_checkpoint(unneeded);
         }
     }
 

@@ -465,9 +465,10 @@ impl StudyCore {
     }
 
     fn record_outcome(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, number: TrialNumber) {
-        let Some(trial) = self.active.remove(&number) else {
+        let Some(mut trial) = self.active.remove(&number) else {
             return;
         };
+        Self::end_checkpoint(out, &mut trial);
         let values = self.values_of(&trial);
         if let Some(started) = trial.started_at {
             self.adviser.trial_took(ctx.now.saturating_since(started));

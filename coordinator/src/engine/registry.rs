@@ -250,7 +250,9 @@ impl Engines {
         }
         let store = Arc::clone(&self.store);
         self.uncancelled(async move { store.study_delete(study, &audit).await })
-            .await
+            .await?;
+        self.pool.drop_checkpoints(study);
+        Ok(())
     }
 
     /// Runs something that writes to the store in a task of its own, which a caller that goes away does not cancel.

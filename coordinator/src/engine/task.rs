@@ -271,6 +271,7 @@ impl Engine {
             return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
         let scattered = out.take_scattered();
+        let dropped = out.take_dropped();
         let (changes, orders) = core.close(out, &ctx);
         crash_point!(BeforeCommit);
         match self.store.commit(owner, &changes).await {
@@ -295,6 +296,9 @@ impl Engine {
         crash_point!(Ordered, after a moment);
         give(answers);
         crash_point!(Answered, after a moment);
+        for checkpoint in dropped {
+            self.pool.drop_checkpoint(self.id, checkpoint);
+        }
         for (trial, attempt) in scattered {
             self.upkeep.ended(*owner, trial, attempt);
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::study::Resources;
 use tunesmith_common::worker::{HeldAttempt, WorkerResources};
 use tunesmith_common::{CheckpointStoreId, Clock, LeaseKey, StudyId, Timestamp, WorkerId, WorkerName};
@@ -357,6 +358,38 @@ impl Pool {
         let state = self.lock();
         let mut connected = state.workers.values().filter(|worker| worker.link.is_some());
         connected.any(|worker| worker.resources.stores.contains(&store))
+    }
+
+    /// Has a checkpoint removed by one of the workers that reach it. If none is connected it stays, and takes room.
+    pub fn drop_checkpoint(&self, study: StudyId, checkpoint: Checkpoint) {
+        let state = self.lock();
+        let mut reaching = state
+            .workers
+            .values()
+            .filter(|worker| worker.resources.stores.contains(&checkpoint.store));
+        match reaching.find_map(|worker| worker.link.as_ref()) {
+            // A full queue ends with the session anyway.
+            Some(link) => drop(
+                link.out
+                    .try_send(ToWorker::DropCheckpoint(study, Some(checkpoint))),
+            ),
+            None => {
+                tracing::debug!(%study, trial = %checkpoint.trial, "nobody can remove a checkpoint that is no longer needed")
+            }
+        }
+    }
+
+    /// A study was deleted: has its checkpoints removed by all workers that are connected.
+    pub fn drop_checkpoints(&self, study: StudyId) {
+        for link in self
+            .lock()
+            .workers
+            .values()
+            .filter_map(|worker| worker.link.as_ref())
+        {
+            // A full queue ends with the session anyway.
+            let _ = link.out.try_send(ToWorker::DropCheckpoint(study, None));
+        }
     }
 
     /// Gives a worker nothing new, or lets it take trials again. Returns it, if there is such a worker.

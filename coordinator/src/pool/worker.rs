@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::study::Resources;
 use tunesmith_common::worker::WorkerResources;
 use tunesmith_common::{LeaseKey, StudyId, Timestamp, WorkerId, WorkerName};
@@ -25,6 +26,8 @@ pub enum ToWorker {
     },
     /// No longer read a log.
     CancelLog(u64),
+    /// Remove a checkpoint of a study, or all of them.
+    DropCheckpoint(StudyId, Option<Checkpoint>),
 }
 
 /// State of a worker, for people.

@@ -1,6 +1,7 @@
 //! Trials that are trained in stages: they rest at rungs, and go on from their checkpoints, on whatever worker reaches those.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -109,7 +110,37 @@ async fn every_epoch_is_trained_once_though_trials_rest_and_change_their_workers
     ready(&mut api, 2).await;
     api.create(&digits("\"--epochs=12\"")).await;
     check(&mut api).await;
+    // Only what was trained to the end keeps its checkpoint.
+    let completed = api.trials("stages").await.into_iter();
+    let completed = completed
+        .filter(|trial| trial.state() == State::Completed)
+        .count();
+    eventually("checkpoints that nobody needs are removed", async || {
+        let stored = manifests(shared.path());
+        if stored.len() == completed {
+            Ok(())
+        } else {
+            Err(stored)
+        }
+    })
+    .await;
     drop(workers);
+}
+
+/// Checkpoints in a place.
+fn manifests(place: &Path) -> Vec<PathBuf> {
+    let entries = |dir: &Path| {
+        std::fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
+    let attempts = entries(place).flat_map(|study| entries(&study).collect::<Vec<_>>());
+    let files = attempts.flat_map(|attempt| entries(&attempt).collect::<Vec<_>>());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use tunesmith_common::space::Dimension;
-use tunesmith_common::study::{Acquisition, StrategyName, StudySpec};
+use tunesmith_common::study::{Acquisition, Schedule, StrategyName, StudySpec, rungs};
 
 use super::SearchStrategy;
 use super::baseline::Baseline;
@@ -11,6 +11,7 @@ use super::cmaes::Cmaes;
 use super::evolution::Evolution;
 use super::gp::Gp;
 use super::grid::Grid;
+use super::highest::HighestRung;
 use super::initial::Initial;
 use super::manual::Manual;
 use super::nsga2::Nsga2;
@@ -47,6 +48,13 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         // `auto` has been replaced by its choice.
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };
+    if let (StrategyName::Tpe, Some(Schedule::Halving(halving))) = (name, spec.strategy.schedule) {
+        let rungs = rungs(halving.min_steps, halving.reduction, Some(halving.max_steps)).collect();
+        strategy = Box::new(HighestRung {
+            then: strategy,
+            rungs,
+        });
+    }
     if matches!(name, StrategyName::Random | StrategyName::Sobol) && !spec.strategy.history.is_empty() {
         strategy = Box::new(Untried { then: strategy });
     }

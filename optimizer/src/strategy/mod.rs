@@ -15,6 +15,7 @@ mod cmaes;
 mod evolution;
 mod gp;
 mod grid;
+mod highest;
 mod initial;
 mod manual;
 mod memory;

@@ -148,6 +148,7 @@ pub(crate) fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Pa
         space,
         strategy: StrategySpec {
             name,
+            schedule: None,
             seed,
             initial,
             history: Vec::new(),

@@ -612,6 +612,7 @@ mod tests {
             memory: 3,
             gpus: vec![gpu.clone()],
             labels: BTreeMap::new(),
+            stores: vec![checkpoint().store],
         };
         assert_eq!(
             resources_from_wire(Some(&resources_to_wire(&good)), "resources").unwrap(),

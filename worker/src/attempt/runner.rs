@@ -24,7 +24,7 @@ use super::socket::{self, Answer, Operation, Request};
 use super::store::{AttemptEvent, AttemptEventKind, Shared};
 use super::supervisors::Supervisor;
 use super::watch::{Watch, Watched};
-use crate::checkpoint::{CheckpointError, Place, newest};
+use crate::checkpoint::{CheckpointError, Place, newest, up_to};
 use crate::supervisor::process;
 
 /// How often to look although nobody said that something happened.
@@ -325,8 +325,15 @@ fn keep_checkpoint(
     }
     let newest = newest(&folder.checkpoint());
     let new = newest.filter(|(step, _)| launch.resumed_at.is_none_or(|resumed| *step > resumed));
-    new.map(|(step, path)| place.save(&launch.lease, step, &path))
-        .transpose()
+    let Some((step, path)) = new else {
+        return Ok(None);
+    };
+    let stored = place.save(&launch.lease, step, &path)?;
+    // The trial goes on from there: what it saved here would take the same room again.
+    for path in up_to(&folder.checkpoint(), step) {
+        let _ = std::fs::remove_dir_all(path);
+    }
+    Ok(Some(stored))
 }
 
 /// The program of a supervisor that has started it.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::{Clock, Timestamp};
 use tunesmith_common::id::{Attempt as AttemptNumber, CheckpointStoreId, LeaseKey, StudyId, TrialNumber};
 use tunesmith_common::template::params_json;
@@ -219,6 +220,27 @@ impl AttemptStore {
     #[must_use]
     pub fn checkpoint_place(&self) -> CheckpointStoreId {
         self.0.place.id()
+    }
+
+    /// Removes a checkpoint of a study that nobody needs any more, or all of them, if it is kept here; nobody waits for that.
+    pub fn drop_checkpoint(&self, study: StudyId, checkpoint: Option<Checkpoint>) {
+        let elsewhere = checkpoint
+            .as_ref()
+            .is_some_and(|checkpoint| checkpoint.store != self.0.place.id());
+        if elsewhere || self.0.tasks.is_closed() {
+            return;
+        }
+        let place = self.0.place.clone();
+        self.0.tasks.spawn_blocking(move || {
+            let removed = match &checkpoint {
+                Some(checkpoint) => place.remove(study, checkpoint),
+                None => place.remove_all(study),
+            };
+            if let Err(error) = removed {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "a checkpoint that nobody needs stays and takes room");
+            }
+        });
     }
 
     /// Every attempt that was not forgotten, running or ended.

@@ -6,13 +6,24 @@ use std::path::{Path, PathBuf};
 
 /// The checkpoint with the highest step in a program's folder, with that step.
 pub(crate) fn newest(dir: &Path) -> Option<(i64, PathBuf)> {
-    let steps = std::fs::read_dir(dir).ok()?.flatten().filter_map(|entry| {
+    whole(dir).max()
+}
+
+/// The checkpoints of this step and those before.
+pub(crate) fn up_to(dir: &Path, last: i64) -> impl Iterator<Item = PathBuf> {
+    whole(dir)
+        .filter(move |(step, _)| *step <= last)
+        .map(|(_, path)| path)
+}
+
+fn whole(dir: &Path) -> impl Iterator<Item = (i64, PathBuf)> + use<> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
         let digits = entry.file_name().to_str()?.strip_prefix("step-")?.to_owned();
         let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
         let step: i64 = if plain { digits.parse().ok()? } else { return None };
         entry.file_type().ok()?.is_dir().then(|| (step, entry.path()))
-    });
-    steps.max()
+    })
 }
 
 /// Name of the folder of a checkpoint.

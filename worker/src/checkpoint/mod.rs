@@ -5,5 +5,5 @@
 mod folder;
 mod place;
 
-pub(crate) use folder::newest;
+pub(crate) use folder::{newest, up_to};
 pub use place::{CheckpointError, Place};

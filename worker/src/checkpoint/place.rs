@@ -245,6 +245,20 @@ impl Place {
         Ok(())
     }
 
+    /// Removes all checkpoints of a study. Does nothing if there are none.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`] if something of them stays.
+    pub fn remove_all(&self, study: StudyId) -> Result<(), CheckpointError> {
+        let path = self.root.join(study.to_string());
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CheckpointError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn make_sure_of_room(&self, bytes: u64) -> Result<(), CheckpointError> {
         if let Some(quota) = self.quota {
             let used = self.used();
@@ -528,6 +542,9 @@ mod tests {
         place.remove(lease(1).study, &checkpoint).unwrap();
         assert!(!study.exists());
         place.save(&lease(2), 9, &from).unwrap();
+        place.remove_all(lease(2).study).unwrap();
+        place.remove_all(lease(2).study).unwrap();
+        assert!(!study.exists());
     }
 
     #[test]

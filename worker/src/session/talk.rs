@@ -12,7 +12,8 @@ use tunesmith_common::LeaseKey;
 use tunesmith_common::measurement::{MetricName, PointBatch};
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome};
 use tunesmith_proto::convert::{
-    ConvertError, duration_from_wire, lease_from_wire, lease_to_wire, points, timestamp_to_wire, worker,
+    ConvertError, duration_from_wire, lease_from_wire, lease_to_wire, parse, points, timestamp_to_wire,
+    worker,
 };
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::open_session_request::Message as ToCoordinator;
@@ -350,6 +351,16 @@ impl<'a> Session<'a> {
                     .and_then(|after| duration_from_wire(after, "drain.reconnect_after").ok())
                     .unwrap_or_default();
                 return Some(SessionEnd::ComeBack(after.min(LONGEST_ABSENCE)));
+            }
+            Some(FromCoordinator::DropCheckpoint(order)) => {
+                let study = parse(&order.study_uid, "drop_checkpoint.study_uid");
+                let checkpoint = order.checkpoint.as_ref();
+                let checkpoint = checkpoint
+                    .map(|wire| worker::checkpoint_from_wire(wire, "drop_checkpoint.checkpoint"))
+                    .transpose();
+                if let (Some(study), Some(checkpoint)) = (understood(study), understood(checkpoint)) {
+                    self.core.store.drop_checkpoint(study, checkpoint);
+                }
             }
             Some(FromCoordinator::Heartbeat(v1::Heartbeat {})) => {}
             Some(FromCoordinator::Hello(_)) => return Some(lost("the coordinator said hello twice")),

@@ -187,6 +187,9 @@ impl StudySpec {
             .collect();
         stopping::refuse_two_goals(&raw.early_stopping, &raw.objective, &mut problems);
         let priority = priority(raw.priority, &mut problems);
+        if let (Some(trial), None, None) = (&raw.trial, last_step, &schedule) {
+            trial::refuse_until(trial, &raw.space, &mut problems);
+        }
         let trial = raw
             .trial
             .map(|trial| trial::check(trial, &raw.space, &mut problems));

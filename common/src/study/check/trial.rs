@@ -23,6 +23,30 @@ const MAX_WORD: usize = 128;
 /// GPUs of one trial: more than any machine has.
 const MAX_GPUS: u32 = 1024;
 
+/// Refuses `{until}` where no step is known that it could stand for.
+pub(super) fn refuse_until(raw: &RawTrial, space: &Ordered<RawParameter>, problems: &mut Problems) {
+    const UNTIL: &str = "until";
+    if space.iter().any(|(name, _)| name == UNTIL) {
+        return;
+    }
+    let command = raw.command.iter().enumerate();
+    let command = command.map(|(index, text)| (format!("trial.command[{index}]"), text));
+    let env = raw
+        .env
+        .iter()
+        .map(|(name, text)| (format!("trial.env.{}", shorten(name)), text));
+    for (path, text) in command.chain(env) {
+        let mentions =
+            Template::parse(text).is_ok_and(|template| template.placeholders().any(|name| name == UNTIL));
+        if mentions {
+            problems.add(
+                path,
+                "{until} stands for the step to train to, which is not known; give trial.steps.max",
+            );
+        }
+    }
+}
+
 pub(super) fn check(raw: RawTrial, space: &Ordered<RawParameter>, problems: &mut Problems) -> TrialSpec {
     let names: Vec<&str> = space.iter().map(|(name, _)| name).collect();
     let mut template = |path: &str, text: &str, usage: Usage| {

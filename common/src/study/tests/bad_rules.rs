@@ -1,6 +1,6 @@
 //! Early-stopping rules that contradict the study or each other.
 
-use super::bad_input::{assert_all, with};
+use super::bad_input::{assert_all, refusal, with};
 use super::*;
 
 #[test]
@@ -40,6 +40,54 @@ fn a_rule_on_another_metric_must_say_which_direction_is_better() {
     assert_eq!(
         with(two),
         "study.yaml:4: early_stopping[1].goal: is minimize, but early_stopping[0] says the opposite of \"acc\"; a metric has one goal"
+    );
+}
+
+#[test]
+fn rungs_that_cannot_be_are_refused() {
+    let cases = [
+        (
+            "strategy: hyperband",
+            "study.yaml:4: strategy.max_steps: is missing: hyperband needs to know the last step of a training; give it here, or as \
+             trial.steps.max",
+        ),
+        (
+            "strategy: {name: asha, min_steps: 0, max_steps: 9}",
+            "study.yaml:4: strategy.min_steps: must be at least 1, got 0",
+        ),
+        (
+            "strategy: {name: asha, reduction: 1, max_steps: 9}",
+            "study.yaml:4: strategy.reduction: must be at least 2, got 1; 3 lets one trial in three go on",
+        ),
+        (
+            "strategy: {name: bohb, min_steps: 9, max_steps: 9, brackets: 1}",
+            "study.yaml:4: strategy.max_steps: must be above min_steps, which is 9, got 9",
+        ),
+        (
+            "strategy: {name: asha, max_steps: 27, brackets: 4}",
+            "study.yaml:4: strategy.brackets: must be from 1 to 3, as many as there are rungs before step 27, got 4",
+        ),
+        (
+            "strategy: {name: asha, max_steps: 27, sampler: cmaes}",
+            "study.yaml:4: strategy.sampler: cmaes cannot choose the points of asha, use one of random, sobol, gp, tpe",
+        ),
+        (
+            "strategy: {name: gp, sampler: tpe}",
+            "study.yaml:4: strategy.sampler: only the strategies asha, hyperband and bohb take \"sampler\"; for the rule that stops trials \
+             and never lets them go on, write it under early_stopping",
+        ),
+        (
+            "strategy: random\ntrial: {command: [a, '--epochs={until}']}",
+            "study.yaml:5: trial.command[1]: {until} stands for the step to train to, which is not known; give trial.steps.max",
+        ),
+    ];
+    assert_all(with, &cases);
+    assert_eq!(
+        refusal(
+            "objective: [{metric: a, goal: maximize}, {metric: b, goal: minimize}]\nspace: {x: {type: bool}}\nstrategy: {name: asha, max_steps: 9}\n"
+        ),
+        "study.yaml:3: strategy.name: asha compares trials by one objective, this study has 2; use nsga2 or gp, or make all but one of them \
+         constraints, such as {metric: mem_gb, at_most: 16}"
     );
 }
 

@@ -33,6 +33,20 @@ fn any_study() -> impl Strategy<Value = String> {
             .prop_map(|(shuffle, points)| format!("{{name: grid, shuffle: {shuffle}, points: {points}}}")),
         prop::sample::select(vec!["log_ei", "ei", "ucb"])
             .prop_map(|acquisition| format!("{{name: gp, acquisition: {acquisition}}}")),
+        (
+            prop::sample::select(vec!["asha", "hyperband", "bohb"]),
+            prop::sample::select(vec![
+                "",
+                ", sampler: gp, acquisition: ei",
+                ", sampler: tpe",
+                ", brackets: 2"
+            ]),
+            1..3_i64,
+            2..5_u32,
+        )
+            .prop_map(|(name, more, min, reduction)| format!(
+                "{{name: {name}, min_steps: {min}, reduction: {reduction}, max_steps: 60{more}}}"
+            )),
     ];
     let rule = prop_oneof![
         (0..9_i64, 1..9_u32)
@@ -93,8 +107,8 @@ fn any_study() -> impl Strategy<Value = String> {
                     format!("{{metric: mem, {key}: {bound:?}, from: {from}}}")
                 })
                 .collect();
-            // With several objectives each rule names its metric, which the rules above leave to the one there is.
-            let more = if rules.is_empty() {
+            // Rungs are for one objective. With several each rule names its metric, which the rules above leave to the one there is.
+            let more = if rules.is_empty() && !strategy.contains("max_steps") {
                 ", {metric: n, goal: minimize}"
             } else {
                 ""

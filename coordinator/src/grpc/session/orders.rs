@@ -48,6 +48,10 @@ pub(super) fn to_wire(order: &ToWorker) -> v1::OpenSessionResponse {
             follow: log.follow,
             stderr: log.stderr,
         }),
+        ToWorker::DropCheckpoint(study, checkpoint) => Message::DropCheckpoint(v1::DropCheckpoint {
+            study_uid: study.to_string(),
+            checkpoint: checkpoint.as_ref().map(worker_convert::checkpoint_to_wire),
+        }),
         ToWorker::CancelLog(request) => Message::CancelLog(v1::CancelLog { request: *request }),
     })
 }

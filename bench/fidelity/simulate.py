@@ -1,7 +1,8 @@
-"""One simulated study: workers that train recorded curves, and a solver that is asked, told of every epoch, and may stop trials.
+"""One simulated study: workers that train recorded curves, and a solver that is asked, told of every epoch, and may stop trials or let them rest.
 
-Time is simulated: an epoch takes as long as it took when it was recorded, a solver answers at once. Everything that happens at the same time happens in
-the order of the trials' numbers, so that a seed gives the same run.
+Time is simulated: an epoch takes as long as it took when it was recorded, a solver answers at once. A trial that rests and goes on later does so from the
+epoch at which it paused, and saving and loading take no time. Everything that happens at the same time happens in the order of the trials' numbers, so
+that a seed gives the same run.
 """
 
 import heapq
@@ -12,7 +13,8 @@ from curves import LAST, STEPS
 
 @dataclass
 class Run:
-    """What came of it. `improved` has, for each improvement of the best value so far, epochs and seconds until then, and the value."""
+    """What came of it. `improved` has, for each improvement of the best value so far, epochs and seconds until then, and the value. Trials that rest at
+    the end are among those that were stopped."""
 
     epochs: int = 0
     seconds: float = 0.0
@@ -31,14 +33,19 @@ class Run:
 
 
 def simulate(solver, curves, workers: int, epochs: int) -> Run:
-    """Trains until the workers have trained so many epochs together. `solver` has `ask`, `report` and `tell`."""
-    run, queue, best, had = Run(), [], float("inf"), set()
+    """Trains until the workers have trained so many epochs together. `solver` has `ask`, `report`, `tell` and `rest`."""
+    run, queue, best, had, resting = Run(), [], float("inf"), set(), {}
 
     def begin(now: float) -> None:
         asked = solver.ask()
-        training = curves.find(asked["params"], had)
-        run.trials += 1
-        heapq.heappush(queue, (now + training.seconds, run.trials, 1, asked["id"], training))
+        if "resume" in asked:
+            number, training = resting.pop(asked["id"])
+            step = asked["resume"] + 1
+        else:
+            training = curves.find(asked["params"], had)
+            run.trials += 1
+            number, step = run.trials, 1
+        heapq.heappush(queue, (now + training.seconds, number, step, asked["id"], training))
 
     for _ in range(workers):
         begin(0.0)
@@ -51,11 +58,18 @@ def simulate(solver, curves, workers: int, epochs: int) -> Run:
         if step >= LAST and value < best:
             best = value
             run.improved.append((run.epochs, round(now, 3), round(value, 6)))
-        stop = solver.report(trial, step, training.errors[step - 1]) and step < STEPS
-        if stop or step == STEPS:
-            run.stopped += stop
-            solver.tell(trial, value, step if stop else None)
-            begin(now)
+        verdict = solver.report(trial, step, training.errors[step - 1])
+        if step == STEPS:
+            solver.tell(trial, value, None)
+        elif verdict == "stop":
+            run.stopped += 1
+            solver.tell(trial, value, step)
+        elif verdict == "pause":
+            resting[trial] = (number, training)
+            solver.rest(trial)
         else:
             heapq.heappush(queue, (now + training.seconds, number, step + 1, trial, training))
+            continue
+        begin(now)
+    run.stopped += len(resting)
     return run

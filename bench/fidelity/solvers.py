@@ -1,4 +1,4 @@
-"""The solvers that are compared: a strategy with or without a rule that stops trials, ours or another library's."""
+"""The solvers that are compared: a strategy with or without a rule that stops trials or lets them rest, ours or another library's."""
 
 import sys
 from dataclasses import dataclass
@@ -17,18 +17,21 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Solver:
-    """Ours has a strategy and rules as in a study file; a peer has an environment with what is installed there."""
+    """Ours has a strategy and rules, or a strategy that lets trials rest and its sampler, as in a study file; a peer has an environment with what is
+    installed there."""
 
     name: str
     strategy: str = ""
     rules: tuple = ()
+    sampler: str = ""
     environment: str = ""
     needs: tuple = ()
 
     def talk(self, program: str, space: list, seed: int) -> "Talk":
         """Begins a run; `program` is ours."""
         if self.strategy:
-            init = {"algorithm": self.strategy, "early_stopping": list(self.rules), "steps": STEPS, "from": f"mean of last {LAST}"}
+            strategy = {"strategy": {"name": self.strategy, "sampler": self.sampler}} if self.sampler else {"algorithm": self.strategy}
+            init = strategy | {"early_stopping": list(self.rules), "steps": STEPS, "from": f"mean of last {LAST}"}
             return Talk([program], space=space, seed=seed, **init)
         python = environment(self.name, self.environment, self.needs)
         return Talk([python, str(HERE / "peer.py"), self.name], space=space, seed=seed, steps=STEPS)
@@ -40,11 +43,16 @@ class Talk(Conversation):
     def ask(self) -> dict:
         return self.call(op="ask")
 
-    def report(self, trial: int, step: int, value: float) -> bool:
-        return self.call(op="report", id=trial, step=step, value=value)["stop"]
+    def report(self, trial: int, step: int, value: float) -> str:
+        """What the trial should do: `stop`, `pause` or `go on`."""
+        answer = self.call(op="report", id=trial, step=step, value=value)
+        return next((verdict for verdict in ("stop", "pause") if answer.get(verdict)), "go on")
 
     def tell(self, trial: int, value: float, partial) -> None:
         self.call(op="tell", id=trial, value=value, partial=partial)
+
+    def rest(self, trial: int) -> None:
+        self.call(op="rest", id=trial)
 
 
 OPTUNA = {"environment": "optuna", "needs": ("optuna",)}
@@ -62,6 +70,10 @@ SOLVERS = {
         Solver("gp + median", "gp", MEDIAN),
         Solver("gp + curve", "gp", CURVE),
         Solver("tpe + asha", "tpe", ASHA),
+        Solver("asha", "asha", sampler="random"),
+        Solver("asha gp", "asha", sampler="gp"),
+        Solver("hyperband", "hyperband", sampler="random"),
+        Solver("bohb", "bohb", sampler="tpe"),
         Solver("optuna-tpe", **OPTUNA),
         Solver("optuna-tpe + median", **OPTUNA),
         Solver("optuna-tpe + halving", **OPTUNA),

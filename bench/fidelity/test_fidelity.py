@@ -7,21 +7,32 @@ from simulate import simulate
 
 
 class Scripted:
-    """Proposes nothing in particular; stops trials as a script says: `{trial: step}`."""
+    """Proposes nothing in particular; stops and pauses trials as a script says, `{trial: step}`, and goes on with one at the time of an ask:
+    `{ask: (trial, step)}`."""
 
-    def __init__(self, stops=None):
-        self.stops, self.reports, self.told, self.asked = stops or {}, [], [], 0
+    def __init__(self, stops=None, pauses=None, promotions=None):
+        self.stops, self.pauses, self.promotions = stops or {}, pauses or {}, promotions or {}
+        self.reports, self.told, self.rested, self.asked, self.begun = [], [], [], 0, 0
 
     def ask(self):
         self.asked += 1
-        return {"id": self.asked, "params": {}}
+        if self.asked in self.promotions:
+            trial, step = self.promotions[self.asked]
+            return {"id": trial, "resume": step}
+        self.begun += 1
+        return {"id": self.begun, "params": {}}
 
     def report(self, trial, step, value):
         self.reports.append((trial, step, value))
-        return self.stops.get(trial) == step
+        if self.stops.get(trial) == step:
+            return "stop"
+        return "pause" if self.pauses.get(trial) == step else "go on"
 
     def tell(self, trial, value, partial):
         self.told.append((trial, round(value, 6), partial))
+
+    def rest(self, trial):
+        self.rested.append(trial)
 
 
 class Table:
@@ -52,6 +63,27 @@ class Simulation(unittest.TestCase):
         self.assertEqual(solver.told[0], (1, 0.75, 2))
         self.assertEqual((solver.told[1][0], solver.told[1][2]), (2, None))
         self.assertEqual((run.trials, run.stopped, run.epochs), (3, 1, 2 + STEPS))
+
+    def test_a_pause_ends_a_training_at_its_rung_and_makes_room_for_the_next(self):
+        solver = Scripted(pauses={1: 3, 2: 1})
+        run = simulate(solver, Table(falling(1.0)), 1, 6)
+        self.assertEqual([report[:2] for report in solver.reports], [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (3, 2)])
+        self.assertEqual((solver.rested, solver.told), ([1, 2], []))
+        self.assertEqual((run.trials, run.stopped, run.epochs), (3, 2, 6))
+
+    def test_a_trial_that_goes_on_is_trained_once_from_where_it_rested(self):
+        solver = Scripted(pauses={1: 3, 2: 1}, promotions={3: (1, 3)})
+        run = simulate(solver, Table(falling(1.0), falling(0.5, 2.0)), 1, STEPS + 1)
+        steps = [step for trial, step, _ in solver.reports if trial == 1]
+        self.assertEqual(steps, list(range(1, STEPS + 1)))
+        self.assertEqual([report[0] for report in solver.reports[:5]], [1, 1, 1, 2, 1])
+        self.assertEqual((run.trials, run.stopped, run.epochs, run.seconds), (3, 1, STEPS + 1, STEPS + 2.0))
+        self.assertEqual((solver.told[0][0], solver.told[0][2]), (1, None))
+
+    def test_a_trial_that_goes_on_keeps_its_own_curve(self):
+        solver = Scripted(pauses={1: 1, 2: 1}, promotions={3: (1, 1), 4: (2, 1)}, stops={1: 2})
+        simulate(solver, Table(falling(1.0), falling(0.5)), 1, 4)
+        self.assertEqual(solver.reports, [(1, 1, 1.0), (2, 1, 0.5), (1, 2, 0.5), (2, 2, 0.25)])
 
     def test_a_training_that_ends_by_itself_was_not_stopped(self):
         solver = Scripted({1: STEPS})

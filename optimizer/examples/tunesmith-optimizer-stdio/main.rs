@@ -6,6 +6,11 @@
 //! `init` may have `early_stopping`, rules as in a study file, with `steps`, the last step of a training, and `from`, how a trial's value comes from what
 //! it reports, as in a study file. Then `report` with `id`, `step` and `value` says whether the trial should `stop`, and `tell` of one that has
 //! stopped has `partial`, the step that it reached.
+//!
+//! `init` may have `strategy` instead of `algorithm`: one of `asha`, `hyperband` and `bohb` with its keys, as in a study file; `steps` and `from` are
+//! as above. Then `report` also says whether the trial should `pause`. `rest` with `id` says that it has, and that it can go on from the last step
+//! that it reported. `ask` may answer with the `id` of a trial that rests and, instead of `params`, `resume`, that step: it goes on. If there is a
+//! `budget` and it is used up, the answer's `id` is null where there is nothing to do.
 #![expect(clippy::print_stdout, reason = "the protocol is on standard output")]
 
 use std::collections::BTreeMap;
@@ -18,10 +23,12 @@ use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
 use tunesmith_common::study::{
-    Acquisition, Budget, Objective, StrategyName, StrategySpec, StudyFile, StudySpec,
+    Acquisition, Budget, Objective, Schedule, StrategyName, StrategySpec, StudyFile, StudySpec,
 };
 
-use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, SearchStrategy, Stoppers, StudyView, build};
+use tunesmith_optimizer::{
+    FinishedTrial, Memory, Promotions, RunningTrial, SearchStrategy, Stoppers, StudyView, build,
+};
 
 struct Session {
     spec: StudySpec,
@@ -30,34 +37,70 @@ struct Session {
     strategy: Box<dyn SearchStrategy>,
     next: u64,
     cursor: Option<u64>,
-    running: BTreeMap<u64, Vec<f64>>,
+    running: BTreeMap<u64, Begun>,
     finished: Vec<FinishedTrial>,
     memory: Memory,
     stoppers: Stoppers,
+    promotions: Option<Promotions>,
+    /// Trials that were trained to the end.
+    completed: u64,
+}
+
+/// A trial that has not ended.
+struct Begun {
+    encoded: Vec<f64>,
+    /// What it reported, by step.
+    curve: BTreeMap<i64, f64>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Trains,
+    /// It was told to pause, and has not said that it has.
+    IsToRest,
+    Rests,
+}
+
+impl Begun {
+    /// What it has come to, as the coordinator takes a trial's value from its curve.
+    fn value(&self, from: ValueFrom) -> f64 {
+        let last = self.curve.values().next_back().copied().unwrap_or(f64::NAN);
+        let finite = |most: usize| {
+            let newest = self.curve.values().rev().take(most).copied();
+            newest.filter(|value| value.is_finite())
+        };
+        match from {
+            ValueFrom::Last => last,
+            ValueFrom::Best => finite(usize::MAX).reduce(f64::min).unwrap_or(last),
+            ValueFrom::MeanOfLast(most) => {
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let (sum, count) = finite(most).fold((0.0, 0.0), |(sum, count), x| (sum + x, count + 1.0));
+                if count > 0.0 { sum / count } else { last }
+            }
+        }
+    }
+
+    fn last_step(&self) -> Option<i64> {
+        self.curve.keys().next_back().copied()
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let mut session: Option<Session> = None;
     for line in std::io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
-        let answer = match request["op"].as_str() {
-            Some("init") => {
+        let answer = match (request["op"].as_str(), session.as_mut()) {
+            (Some("init"), _) => {
                 session = Some(Session::new(&request)?);
                 json!({"ok": true})
             }
-            Some("ask") => session
-                .as_mut()
-                .ok_or_else(|| anyhow::anyhow!("init first"))?
-                .ask()?,
-            Some("tell") => session
-                .as_mut()
-                .ok_or_else(|| anyhow::anyhow!("init first"))?
-                .tell(&request)?,
-            Some("report") => session
-                .as_mut()
-                .ok_or_else(|| anyhow::anyhow!("init first"))?
-                .report(&request)?,
-            other => anyhow::bail!("unknown op {other:?}"),
+            (_, None) => anyhow::bail!("init first"),
+            (Some("ask"), Some(session)) => session.ask()?,
+            (Some("tell"), Some(session)) => session.tell(&request)?,
+            (Some("report"), Some(session)) => session.report(&request)?,
+            (Some("rest"), Some(session)) => session.rest(&request)?,
+            (other, _) => anyhow::bail!("unknown op {other:?}"),
         };
         println!("{answer}");
     }
@@ -94,6 +137,13 @@ impl Session {
             "nsga2" => StrategyName::Nsga2,
             other => anyhow::bail!("unknown algorithm {other}"),
         };
+        let trained = trained_by(request)?;
+        let schedule = trained.strategy.schedule;
+        let name = if schedule.is_some() {
+            trained.strategy.name
+        } else {
+            name
+        };
         let mut spec = StudySpec {
             name: "stdio".parse()?,
             message: String::new(),
@@ -101,13 +151,14 @@ impl Session {
             objective: Objective {
                 metric: "value".parse()?,
                 goal: Goal::Minimize,
-                from: ValueFrom::Last,
+                from: trained.objective.from,
             },
             more_objectives: Vec::new(),
             measured_constraints: Vec::new(),
             space,
             strategy: StrategySpec {
                 name,
+                schedule,
                 seed: request["seed"].as_u64().unwrap_or(0),
                 initial: Vec::new(),
                 history: Vec::new(),
@@ -131,11 +182,17 @@ impl Session {
         let objectives = count("objectives")?.unwrap_or(1).max(1);
         spec.more_objectives = vec![spec.objective.clone(); objectives - 1];
         let (strategy, _) = build(&spec);
-        let stopped = stopped_by(request)?;
+        let constraints = count("constraints")?.unwrap_or(0);
+        anyhow::ensure!(
+            schedule.is_none() || (objectives == 1 && constraints == 0),
+            "strategy is for one objective without constraints, but there are {objectives} and {constraints}: give algorithm instead"
+        );
         Ok(Self {
-            stoppers: Stoppers::new(&stopped.early_stopping, &stopped.objective),
+            stoppers: Stoppers::new(&trained.early_stopping, &trained.objective),
+            promotions: schedule.map(|Schedule::Halving(halving)| Promotions::new(&halving)),
+            completed: 0,
             objectives,
-            constraints: count("constraints")?.unwrap_or(0),
+            constraints,
             spec,
             strategy,
             next: 1,
@@ -147,12 +204,18 @@ impl Session {
     }
 
     fn ask(&mut self) -> anyhow::Result<Value> {
+        if let Some(answer) = self.promote() {
+            return Ok(answer);
+        }
+        if self.promotions.is_some() && self.is_used_up() {
+            return Ok(json!({"id": null}));
+        }
         let running: Vec<RunningTrial<'_>> = self
             .running
             .iter()
-            .map(|(&trial, encoded)| RunningTrial {
+            .map(|(&trial, begun)| RunningTrial {
                 trial: TrialNumber(trial),
-                encoded,
+                encoded: &begun.encoded,
             })
             .collect();
         let view = StudyView {
@@ -175,7 +238,12 @@ impl Session {
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), plain(value)))
             .collect();
-        self.running.insert(self.next, point.encoded);
+        let begun = Begun {
+            encoded: point.encoded,
+            curve: BTreeMap::new(),
+            stage: Stage::Trains,
+        };
+        self.running.insert(self.next, begun);
         self.next += 1;
         Ok(json!({"id": self.next - 1, "params": params}))
     }
@@ -187,17 +255,113 @@ impl Session {
         let value = request["value"].as_f64().unwrap_or(f64::NAN);
         let metric = &self.spec.objective.metric;
         let decisions = self.stoppers.report(TrialNumber(id), metric, step, value);
-        Ok(json!({"stop": decisions.iter().any(|decision| !decision.shadow)}))
+        let stop = decisions.iter().any(|decision| !decision.shadow);
+        let begun = self.running.get_mut(&id).ok_or_else(|| not_running(id))?;
+        begun.curve.insert(step, value);
+        let trains = begun.stage == Stage::Trains;
+        let pause = self.reach(id, step) && trains && !stop && self.pauses(id);
+        Ok(json!({"stop": stop, "pause": pause}))
+    }
+
+    /// Takes note of the rungs that a trial reaches with this report; whether there are any. Of several the strategy learns of the highest alone.
+    fn reach(&mut self, id: u64, step: i64) -> bool {
+        let (Some(promotions), Some(begun)) = (&mut self.promotions, self.running.get(&id)) else {
+            return false;
+        };
+        let value = begun.value(self.spec.objective.from);
+        let rungs = promotions.reached_by(TrialNumber(id), step);
+        for rung in &rungs {
+            promotions.reach(TrialNumber(id), *rung, value);
+        }
+        if !rungs.is_empty() {
+            self.finished.push(FinishedTrial {
+                trial: TrialNumber(id),
+                encoded: begun.encoded.clone().into(),
+                value: Some(value),
+                failed: false,
+                partial: true,
+                last_step: Some(step),
+                others: Box::default(),
+                violations: Box::default(),
+            });
+        }
+        !rungs.is_empty()
+    }
+
+    /// Whether a trial that has reached a rung is to rest there.
+    fn pauses(&mut self, id: u64) -> bool {
+        let trial = TrialNumber(id);
+        let Some(promotions) = &mut self.promotions else {
+            return false;
+        };
+        if promotions.standing(trial).is_none_or(|standing| standing.goes_on) {
+            return false;
+        }
+        promotions.rest(trial);
+        // All that runs, with nothing else left to do: it would be the next to go on.
+        let rests = |other: TrialNumber| other == trial || is_at_rest(&self.running, other);
+        let alone = self
+            .running
+            .iter()
+            .all(|(other, begun)| *other == id || begun.stage == Stage::Rests);
+        let last = alone && self.completed == 0 && self.is_used_up();
+        if last
+            && let Some(promotions) = &mut self.promotions
+            && promotions.next(rests).is_none()
+            && promotions.furthest(rests) == Some(trial)
+        {
+            promotions.leave(trial);
+            return false;
+        }
+        if let Some(begun) = self.running.get_mut(&id) {
+            begun.stage = Stage::IsToRest;
+        }
+        true
+    }
+
+    /// Whether no more trials may be proposed.
+    fn is_used_up(&self) -> bool {
+        self.spec.budget.trials.is_some_and(|limit| self.next > limit)
+    }
+
+    /// The answer to who asks for work, if a trial that rests is to go on. The one that has come furthest does where nothing else is left to do and none
+    /// was trained to the end.
+    fn promote(&mut self) -> Option<Value> {
+        let nothing_else = self.completed == 0
+            && self.is_used_up()
+            && self.running.values().all(|begun| begun.stage == Stage::Rests);
+        let promotions = self.promotions.as_mut()?;
+        let rests = |trial: TrialNumber| is_at_rest(&self.running, trial);
+        let next = promotions.next(rests).map(|(trial, _)| trial);
+        let trial = next.or_else(|| promotions.furthest(rests).filter(|_| nothing_else))?;
+        promotions.leave(trial);
+        let begun = self.running.get_mut(&trial.0)?;
+        begun.stage = Stage::Trains;
+        Some(json!({"id": trial.0, "resume": begun.last_step()}))
+    }
+
+    fn rest(&mut self, request: &Value) -> anyhow::Result<Value> {
+        let id = request["id"]
+            .as_u64()
+            .ok_or_else(|| anyhow::anyhow!("rest without id"))?;
+        let begun = self.running.get_mut(&id).ok_or_else(|| not_running(id))?;
+        anyhow::ensure!(
+            begun.stage == Stage::IsToRest,
+            "trial {id} was not told to pause: tell its value if it has ended"
+        );
+        begun.stage = Stage::Rests;
+        // It may have come to another rung before it had paused.
+        if let Some(promotions) = &mut self.promotions {
+            promotions.rest(TrialNumber(id));
+        }
+        Ok(json!({"ok": true}))
     }
 
     fn tell(&mut self, request: &Value) -> anyhow::Result<Value> {
         let id = request["id"]
             .as_u64()
             .ok_or_else(|| anyhow::anyhow!("tell without id"))?;
-        let encoded = self
-            .running
-            .remove(&id)
-            .ok_or_else(|| anyhow::anyhow!("trial {id} is not running"))?;
+        let begun = self.running.remove(&id).ok_or_else(|| not_running(id))?;
         let numbers = |key: &str, count: usize| -> anyhow::Result<Box<[f64]>> {
             let given = request[key].as_array().map_or(&[][..], Vec::as_slice);
             anyhow::ensure!(
@@ -212,15 +376,19 @@ impl Session {
         let value = request["value"]
             .as_f64()
             .or_else(|| values.first().copied().filter(|value| !value.is_nan()));
-        let last_step = request["partial"].as_i64();
+        let partial = request["partial"].as_i64();
+        self.completed += u64::from(partial.is_none() && value.is_some());
+        if let Some(promotions) = &mut self.promotions {
+            promotions.leave(TrialNumber(id));
+        }
         self.stoppers.trial_ended(TrialNumber(id), value);
         self.finished.push(FinishedTrial {
             trial: TrialNumber(id),
-            encoded: encoded.into(),
             value,
             failed: value.is_none(),
-            partial: last_step.is_some(),
-            last_step,
+            partial: partial.is_some(),
+            last_step: partial.or_else(|| begun.last_step()),
+            encoded: begun.encoded.into(),
             others: values[1..].into(),
             violations: numbers("violations", self.constraints)?,
         });
@@ -228,8 +396,18 @@ impl Session {
     }
 }
 
-/// A study with the rules of early stopping that `init` gives, and nothing else of it.
-fn stopped_by(request: &Value) -> anyhow::Result<StudySpec> {
+fn not_running(id: u64) -> anyhow::Error {
+    anyhow::anyhow!("trial {id} is not running")
+}
+
+fn is_at_rest(running: &BTreeMap<u64, Begun>, trial: TrialNumber) -> bool {
+    running
+        .get(&trial.0)
+        .is_some_and(|begun| begun.stage == Stage::Rests)
+}
+
+/// A study that trains for as long as `init` says, by a schedule and rules of early stopping, and has nothing else of it.
+fn trained_by(request: &Value) -> anyhow::Result<StudySpec> {
     let given = |key: &str, default: Value| match &request[key] {
         Value::Null => default,
         value => value.clone(),
@@ -237,6 +415,7 @@ fn stopped_by(request: &Value) -> anyhow::Result<StudySpec> {
     let study = json!({
         "objective": {"metric": "value", "goal": "minimize", "from": given("from", json!("last"))},
         "space": {"x": {"type": "float", "low": 0, "high": 1}},
+        "strategy": given("strategy", json!("random")),
         "early_stopping": given("early_stopping", json!([])),
         "trial": {"command": ["train"], "steps": {"max": given("steps", json!(1))}},
     });
@@ -316,3 +495,6 @@ fn parameter(raw: &Value, before: &[Parameter]) -> anyhow::Result<Parameter> {
         conditions,
     })
 }
+
+#[cfg(test)]
+mod tests;

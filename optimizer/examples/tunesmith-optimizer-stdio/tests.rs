@@ -1,0 +1,144 @@
+use super::*;
+
+fn session(more: &Value) -> Session {
+    let mut init = json!({
+        "space": [{"name": "x", "kind": "float", "lo": 0, "hi": 1}],
+        "strategy": {"name": "asha", "sampler": "random"},
+        "steps": 50,
+        "from": "mean of last 2",
+    });
+    for (key, value) in more.as_object().unwrap() {
+        init[key] = value.clone();
+    }
+    Session::new(&init).unwrap()
+}
+
+/// Asks for a new trial and trains it to a rung; the answer to its last report.
+fn train(session: &mut Session, values: &[f64]) -> (u64, Value) {
+    let asked = session.ask().unwrap();
+    assert!(asked["params"]["x"].is_number(), "{asked}");
+    let id = asked["id"].as_u64().unwrap();
+    let answers = (1..)
+        .zip(values)
+        .map(|(step, value)| report(session, id, step, *value));
+    (id, answers.last().unwrap())
+}
+
+fn report(session: &mut Session, id: u64, step: i64, value: f64) -> Value {
+    let request = json!({"id": id, "step": step, "value": value});
+    session.report(&request).unwrap()
+}
+
+fn rest(session: &mut Session, id: u64) {
+    session.rest(&json!({"id": id})).unwrap();
+}
+
+fn train_and_rest(session: &mut Session, value: f64) -> u64 {
+    let (id, answer) = train(session, &[value]);
+    assert_eq!(answer, json!({"stop": false, "pause": true}), "trial {id}");
+    rest(session, id);
+    id
+}
+
+#[test]
+fn trials_rest_at_the_first_rung_and_the_best_goes_on_from_there() {
+    let mut session = session(&json!({}));
+    for value in [0.5, 0.4, 0.6] {
+        train_and_rest(&mut session, value);
+    }
+    assert_eq!(session.ask().unwrap(), json!({"id": 2, "resume": 1}));
+    assert_eq!(session.ask().unwrap()["id"], 4, "one of three goes on");
+}
+
+#[test]
+fn a_trial_that_is_among_the_best_as_it_reaches_a_rung_does_not_pause() {
+    let mut session = session(&json!({}));
+    for value in [0.5, 0.4] {
+        train_and_rest(&mut session, value);
+    }
+    assert_eq!(
+        train(&mut session, &[0.3]).1,
+        json!({"stop": false, "pause": false})
+    );
+    assert_eq!(session.ask().unwrap()["id"], 4);
+}
+
+#[test]
+fn a_trial_goes_on_only_once_it_has_paused() {
+    let mut session = session(&json!({}));
+    train_and_rest(&mut session, 0.5);
+    let (second, answer) = train(&mut session, &[0.4]);
+    assert_eq!(answer["pause"], true);
+    train_and_rest(&mut session, 0.6);
+    assert_eq!(session.ask().unwrap()["id"], 4);
+    rest(&mut session, second);
+    assert_eq!(session.ask().unwrap(), json!({"id": 2, "resume": 1}));
+    assert!(session.rest(&json!({"id": 2})).is_err(), "it trains");
+}
+
+#[test]
+fn a_trial_that_comes_to_another_rung_before_it_has_paused_rests_there() {
+    let mut session = session(&json!({}));
+    for value in [0.5, 0.4] {
+        train_and_rest(&mut session, value);
+    }
+    let (third, answer) = train(&mut session, &[0.6]);
+    assert_eq!(answer["pause"], true);
+    for step in [2, 3] {
+        assert_eq!(
+            report(&mut session, third, step, 0.6)["pause"],
+            false,
+            "it is told once"
+        );
+    }
+    rest(&mut session, third);
+    assert_eq!(session.ask().unwrap(), json!({"id": 2, "resume": 1}));
+    let rungs = &session.promotions.as_ref().unwrap().view()[0];
+    assert_eq!((rungs[0].resting, rungs[1].resting), (1, 1));
+}
+
+#[test]
+fn the_strategy_learns_what_a_trial_has_come_to_at_each_rung_and_in_the_end() {
+    let mut session = session(&json!({}));
+    for value in [0.5, 0.4] {
+        train_and_rest(&mut session, value);
+    }
+    let (id, answer) = train(&mut session, &[0.3, 0.2, 0.1]);
+    assert_eq!(answer["pause"], true, "nobody else has come to the second rung");
+    rest(&mut session, id);
+    session.tell(&json!({"id": id, "value": 0.1})).unwrap();
+    let seen: Vec<_> = session
+        .finished
+        .iter()
+        .filter(|seen| seen.trial.0 == id)
+        .map(|seen| (seen.value.unwrap(), seen.last_step, seen.partial))
+        .collect();
+    let mean = f64::midpoint(0.2, 0.1);
+    assert_eq!(
+        seen,
+        [(0.3, Some(1), true), (mean, Some(3), true), (0.1, Some(3), false)]
+    );
+}
+
+#[test]
+fn where_nothing_else_is_left_the_one_that_has_come_furthest_is_trained_to_the_end() {
+    let mut session = session(&json!({"budget": 2}));
+    let first = train_and_rest(&mut session, 0.4);
+    train_and_rest(&mut session, 0.5);
+    assert_eq!(session.ask().unwrap(), json!({"id": first, "resume": 1}));
+    let answers = (2..=49).map(|step| report(&mut session, first, step, 0.4));
+    assert!(answers.into_iter().all(|answer| answer["pause"] == false));
+    report(&mut session, first, 50, 0.4);
+    session.tell(&json!({"id": first, "value": 0.4})).unwrap();
+    assert_eq!(session.ask().unwrap(), json!({"id": null}), "one was");
+}
+
+#[test]
+fn a_trial_that_a_rule_stops_is_not_told_to_pause() {
+    let rules = json!([{"rule": "threshold", "above": 0.5}]);
+    let mut session = session(&json!({"early_stopping": rules}));
+    assert_eq!(
+        train(&mut session, &[0.6]).1,
+        json!({"stop": true, "pause": false})
+    );
+}

@@ -31,8 +31,10 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
         StudyCommand::Resume { study } => resume(&study, context).await,
         StudyCommand::Stop { study } => stop(&study, context).await,
         StudyCommand::Edit(args) => edit(args, context).await,
-        StudyCommand::Clone { study, new_name, set } => clone(&study, &new_name, &set, context).await,
-        StudyCommand::Zoom(args) => zoom::zoom(args, context).await,
+        StudyCommand::Clone { study, new_name, set } => {
+            Box::pin(clone(&study, &new_name, &set, context)).await
+        }
+        StudyCommand::Zoom(args) => Box::pin(zoom::zoom(args, context)).await,
         StudyCommand::Slice(args) => slice(args, context).await,
         StudyCommand::Backtest(args) => backtest(args, context).await,
         StudyCommand::Export { study, format, file } => {

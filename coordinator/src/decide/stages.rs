@@ -52,10 +52,8 @@ impl Reach<'_> {
 
 /// The promotions of a study, if it has any.
 pub(super) fn promotions(spec: &StudySpec) -> Option<Promotions> {
-    match spec.strategy.schedule {
-        Some(Schedule::Halving(halving)) => Some(Promotions::new(&halving)),
-        None => None,
-    }
+    let Schedule::Halving(halving) = spec.strategy.schedule?;
+    Some(Promotions::new(&halving))
 }
 
 /// What the strategy sees of a trial at a rung.

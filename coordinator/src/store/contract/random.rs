@@ -92,7 +92,7 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
         rungs: value
             .map(|value| vec![rung(1, value), rung(3, 0.5)])
             .unwrap_or_default(),
-        checkpoint: Some(checkpoint).filter(|_| value.is_some() || number % 2 == 0),
+        checkpoint: Some(checkpoint).filter(|_| value.is_some() || number.is_multiple_of(2)),
     }
 }
 

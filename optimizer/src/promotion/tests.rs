@@ -187,7 +187,7 @@ proptest! {
                             let mut finite: Vec<f64> = all.iter().map(|(_, v)| *v).filter(|v| v.is_finite()).collect();
                             finite.sort_by(f64::total_cmp);
                             let needed = kept.checked_sub(1).and_then(|last| finite.get(last));
-                            prop_assert!(needed.is_none_or(|needed| !(*value < *needed)));
+                            prop_assert!(!needed.is_some_and(|needed| *value < *needed));
                         },
                     }
                 }

@@ -18,8 +18,8 @@ AT = (200, 300, 500, 1000)
 WHOLE = "gp"
 LEAST_SEEDS = 5
 COLOURS = {
-    "random": "#8b949e", "gp": "#b45309", "random + asha": "#22a55b", "gp + asha": "#e5484d", "gp + curve": "#e26ab0",
-    "optuna-tpe + halving": "#3b82f6", "optuna-tpe + hyperband": "#a855f7", "syne-tune asha": "#0ea5a5",
+    "random": "#8b949e", "gp": "#b45309", "random + asha": "#22a55b", "gp + asha": "#e5484d", "asha": "#84a10f", "asha gp": "#f97316",
+    "bohb": "#e26ab0", "optuna-tpe + halving": "#3b82f6", "optuna-tpe + hyperband": "#a855f7", "syne-tune asha": "#0ea5a5",
 }
 
 
@@ -113,7 +113,7 @@ def plot(found: dict, path) -> None:
     for row in axes:
         row[0].set_ylabel("validation error, percent")
     figure.tight_layout(rect=(0, 0, 1, 0.93))
-    legend = figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=4, frameon=False)
+    legend = figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=5, frameon=False)
     for line in legend.get_lines():
         line.set_linewidth(2.5)
     save(figure, path)

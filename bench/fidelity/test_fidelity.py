@@ -82,7 +82,7 @@ class Simulation(unittest.TestCase):
 
     def test_a_trial_that_goes_on_keeps_its_own_curve(self):
         solver = Scripted(pauses={1: 1, 2: 1}, promotions={3: (1, 1), 4: (2, 1)}, stops={1: 2})
-        simulate(solver, Table(falling(1.0), falling(0.5)), 1, 4)
+        simulate(solver, Table(falling(1.0), falling(0.5), falling(0.1)), 1, 4)
         self.assertEqual(solver.reports, [(1, 1, 1.0), (2, 1, 0.5), (1, 2, 0.5), (2, 2, 0.25)])
 
     def test_a_training_that_ends_by_itself_was_not_stopped(self):

@@ -20,6 +20,6 @@ pub use promotion::{Promotions, RungView, Standing};
 pub use rng::trial_rng;
 pub use stopping::{Restorer, Stoppers};
 pub use strategy::{
-    Expected, FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView,
-    Suggestion, build, complete, fallback,
+    Expected, FinishedTrial, Gain, LOOKS, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError,
+    StudyView, Suggestion, build, complete, fallback, gain_left, looks,
 };

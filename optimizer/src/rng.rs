@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Baseline,
     /// How much each of many objectives matters to it.
     Weights,
+    /// What is left to gain after so many results.
+    Gain,
 }
 
 /// Independent random numbers for one trial.
@@ -51,6 +53,7 @@ pub(crate) fn purpose_rng(seed: u64, trial: TrialNumber, purpose: Purpose) -> Ch
         Purpose::Lot => 6,
         Purpose::Baseline => 7,
         Purpose::Weights => 8,
+        Purpose::Gain => 9,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(trial.0 ^ (purpose << 56));

@@ -23,6 +23,11 @@ pub(crate) struct Back {
 }
 
 impl Back {
+    /// Whether outcomes better than all that were seen have a raw one, too.
+    pub(crate) fn reaches_beyond(&self) -> bool {
+        self.warp != Warp::Ranks
+    }
+
     /// The raw outcome that an outcome of the model stands for, which may lie beyond all that were seen.
     pub(crate) fn raw(&self, outcome: f64) -> f64 {
         let warped = self.mean + self.scale * outcome;
@@ -89,6 +94,10 @@ pub(crate) const WARPS: [(Warp, f64); 4] = [
     (Warp::Log { softness: 0.1 }, -2.0),
     (Warp::Log { softness: 0.01 }, -4.0),
 ];
+
+/// The first so many of them leave room for outcomes that are better than the best one by as much as that is better than the median: a
+/// logarithm ends not far beyond the best outcome, the nearer the smaller its softness.
+pub(crate) const ROOMY: usize = 2;
 
 impl Warp {
     /// Applies it to raw outcomes; None stands for a trial that failed, and counts as the worst one that did not.

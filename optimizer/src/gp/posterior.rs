@@ -68,6 +68,11 @@ impl Posterior {
         &self.hyper.weights
     }
 
+    /// The function's variance where nothing is known.
+    pub(crate) fn amplitude(&self) -> f64 {
+        self.hyper.amplitude
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.points.len()
     }
@@ -203,6 +208,27 @@ impl Posterior {
             );
         }
         predictions
+    }
+
+    /// Mean of the function at each of `at`, shape `(m,)`, and its covariance among them, shape `(m, m)`. Without noise.
+    pub(crate) fn joint(&self, layout: &Layout, at: &Points) -> (Array1<f64>, Array2<f64>) {
+        let (m, n) = (at.len(), self.len());
+        let amplitude = self.hyper.amplitude;
+        let covariances = |with: &Points| {
+            let mut all = Array2::<f64>::zeros((m, with.len()));
+            for (i, mut row) in all.rows_mut().into_iter().enumerate() {
+                if let Some(row) = row.as_slice_mut() {
+                    at.distances(layout, &self.hyper.weights, i, with, row);
+                    row.iter_mut()
+                        .for_each(|value| *value = amplitude * matern(*value));
+                }
+            }
+            all
+        };
+        let known = covariances(&self.points);
+        let mean = known.dot(&self.alpha) + self.mean;
+        let whitened = known.dot(&self.inverse_factor.slice(s![..n, ..n]).t());
+        (mean, covariances(at) - whitened.dot(&whitened.t()))
     }
 
     /// Mean of the function at each of `at`, which costs less than its variance.

@@ -94,6 +94,17 @@ impl Search<'_> {
         best
     }
 
+    /// Points to look at, in the order in which they come: those given, and `around` of them around the best ones known.
+    pub(crate) fn look(
+        &self,
+        mut latents: Vec<Vec<f64>>,
+        around: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<Candidate> {
+        latents.extend(self.neighbours(around, rng));
+        self.evaluate(latents)
+    }
+
     /// Values of many points; those that may not be proposed are left out.
     fn evaluate(&self, latents: Vec<Vec<f64>>) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = latents

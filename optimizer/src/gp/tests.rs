@@ -165,6 +165,37 @@ fn many_points_are_predicted_alike_in_bulk_one_by_one_and_appended() {
 }
 
 #[test]
+fn joint_predictions_are_those_of_single_ones_and_of_what_a_further_point_tells() {
+    let layout = Layout::new(&cube(3));
+    let point = |k: u64| -> Vec<f64> { (0..3).map(|i| unit(mix(k ^ mix(i)))).collect() };
+    let known: Vec<Vec<f64>> = (0..25).map(point).collect();
+    let points = Points::from_rows(&layout, known.iter().map(Vec::as_slice));
+    let outcomes: Vec<f64> = known.iter().map(|x| (9.0 * x[0]).sin() + x[1] * x[2]).collect();
+    let hyper = Hyper {
+        weights: vec![4.0, 2.0, 1.0],
+        amplitude: 1.3,
+        noise: 0.01,
+    };
+    let noise = hyper.noise;
+    let mut posterior = Posterior::new(&layout, points, hyper).unwrap();
+    assert!(posterior.condition(&outcomes));
+    let rows: Vec<Vec<f64>> = (100..104).map(point).collect();
+    let at = Points::from_rows(&layout, rows.iter().map(Vec::as_slice));
+    let (means, covariance) = posterior.joint(&layout, &at);
+    let single = posterior.predict(&layout, &at);
+    for (i, (mean, variance)) in single.iter().enumerate() {
+        close(means[i], *mean, 1e-12);
+        close(covariance[(i, i)], *variance, 1e-9);
+    }
+    // An observation at point 0 takes from the variance at j what the two have in common: cov^2 / (var + noise).
+    posterior.append(&layout, &rows[0]);
+    for (j, (_, after)) in posterior.predict(&layout, &at).into_iter().enumerate() {
+        let common = covariance[(0, j)] * covariance[(0, j)] / (single[0].1 + noise);
+        close(after, single[j].1 - common, 1e-9);
+    }
+}
+
+#[test]
 fn gradients_of_mixed_groups_are_those_of_the_value() {
     let named = |name: &str, domain: Domain| Parameter {
         name: name.parse().unwrap(),

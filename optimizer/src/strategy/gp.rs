@@ -45,7 +45,10 @@ use crate::rng::{Purpose, mix, purpose_rng};
 
 mod aim;
 mod columns;
+mod gain;
 mod stage;
+
+pub use gain::{Gain, LOOKS, gain_left, looks};
 
 /// Trials before the first model: two more than there are parameters, within these.
 const STARTUP: (usize, usize) = (4, 10);
@@ -74,6 +77,8 @@ pub(super) struct Gp {
     staged: Layout,
     acquisition: Acquisition,
     startup: usize,
+    /// Whether its models are those that expect more of what is not known: the wide ones, and only warps that leave room for much better outcomes.
+    is_cautious: bool,
 }
 
 /// What is kept between proposals: each entry with what it was made from. The posteriors are those of the columns that have a model, of so
@@ -117,6 +122,7 @@ impl Gp {
             staged: layout.clone().with_fidelity(space.dimensions().len()),
             layout,
             acquisition,
+            is_cautious: false,
         }
     }
 
@@ -170,7 +176,9 @@ impl Gp {
             let held: Vec<Cow<'_, FinishedTrial>> =
                 chosen.iter().map(|&k| stage::placed(stage, results[k])).collect();
             let held: Vec<&FinishedTrial> = held.iter().map(Cow::as_ref).collect();
-            let models = columns.iter().map(|column| column.at(&chosen).fit(layout, &held));
+            let models = columns
+                .iter()
+                .map(|column| column.at(&chosen).fit(layout, &held, self.is_cautious));
             *known = Known {
                 fitted: Some(Fitted {
                     models: models.collect(),
@@ -204,7 +212,7 @@ impl Gp {
         let results: Vec<Cow<'_, FinishedTrial>> =
             held.iter().map(|&k| stage::placed(stage, results[k])).collect();
         let results: Vec<&FinishedTrial> = results.iter().map(Cow::as_ref).collect();
-        let wide = view.next.0.is_multiple_of(WIDE_EVERY);
+        let wide = self.is_cautious || view.next.0.is_multiple_of(WIDE_EVERY);
         let slot = if wide { &mut known.wide } else { &mut known.plain };
         let is_current =
             |(made_from, seen, _): &(Key, usize, Vec<Posterior>)| *made_from == key && *seen <= results.len();

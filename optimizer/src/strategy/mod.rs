@@ -30,6 +30,7 @@ mod untried;
 mod view;
 
 pub use auto::build;
+pub use gp::{Gain, LOOKS, gain_left, looks};
 pub use memory::Memory;
 pub use random::{MAX_TRIES, complete, fallback};
 pub use view::{Expected, FinishedTrial, Proposal, RunningTrial, StrategyError, StudyView, Suggestion};

@@ -8,7 +8,7 @@ use super::super::standing::{constraints, objectives, outcome};
 use super::super::view::{FinishedTrial, StudyView};
 use crate::gp::features::{Layout, Points};
 use crate::gp::fit::{self, Hyper, Priors, fit};
-use crate::gp::outcome::{Back, Outcomes, WARPS, Warp, violations, warp_of_several};
+use crate::gp::outcome::{Back, Outcomes, ROOMY, WARPS, Warp, violations, warp_of_several};
 use crate::pareto::boxes;
 use crate::rng::{Purpose, mix, purpose_rng, uniform};
 
@@ -127,8 +127,13 @@ impl Column {
         }
     }
 
-    /// Scale and hyperparameters of the largest evidence.
-    pub(super) fn fit(&self, layout: &Layout, results: &[&FinishedTrial]) -> Option<Model> {
+    /// Scale and hyperparameters of the largest evidence; if `is_cautious`, of the scales on which outcomes may still become much better.
+    pub(super) fn fit(
+        &self,
+        layout: &Layout,
+        results: &[&FinishedTrial],
+        is_cautious: bool,
+    ) -> Option<Model> {
         let chosen = fit_to(&self.values);
         let raw: Vec<Option<f64>> = chosen.iter().map(|&k| self.values[k]).collect();
         let points = Points::from_rows(layout, chosen.iter().map(|&k| &results[k].encoded[..]));
@@ -145,7 +150,11 @@ impl Column {
         }
         let mut best: Option<(f64, Warp, Hyper)> = None;
         let one = [(warp_of_several(&raw), 0.0)];
-        let warps = if self.is_one_of_several { &one[..] } else { &WARPS };
+        let warps = match (self.is_one_of_several, is_cautious) {
+            (true, _) => &one[..],
+            (false, true) => &WARPS[..ROOMY],
+            (false, false) => &WARPS,
+        };
         for (warp, odds) in warps.iter().copied().chain([(Warp::Ranks, 0.0)]) {
             if warp == Warp::Ranks && best.is_some() {
                 break;

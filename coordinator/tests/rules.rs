@@ -23,6 +23,8 @@ use uuid::Uuid;
 mod asking;
 #[path = "rules/ends.rs"]
 mod ends;
+#[path = "rules/improvement.rs"]
+mod improvement;
 #[path = "rules/objectives.rs"]
 mod objectives;
 #[path = "rules/stages.rs"]

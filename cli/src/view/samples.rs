@@ -187,6 +187,12 @@ pub(crate) fn done_study() -> pb::Study {
             }),
             gpu_hours: 1.25,
         }),
+        improvement: Some(pb::Improvement {
+            results: 39,
+            idle: 12,
+            note: "no_improvement: 12 of 20 results without improvement".to_owned(),
+            ..Default::default()
+        }),
         steps_saved: 412,
         ..running_study()
     }
@@ -196,6 +202,7 @@ pub(crate) fn done_study() -> pb::Study {
 pub(crate) fn study_of_two() -> pb::Study {
     let mut study = done_study();
     study.best = None;
+    study.improvement = None;
     study.pareto_set = vec![17, 9];
     let spec = study.spec.get_or_insert_default();
     spec.early_stopping.clear();

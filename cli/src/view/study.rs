@@ -203,6 +203,14 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
     facts.add("Early stopping", early_stopping(spec));
     facts.add("", clean_lines(&study.stopper_notes));
     facts.add("Budget", budget(study));
+    facts.add(
+        "Improvement",
+        study
+            .improvement
+            .as_ref()
+            .map(|improvement| human::clean(&improvement.note))
+            .unwrap_or_default(),
+    );
     facts.add("Command", command(spec));
     facts.add("Warnings", clean_lines(&study.warnings));
     let mut output = facts.render(style);

@@ -2,16 +2,17 @@
 //! equal study.
 
 use super::check::{
-    DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, P_VALUE,
-    PLATEAU_PATIENCE, PROBABILITY, REDUCTION, common_steps, curve_warmup, default_brackets,
+    CONFIDENCE, DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE,
+    P_VALUE, PLATEAU_PATIENCE, PROBABILITY, REDUCTION, common_steps, curve_warmup, default_brackets,
 };
 use super::raw::{
-    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
-    RawResources, RawRule, RawSteps, RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
+    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawNoImprovement, RawObjective,
+    RawObjectives, RawParameter, RawResources, RawRule, RawSteps, RawStopper, RawStrategy, RawStrategyName,
+    RawStudy, RawTrial, RawValues,
 };
 use super::spec::{
-    Acquisition, Baseline, Bound, HalvingName, MeasuredConstraint, MetricSource, Objective, Resources,
-    Schedule, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec, rungs,
+    Acquisition, Baseline, Bound, Budget, HalvingName, MeasuredConstraint, MetricSource, Objective,
+    Resources, Schedule, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec, TrialSpec, rungs,
 };
 use super::values::{Ordered, RawNumber, RawValue};
 use crate::measurement::From as ValueFrom;
@@ -48,17 +49,28 @@ impl From<&StudySpec> for RawStudy {
                 .iter()
                 .map(|rule| stopper(rule, last_step))
                 .collect(),
-            budget: RawBudget {
-                trials: spec.budget.trials,
-                parallel: spec.budget.parallel,
-                wall_time: spec.budget.wall_time.map(HumanDuration),
-                gpu_hours: spec.budget.gpu_hours,
-                failures: spec.budget.failures,
-                target: spec.budget.target,
-            },
+            budget: budget(&spec.budget),
             priority: given(spec.priority.get(), 1),
             trial: spec.trial.as_ref().map(trial),
         }
+    }
+}
+
+fn budget(budget: &Budget) -> RawBudget {
+    RawBudget {
+        trials: budget.trials,
+        parallel: budget.parallel,
+        wall_time: budget.wall_time.map(HumanDuration),
+        gpu_hours: budget.gpu_hours,
+        failures: budget.failures,
+        target: budget.target,
+        no_improvement: budget.no_improvement.map(|rule| RawNoImprovement {
+            patience: rule.patience,
+            min_delta: given(rule.min_delta, 0.0),
+            gain_below: rule.gain_below,
+            confidence: given(rule.confidence, CONFIDENCE),
+            shadow: given(rule.shadow, false),
+        }),
     }
 }
 

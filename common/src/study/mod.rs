@@ -18,15 +18,15 @@ mod zoom;
 pub use check::{FieldError, SpecErrors};
 pub use file::{Located, StudyFile, StudyFileError, name_of_file};
 pub use raw::{
-    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawObjective, RawObjectives, RawParameter,
-    RawResources, RawRule, RawStdout, RawSteps, RawStopper, RawStrategy, RawStrategyName, RawStudy, RawTrial,
-    RawValues,
+    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawNoImprovement, RawObjective,
+    RawObjectives, RawParameter, RawResources, RawRule, RawStdout, RawSteps, RawStopper, RawStrategy,
+    RawStrategyName, RawStudy, RawTrial, RawValues,
 };
 pub use schema::study_schema;
 pub use spec::{
     Acquisition, Baseline, Bound, Budget, GpuRequest, Halving, HalvingName, MeasuredConstraint, MetricSource,
-    Objective, Resources, Schedule, Steps, StopperRule, StopperSpec, StrategyName, StrategySpec, StudySpec,
-    TrialSpec, rungs,
+    NoImprovement, Objective, Resources, Schedule, Steps, StopperRule, StopperSpec, StrategyName,
+    StrategySpec, StudySpec, TrialSpec, rungs,
 };
 pub use values::{Ordered, RawNumber, RawValue};
 pub use zoom::Zoomed;

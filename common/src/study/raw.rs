@@ -10,11 +10,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::budget::{RawBudget, RawNoImprovement};
 pub use self::strategy::{RawStrategy, RawStrategyName};
 use super::values::{Ordered, RawNumber, RawValue, command, constraints, one_or_many};
 use crate::measurement::Goal;
 use crate::space::Scale;
 use crate::units::{ByteSize, HumanDuration};
+
+mod budget;
 
 /// A study: what to vary, what to optimise, how trials are run and what it may all cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -311,40 +314,6 @@ pub enum RawRule {
     Curve,
     /// Worse than the best finished trial at the same steps, by Wilcoxon's signed-rank test: for folds and problem instances.
     Wilcoxon,
-}
-
-/// What the study may cost. What is left out has no limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a budget, such as {trials: 64, parallel: 8}"
-)]
-#[schemars(rename = "Budget")]
-pub struct RawBudget {
-    /// Trials that may be created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trials: Option<u64>,
-    /// Trials that may run at the same time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parallel: Option<u32>,
-    /// Time during which the study is active.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wall_time: Option<HumanDuration>,
-    /// GPU hours of all attempts together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gpu_hours: Option<f64>,
-    /// Failed trials after which the study ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failures: Option<u64>,
-    /// Objective value at which the study is content. For studies of one objective.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<f64>,
-}
-
-impl RawBudget {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// How one trial is run.

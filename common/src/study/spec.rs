@@ -431,6 +431,24 @@ pub struct Budget {
     pub failures: Option<u64>,
     /// Objective value at which the study is content.
     pub target: Option<f64>,
+    /// When going on is not worth it.
+    pub no_improvement: Option<NoImprovement>,
+}
+
+/// When going on is not worth it: the first of these that holds. There is at least one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NoImprovement {
+    /// The best value has not become better by more than `min_delta` in the last so many results; at least 1. With several objectives: the Pareto
+    /// set has not changed.
+    pub patience: Option<u64>,
+    /// In units of the objective, not negative.
+    pub min_delta: f64,
+    /// By a model, no point is better than the best result by more than this, in units of the objective; above 0.
+    pub gain_below: Option<f64>,
+    /// Probability with which that must be so, between 0.5 and 0.99.
+    pub confidence: f64,
+    /// Whether it only records that it would have ended the study.
+    pub shadow: bool,
 }
 
 /// How one trial is run.

@@ -38,7 +38,8 @@ early_stopping:
   - {rule: diverging, metric: loss, goal: minimize, factor: 2}
   - {rule: below_baseline, trial: 3, tolerance: 0.01}
   - {rule: below_baseline, curve: [[1, 0.5], [10, 0.9]]}
-budget: {trials: 64, parallel: 8, wall_time: 4h, gpu_hours: 40, failures: 10, target: 0.985}
+budget: {trials: 64, parallel: 8, wall_time: 4h, gpu_hours: 40, failures: 10, target: 0.985,
+  no_improvement: {patience: 30, min_delta: 0.001, gain_below: 0.002, confidence: 0.9, shadow: true}}
 priority: 2
 trial:
   command: ["python", "train.py", "--lr={lr}", "--batch={batch}", "--out={checkpoint_dir}", "{args}"]
@@ -140,6 +141,14 @@ fn a_full_study_reads_as_meant() {
     assert_eq!(spec.early_stopping.len(), 7);
     assert!(spec.early_stopping[0].shadow);
     assert_eq!(spec.budget.wall_time.unwrap().as_secs(), 4 * 3600);
+    let rule = NoImprovement {
+        patience: Some(30),
+        min_delta: 0.001,
+        gain_below: Some(0.002),
+        confidence: 0.9,
+        shadow: true,
+    };
+    assert_eq!(spec.budget.no_improvement, Some(rule));
     let trial = spec.trial.unwrap();
     assert_eq!(trial.env["OMP_NUM_THREADS"], "4");
     assert_eq!(

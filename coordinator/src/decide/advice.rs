@@ -135,6 +135,19 @@ impl Adviser {
         }
     }
 
+    /// The trials of other studies and the first so many of what the study itself has found, unless a question is away that has them.
+    pub(super) fn first_results(&self, own: usize) -> Option<Vec<FinishedTrial>> {
+        let finished = &self.desk.as_ref()?.finished;
+        finished
+            .get(..self.of_others + own)
+            .map(<[FinishedTrial]>::to_vec)
+    }
+
+    /// How much the study itself has found.
+    pub(super) fn own_results(&self) -> usize {
+        self.results - self.of_others
+    }
+
     /// What the study has found so far, when it is loaded: in the order in which it came, after what is known of other studies.
     pub(super) fn known(&mut self, results: impl Iterator<Item = FinishedTrial>) {
         if let Some(desk) = &mut self.desk {

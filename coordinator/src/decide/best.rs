@@ -59,11 +59,11 @@ impl ParetoSet {
     }
 
     /// Adds a trial, unless another is better or one of its values is not finite, and drops those that it is better than. Takes time
-    /// proportional to the size of the set.
-    pub(super) fn insert(&mut self, trial: TrialNumber, values: Box<[f64]>) {
+    /// proportional to the size of the set. Whether it was added.
+    pub(super) fn insert(&mut self, trial: TrialNumber, values: Box<[f64]>) -> bool {
         let is_finite = values.iter().all(|value| value.is_finite());
         if !is_finite || self.members.iter().any(|(known, _)| dominates(known, &values)) {
-            return;
+            return false;
         }
         self.members.retain(|(known, _)| !dominates(&values, known));
         let place = self.members.partition_point(|(known, number)| {
@@ -73,6 +73,7 @@ impl ParetoSet {
         });
         self.members.insert(place, (values, trial));
         self.numbers = self.members.iter().map(|(_, number)| *number).collect();
+        true
     }
 }
 

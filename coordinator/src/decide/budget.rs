@@ -80,13 +80,16 @@ impl StudyCore {
         Ok(())
     }
 
-    /// Whether the budget of trials allows one more to be created.
+    /// Whether the budget of trials allows one more to be created, and it is worth it.
     pub(super) fn may_create(&self) -> Result<(), NoTrial> {
         match self.spec.budget.trials {
             Some(limit) if self.created() >= limit => Err(NoTrial::Budget(format!(
                 "trials: {limit} of {limit} were created"
             ))),
-            _ => Ok(()),
+            _ => match self.not_worth_it() {
+                Some(verdict) => Err(NoTrial::Budget(verdict.to_string())),
+                None => Ok(()),
+            },
         }
     }
 

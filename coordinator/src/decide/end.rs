@@ -16,6 +16,7 @@ impl StudyCore {
         {
             self.begin_end(out, ctx, reason, text, &stop);
         }
+        self.record_no_improvement(out, ctx);
         if let StudyState::Ending(reason) = self.row.state
             && self.active.is_empty()
         {
@@ -58,7 +59,11 @@ impl StudyCore {
 
     /// What would end the study at once if it were active, if anything, and what can be done about it.
     pub(super) fn would_end(&mut self, ctx: &Ctx<'_>) -> Option<String> {
+        let not_worth_it = self.not_worth_it().is_some();
         self.reason_to_end(ctx).map(|(reason, text, _)| match reason {
+            DoneReason::Budget if not_worth_it => {
+                format!("{text}; change or remove budget.no_improvement with an edit, then resume")
+            }
             DoneReason::Exhausted => {
                 format!("{text}; there is nothing to go on with, clone it with another space")
             }

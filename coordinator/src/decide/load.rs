@@ -18,6 +18,7 @@ use super::advice::Adviser;
 use super::best::Best;
 use super::curve::Curve;
 use super::history::seen;
+use super::improvement::Improvement;
 use super::stages::{counts_for_best, promotions, seen_at, shown};
 use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
@@ -91,6 +92,7 @@ impl Loader {
             cursor: None,
             counts: Counts::default(),
             best: Best::default(),
+            improvement: Improvement::default(),
             steps_saved: 0,
             answers: HashMap::new(),
             answer_order: VecDeque::new(),
@@ -346,11 +348,18 @@ impl Loader {
         // Of equal trials the one that ended first is the best.
         let at_rungs = counts_for_best(&self.core.spec);
         let mut best = Best::default();
-        for (_, kind, finished) in &results {
+        let mut improvement = Improvement::default();
+        for (known, (_, kind, finished)) in (1..).zip(&results) {
             if at_rungs || *kind == Kind::End {
                 best.consider(&self.core.spec, finished);
             }
+            match kind {
+                Kind::End => improvement.result(&self.core.spec, finished, known),
+                _ if at_rungs => improvement.at_rung(&self.core.spec, finished),
+                _ => {}
+            }
         }
+        self.core.improvement = improvement.loaded(&self.core.spec);
         self.core.best = best;
         self.core
             .adviser

@@ -237,6 +237,7 @@ impl StudyCore {
         let waiting = self.ready.len() as u64 + self.due(ctx) as u64 + u64::from(self.has_promotions());
         let proposable = match (&self.dry, self.spec.budget.trials) {
             (Some(_), _) => 0,
+            _ if self.not_worth_it().is_some() => 0,
             (None, None) => ROUND,
             (None, Some(limit)) => limit.saturating_sub(self.created()),
         };

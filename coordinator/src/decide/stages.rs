@@ -155,6 +155,7 @@ impl StudyCore {
         if let Some(seen) = seen {
             if counts_for_best(&self.spec) {
                 self.best.consider(&self.spec, &seen);
+                self.improvement.at_rung(&self.spec, &seen);
             }
             self.adviser.result(seen);
         }

@@ -15,6 +15,7 @@ use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Stoppers};
 use super::advice::Adviser;
 use super::ask::Answer;
 use super::best::{Best, value_that_ranks};
+use super::improvement::{Improvement, Improving};
 use super::order::Order;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
@@ -184,6 +185,8 @@ pub struct Summary {
     pub stoppers: Vec<String>,
     /// If trials are trained in stages: the rungs of each bracket.
     pub rungs: Vec<Vec<RungView>>,
+    /// How its results become better, and whether going on is worth it.
+    pub improving: Improving,
 }
 
 /// A study in memory.
@@ -220,6 +223,7 @@ pub struct StudyCore {
     pub(super) cursor: Option<u64>,
     pub(super) counts: Counts,
     pub(super) best: Best,
+    pub(super) improvement: Improvement,
     pub(super) steps_saved: u64,
     /// Answers to calls that may be repeated.
     pub(super) answers: HashMap<RequestId, Answer>,
@@ -294,6 +298,7 @@ impl StudyCore {
             waits_for: self.waits_for(ctx),
             stoppers: self.stoppers.status(),
             rungs: self.rungs(),
+            improving: self.improving(),
         }
     }
 
@@ -498,6 +503,8 @@ impl StudyCore {
             last_step: trial.last_step,
         };
         let (value, finished) = self.remember(past);
+        let results = self.adviser.own_results() + 1;
+        self.improvement.result(&self.spec, &finished, results);
         self.adviser.result(finished);
         self.stoppers.trial_ended(number, value);
         self.leave_rung(number);

@@ -155,13 +155,18 @@ impl Engine {
         let mut idle = 0;
         let mut batch: Vec<Box<dyn Command>> = Vec::with_capacity(BATCH);
         let mut thinking = Thinking::default();
+        let mut weighing = Thinking::default();
         loop {
+            // Before the other question, which takes the results away.
+            if let Some(question) = core.gain_question() {
+                weighing.begin(&self.thinkers, &*self.clock, question);
+            }
             if let Some(question) = self.question(core) {
                 thinking.begin(&self.thinkers, &*self.clock, question);
             }
             let ticked = tokio::select! {
                 biased;
-                answered = thinking.advice(&*self.clock) => {
+                answered = thinking.answer(&*self.clock) => {
                     let Some((advice, took)) = answered else {
                         return Ended::Reload;
                     };
@@ -170,6 +175,16 @@ impl Engine {
                     }
                     core.advised(advice, took);
                     self.advised.send_modify(|count| *count += 1);
+                    false
+                }
+                answered = weighing.answer(&*self.clock) => {
+                    let Some((answer, _)) = answered else {
+                        return Ended::Reload;
+                    };
+                    if answer.is_bug() {
+                        tracing::error!("the model of what is left to gain panicked");
+                    }
+                    core.gain_answered(answer);
                     false
                 }
                 received = self.commands.recv_many(&mut batch, BATCH) => {

@@ -1,4 +1,4 @@
-//! Where costly strategies compute: on a few threads for all studies of this coordinator, away from the engines, which go on meanwhile.
+//! Where costly strategies compute, and what is left to gain is found out: on a few threads for all studies of this coordinator, away from the engines, which go on meanwhile.
 //!
 //! It must not decide anything: a [`Question`] has all that its answer depends on.
 
@@ -9,7 +9,30 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 use tunesmith_common::clock::{Clock, Monotonic};
 
-use crate::decide::{Advice, Question};
+use crate::decide::{Advice, GainAnswer, GainQuestion, Question};
+
+/// What is computed here.
+pub(super) trait Task: Send + 'static {
+    type Answer: Send + 'static;
+
+    fn answer(self) -> Self::Answer;
+}
+
+impl Task for Question {
+    type Answer = Advice;
+
+    fn answer(self) -> Advice {
+        Self::answer(self)
+    }
+}
+
+impl Task for GainQuestion {
+    type Answer = GainAnswer;
+
+    fn answer(self) -> GainAnswer {
+        Self::answer(self)
+    }
+}
 
 /// The threads for computing.
 #[derive(Clone, Debug)]
@@ -29,7 +52,7 @@ impl Thinkers {
     }
 
     /// Has a question answered as soon as a thread is free.
-    fn ask(&self, question: Question) -> oneshot::Receiver<Advice> {
+    fn ask<T: Task>(&self, question: T) -> oneshot::Receiver<T::Answer> {
         let (sender, receiver) = oneshot::channel();
         let places = Arc::clone(&self.places);
         let tasks = self.tasks.clone();
@@ -49,23 +72,28 @@ impl Thinkers {
 }
 
 /// The question of one study that is being answered, if there is one.
-#[derive(Default)]
-pub(super) struct Thinking(Option<(oneshot::Receiver<Advice>, Monotonic)>);
+pub(super) struct Thinking<T: Task>(Option<(oneshot::Receiver<T::Answer>, Monotonic)>);
 
-impl Thinking {
-    pub(super) fn begin(&mut self, thinkers: &Thinkers, clock: &dyn Clock, question: Question) {
+impl<T: Task> Default for Thinking<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Task> Thinking<T> {
+    pub(super) fn begin(&mut self, thinkers: &Thinkers, clock: &dyn Clock, question: T) {
         self.0 = Some((thinkers.ask(question), clock.monotonic()));
     }
 
     /// The answer and how long it took, once it is there; None if it will never be. Waits for ever if nothing was asked. Nothing is
     /// lost if the future is dropped.
-    pub(super) async fn advice(&mut self, clock: &dyn Clock) -> Option<(Advice, Duration)> {
+    pub(super) async fn answer(&mut self, clock: &dyn Clock) -> Option<(T::Answer, Duration)> {
         let Some((answer, begun)) = &mut self.0 else {
             return std::future::pending().await;
         };
-        let advice = answer.await;
+        let answer = answer.await;
         let took = clock.monotonic().saturating_since(*begun);
         self.0 = None;
-        advice.ok().map(|advice| (advice, took))
+        answer.ok().map(|answer| (answer, took))
     }
 }

@@ -116,9 +116,27 @@ pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String)
         stopper_notes: summary.stoppers.clone(),
         steps_saved: summary.steps_saved,
         brackets: summary.rungs.iter().map(|rungs| bracket(rungs)).collect(),
+        improvement: improvement(summary),
         pending_reason: waits,
         ..study_row(&summary.study)
     }
+}
+
+fn improvement(summary: &Summary) -> Option<v1::Improvement> {
+    let improving = &summary.improving;
+    summary
+        .study
+        .spec
+        .budget
+        .no_improvement
+        .as_ref()
+        .map(|_| v1::Improvement {
+            results: improving.results,
+            idle: improving.idle,
+            gain_left: improving.gain_left,
+            confidence: improving.gain_left.and(improving.confidence),
+            note: improving.note.clone(),
+        })
 }
 
 fn relative(relative: &Relative) -> v1::Relative {

@@ -5,6 +5,7 @@ mod ask_tell;
 mod backtest;
 mod errors;
 mod http;
+mod improvement;
 mod lineage;
 mod objectives;
 mod session;

@@ -9,9 +9,9 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use tunesmith_common::measurement::Goal;
 use tunesmith_common::space::Scale;
 use tunesmith_common::study::{
-    Ordered, RawBudget, RawConstraint, RawMeasured, RawMetrics, RawNumber, RawObjective, RawObjectives,
-    RawParameter, RawResources, RawStdout, RawSteps, RawStopper, RawStrategy, RawStudy, RawTrial, RawValue,
-    RawValues,
+    Ordered, RawBudget, RawConstraint, RawMeasured, RawMetrics, RawNoImprovement, RawNumber, RawObjective,
+    RawObjectives, RawParameter, RawResources, RawStdout, RawSteps, RawStopper, RawStrategy, RawStudy,
+    RawTrial, RawValue, RawValues,
 };
 use tunesmith_common::units::{ByteSize, HumanDuration};
 
@@ -78,6 +78,13 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
             gpu_hours: raw.budget.gpu_hours,
             failures: raw.budget.failures,
             target: raw.budget.target,
+            no_improvement: raw.budget.no_improvement.as_ref().map(|rule| v1::NoImprovement {
+                patience: rule.patience,
+                min_delta: rule.min_delta,
+                gain_below: rule.gain_below,
+                confidence: rule.confidence,
+                shadow: rule.shadow.unwrap_or(false),
+            }),
         }),
         priority: raw.priority,
         trial: raw.trial.as_ref().map(trial_to_wire),
@@ -121,6 +128,13 @@ pub fn from_wire(spec: v1::StudySpec) -> Result<RawStudy, ConvertError> {
             gpu_hours: budget.gpu_hours,
             failures: budget.failures,
             target: budget.target,
+            no_improvement: budget.no_improvement.map(|rule| RawNoImprovement {
+                patience: rule.patience,
+                min_delta: rule.min_delta,
+                gain_below: rule.gain_below,
+                confidence: rule.confidence,
+                shadow: rule.shadow.then_some(true),
+            }),
         },
         priority: spec.priority,
         trial: spec.trial.map(trial_from_wire).transpose()?,

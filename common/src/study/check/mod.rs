@@ -13,6 +13,7 @@ mod trial;
 use std::fmt;
 use std::num::NonZeroU32;
 
+pub(in crate::study) use limits::CONFIDENCE;
 pub(in crate::study) use stopping::{
     DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE, P_VALUE, PLATEAU_PATIENCE, PROBABILITY, REDUCTION,
     common_steps, curve_warmup,
@@ -21,8 +22,8 @@ pub(in crate::study) use trial::{DEFAULT_GRACE, DEFAULT_STEP_NAME};
 
 pub(in crate::study) use strategy::default_brackets;
 
-use super::raw::{RawBudget, RawConstraint, RawStrategy, RawStrategyName, RawStudy};
-use super::spec::{Budget, StrategyName, StrategySpec, StudySpec};
+use super::raw::{RawConstraint, RawStrategy, RawStrategyName, RawStudy};
+use super::spec::{StrategyName, StrategySpec, StudySpec};
 use crate::id::StudyName;
 
 /// Bytes of a study's message.
@@ -193,16 +194,7 @@ impl StudySpec {
         let trial = raw
             .trial
             .map(|trial| trial::check(trial, &raw.space, &mut problems));
-        let budget = budget(&raw.budget, &mut problems);
-        if let (Some(target), false) = (budget.target, raw.objective.more.is_empty()) {
-            problems.add(
-                "budget.target",
-                format!(
-                    "is {target}, but a study of several objectives has no single best value to reach it; remove it, or make all \
-                     objectives but one constraints, such as {{metric: mem_gb, at_most: 16}}"
-                ),
-            );
-        }
+        let budget = limits::budget(&raw.budget, raw.objective.more.is_empty(), &mut problems);
         limits::check(&budget, trial.as_ref(), &mut problems);
 
         match (name, objectives, space) {
@@ -275,29 +267,5 @@ fn priority(raw: Option<u32>, problems: &mut Problems) -> NonZeroU32 {
             );
             NonZeroU32::MIN
         }
-    }
-}
-
-fn budget(raw: &RawBudget, problems: &mut Problems) -> Budget {
-    problems.at_least("budget.trials", raw.trials, 1);
-    problems.at_least("budget.parallel", raw.parallel, 1);
-    problems.at_least("budget.failures", raw.failures, 1);
-    problems.finite("budget.target", raw.target);
-    if let Some(hours) = raw.gpu_hours.filter(|hours| !(hours.is_finite() && *hours > 0.0)) {
-        problems.add(
-            "budget.gpu_hours",
-            format!("must be above 0 and finite, got {hours}"),
-        );
-    }
-    if raw.wall_time.is_some_and(|time| time.0.is_zero()) {
-        problems.add("budget.wall_time", "must be longer than 0s");
-    }
-    Budget {
-        trials: raw.trials,
-        parallel: raw.parallel,
-        wall_time: raw.wall_time.map(|time| time.0),
-        gpu_hours: raw.gpu_hours,
-        failures: raw.failures,
-        target: raw.target,
     }
 }

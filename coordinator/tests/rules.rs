@@ -29,6 +29,8 @@ mod improvement;
 mod objectives;
 #[path = "rules/stages.rs"]
 mod stages;
+#[path = "rules/usage.rs"]
+mod usage;
 
 const LEASE: Duration = Duration::from_secs(30);
 

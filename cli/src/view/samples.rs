@@ -159,6 +159,7 @@ pub(crate) fn running_study() -> pb::Study {
                 nanos: 0,
             }),
             gpu_hours: 0.0,
+            gpu_hours_committed: 0.0,
         }),
         strategy_note: "auto chose sobol".to_owned(),
         steps_saved: 112,
@@ -186,6 +187,7 @@ pub(crate) fn done_study() -> pb::Study {
                 nanos: 0,
             }),
             gpu_hours: 1.25,
+            gpu_hours_committed: 0.0,
         }),
         improvement: Some(pb::Improvement {
             results: 39,

@@ -368,8 +368,12 @@ fn budget(study: &pb::Study) -> String {
         words.push(format!("{} of {}", human::duration(used), human::duration(limit)));
     }
     if let Some(limit) = budget.gpu_hours {
+        let committed = match spent.gpu_hours_committed {
+            hours if hours > 0.0 => format!(" used + {} committed", human::short_number(hours)),
+            _ => String::new(),
+        };
         words.push(format!(
-            "{} of {} GPU hours",
+            "{}{committed} of {} GPU hours",
             human::short_number(spent.gpu_hours),
             human::short_number(limit)
         ));

@@ -257,3 +257,20 @@ fn colours_are_used_only_where_wanted() {
     assert!(coloured.contains('\u{1b}'));
     assert!(!result::render(&study, &top(), PLAIN, NOW).contains('\u{1b}'));
 }
+
+#[test]
+fn gpu_hours_that_running_trials_may_still_use_stand_beside_those_used() {
+    let mut study = samples::running_study();
+    let spec = study.spec.get_or_insert_default();
+    spec.budget.get_or_insert_default().gpu_hours = Some(40.0);
+    let spent = study.spending.get_or_insert_default();
+    (spent.gpu_hours, spent.gpu_hours_committed) = (12.3, 4.0);
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(
+        shown.contains("12.3 used + 4 committed of 40 GPU hours"),
+        "{shown}"
+    );
+    study.spending.get_or_insert_default().gpu_hours_committed = 0.0;
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(shown.contains("12.3 of 40 GPU hours"), "{shown}");
+}

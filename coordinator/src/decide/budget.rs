@@ -34,7 +34,7 @@ impl StudyCore {
     }
 
     /// GPU time that running attempts use, with each attempt's run time replaced by `counted` of it.
-    fn running_gpu_seconds(&self, now: Monotonic, counted: impl Fn(Duration) -> Duration) -> f64 {
+    pub(super) fn running_gpu_seconds(&self, now: Monotonic, counted: impl Fn(Duration) -> Duration) -> f64 {
         self.active
             .values()
             .filter_map(|trial| trial.attempt.as_ref())
@@ -62,15 +62,7 @@ impl StudyCore {
             return Err(NoTrial::Parallel(parallel));
         }
         if let Some(limit) = budget.gpu_hours {
-            // What runs may still use up to its max_runtime: that much is spoken for.
-            let limit_of_one = self
-                .spec
-                .trial
-                .as_ref()
-                .and_then(|trial| trial.max_runtime)
-                .unwrap_or_default();
-            let spoken_for = self.row.gpu_seconds
-                + self.running_gpu_seconds(ctx.mono, |run_time| run_time.max(limit_of_one));
+            let spoken_for = self.gpu_seconds(ctx.mono) + self.committed_gpu_seconds(ctx.mono);
             if spoken_for >= limit * 3600.0 {
                 return Err(NoTrial::Budget(format!(
                     "gpu_hours: {limit} are used or spoken for by running trials"

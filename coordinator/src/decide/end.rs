@@ -17,6 +17,7 @@ impl StudyCore {
             self.begin_end(out, ctx, reason, text, &stop);
         }
         self.record_no_improvement(out, ctx);
+        self.record_near_limits(out, ctx);
         if let StudyState::Ending(reason) = self.row.state
             && self.active.is_empty()
         {

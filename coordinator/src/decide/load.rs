@@ -82,6 +82,7 @@ impl Loader {
             stoppers,
             promotions,
             unreached: BTreeMap::new(),
+            near: BTreeSet::new(),
             active: BTreeMap::new(),
             ended: Vec::new(),
             ready: BTreeSet::new(),
@@ -364,6 +365,7 @@ impl Loader {
         self.core
             .adviser
             .known(results.into_iter().map(|(_, _, finished)| finished));
+        self.core.near_limits_known(self.core.counted_to);
         self.core
     }
 

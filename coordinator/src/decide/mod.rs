@@ -31,6 +31,7 @@ mod stages;
 mod steer;
 mod study;
 mod trial;
+mod usage;
 mod values;
 
 pub use advice::{Advice, Question};

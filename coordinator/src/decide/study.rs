@@ -177,6 +177,8 @@ pub struct Summary {
     pub pareto_set: Arc<[TrialNumber]>,
     /// Steps that stopping early saved, against the declared maximum.
     pub steps_saved: u64,
+    /// GPU time that trials which run may still use up to their limit, in seconds.
+    pub committed_gpu_seconds: f64,
     /// Things its owner should know.
     pub warnings: Vec<String>,
     /// Why the study itself hands nothing out at the moment; empty if it does.
@@ -209,6 +211,8 @@ pub struct StudyCore {
     pub(super) promotions: Option<Promotions>,
     /// Places of checkpoints that trials wait for and that nobody reaches, and since when.
     pub(super) unreached: BTreeMap<CheckpointStoreId, Monotonic>,
+    /// Limits that are nearly reached, as far as that was recorded.
+    pub(super) near: BTreeSet<&'static str>,
     pub(super) active: BTreeMap<TrialNumber, ActiveTrial>,
     /// Indexed by trial number minus one.
     pub(super) ended: Vec<Option<Ended>>,
@@ -287,6 +291,9 @@ impl StudyCore {
         let mut study = self.row.clone();
         study.active_time = self.active_time(ctx.mono);
         study.gpu_seconds = self.gpu_seconds(ctx.mono);
+        let near = self.near_limits(ctx.mono);
+        let warnings = self.warnings.iter().cloned();
+        let warnings = warnings.chain(near.iter().map(ToString::to_string)).collect();
         Summary {
             study,
             revision: self.revision,
@@ -294,7 +301,8 @@ impl StudyCore {
             best: self.best.one,
             pareto_set: Arc::clone(self.best.set.numbers()),
             steps_saved: self.steps_saved,
-            warnings: self.warnings.clone(),
+            committed_gpu_seconds: self.committed_gpu_seconds(ctx.mono),
+            warnings,
             waits_for: self.waits_for(ctx),
             stoppers: self.stoppers.status(),
             rungs: self.rungs(),

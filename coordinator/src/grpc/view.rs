@@ -91,6 +91,7 @@ pub(super) fn study_row(row: &StudyRow) -> v1::Study {
         spending: Some(v1::Spending {
             wall_time: Some(duration_to_wire(row.active_time)),
             gpu_hours: row.gpu_seconds / 3_600.0,
+            gpu_hours_committed: 0.0,
         }),
         strategy_note: row.strategy_note.clone(),
         parent: row.lineage.parent.as_ref().map(relative),
@@ -107,7 +108,12 @@ pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String)
         _ if !summary.waits_for.is_empty() => summary.waits_for.clone(),
         _ => pending,
     };
+    let row = study_row(&summary.study);
     v1::Study {
+        spending: row.spending.map(|spent| v1::Spending {
+            gpu_hours_committed: summary.committed_gpu_seconds / 3_600.0,
+            ..spent
+        }),
         revision: summary.revision,
         counts: Some(counts(&summary.counts)),
         best: best.map(|row| trial(&Legend::of_row(&summary.study), row)),
@@ -118,7 +124,7 @@ pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String)
         brackets: summary.rungs.iter().map(|rungs| bracket(rungs)).collect(),
         improvement: improvement(summary),
         pending_reason: waits,
-        ..study_row(&summary.study)
+        ..row
     }
 }
 

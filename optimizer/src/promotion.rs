@@ -4,8 +4,8 @@
 //! Hyperband (Li et al. 2018) without its barriers. Rungs lie at the steps `min_steps reduction^k` below `max_steps`, those of bracket b from the
 //! b-th on; trials are divided between brackets as Hyperband divides them ([`crate::brackets`]). Of n trials that have reached a rung the best
 //! floor(n / reduction) go on to the next one. We differ from the paper in two points. A trial that is among the best as it reaches the rung goes
-//! on at once: it would be the next to be promoted, and need not save and load anything. And equals of the last that goes on do only while fewer
-//! than that many have.
+//! on at once: it would be the next to be promoted, and need not save and load anything. And of
+//! equals of the last that goes on only as many do as there is room for.
 //!
 //! What is decided depends on what was put in and in which order, and on nothing else. Values are turned so that smaller is better; one that is
 //! not finite is worse than all that are, and its trial is never promoted.
@@ -44,8 +44,8 @@ struct Rung {
     values: Multiset,
     /// Trials that have reached it.
     reached: usize,
-    /// Trials that went on from it or ended there.
-    left: usize,
+    /// Trials that went on from it or ended there, by their values.
+    left: BTreeMap<Ordered, usize>,
     /// Trials that rest at it.
     resting: BTreeSet<(Ordered, TrialNumber)>,
 }
@@ -163,7 +163,7 @@ impl Promotions {
         }
         if let Some(rung) = rungs.get_mut(place.reached) {
             rung.reached += 1;
-            rung.left += 1;
+            *rung.left.entry(Ordered(value)).or_default() += 1;
             if value.is_finite() {
                 rung.values.insert(value, NOBODY);
             }
@@ -179,7 +179,9 @@ impl Promotions {
         if let Some(rung) = self.last_rung(&place)
             && rung.resting.insert((Ordered(place.value), trial))
         {
-            rung.left = rung.left.saturating_sub(1);
+            if let Some(left) = rung.left.get_mut(&Ordered(place.value)) {
+                *left = left.saturating_sub(1);
+            }
         }
     }
 
@@ -189,7 +191,7 @@ impl Promotions {
         if let Some(rung) = self.last_rung(&place)
             && rung.resting.remove(&(Ordered(place.value), trial))
         {
-            rung.left += 1;
+            *rung.left.entry(Ordered(place.value)).or_default() += 1;
         }
     }
 
@@ -201,9 +203,7 @@ impl Promotions {
             .rungs
             .get(place.reached.checked_sub(1)?)?;
         let rests = rung.resting.contains(&(Ordered(place.value), trial));
-        // One that has gone on, or that is about to, counts among those that have.
-        let others = rung.left.saturating_sub(usize::from(!rests));
-        Some(self.stands(rung, place, others))
+        Some(self.stands(rung, place, rests))
     }
 
     /// The trial to promote next: of the highest rung at which one of those that `may_go_on` accepts is among the best, the best.
@@ -216,7 +216,7 @@ impl Promotions {
                 reached: 0,
                 value: value.0,
             };
-            let standing = self.stands(rung, &place, rung.left);
+            let standing = self.stands(rung, &place, true);
             standing.goes_on.then_some((*trial, standing))
         };
         let all = self.all_rungs().filter_map(of_rung);
@@ -244,7 +244,7 @@ impl Promotions {
         let rung = |rung: &Rung| RungView {
             step: rung.step,
             reached: rung.reached as u64,
-            left: rung.left as u64,
+            left: rung.left.values().map(|left| *left as u64).sum(),
             resting: rung.resting.len() as u64,
             best: rung.values.select(0),
         };
@@ -257,12 +257,17 @@ impl Promotions {
         brackets.flat_map(|(index, bracket)| bracket.rungs.iter().map(move |rung| (index, rung)))
     }
 
-    /// A trial with `place.value` at `rung`, of which `others` have gone on.
-    fn stands(&self, rung: &Rung, place: &Place, others: usize) -> Standing {
+    /// A trial with `place.value` at `rung`; one that does not rest counts among those that have left.
+    fn stands(&self, rung: &Rung, place: &Place, rests: bool) -> Standing {
         let kept = rung.reached / self.reduction;
         let needed = kept.checked_sub(1).and_then(|last| rung.values.select(last));
-        let goes_on =
-            needed.is_some_and(|needed| place.value < needed || (place.value <= needed && others < kept));
+        let goes_on = needed.is_some_and(|needed| {
+            // Of equals of the last that goes on, as many as there is room for beside those that are better.
+            let room = kept - rung.values.rank(needed, NOBODY).unwrap_or(kept);
+            let equals = rung.left.get(&Ordered(needed)).copied().unwrap_or(0);
+            let gone = equals.saturating_sub(usize::from(!rests));
+            place.value < needed || (place.value <= needed && gone < room)
+        });
         Standing {
             bracket: u32::try_from(place.bracket).unwrap_or(u32::MAX),
             rung: rung.step,
@@ -299,7 +304,7 @@ impl Rung {
             step,
             values: Multiset::default(),
             reached: 0,
-            left: 0,
+            left: BTreeMap::new(),
             resting: BTreeSet::new(),
         }
     }

@@ -90,6 +90,18 @@ fn nothing_that_is_no_number_is_promoted_and_it_counts_among_those_that_were_the
 }
 
 #[test]
+fn a_better_one_goes_on_whoever_went_on_before() {
+    let mut promotions = Promotions::new(&halving(3, 9, 1));
+    for (trial, value) in [(1, 0.9), (2, 0.8), (3, 0.7)] {
+        assert_eq!(reach(&mut promotions, trial, 1, value), trial == 3);
+    }
+    assert!(
+        reach(&mut promotions, 4, 1, 0.1),
+        "the best of four, though one of them has gone on"
+    );
+}
+
+#[test]
 fn equals_of_the_last_that_goes_on_do_not_all_go_on() {
     let mut promotions = Promotions::new(&halving(3, 9, 1));
     let went_on = (1..=9)
@@ -160,6 +172,9 @@ proptest! {
                     all.push((trial, value));
                     let goes_on = reach(&mut promotions, trial, rung, value);
                     prop_assert!(!goes_on || best(all, value));
+                    // Without equals nobody who is among the best is held back.
+                    let equals = all.iter().filter(|(_, other)| *other == value).count();
+                    prop_assert!(goes_on || equals > 1 || !best(all, value));
                     if !goes_on {
                         resting.insert(trial, (first, rung, value));
                     }

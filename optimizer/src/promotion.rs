@@ -178,10 +178,9 @@ impl Promotions {
         let place = self.place(trial);
         if let Some(rung) = self.last_rung(&place)
             && rung.resting.insert((Ordered(place.value), trial))
+            && let Some(left) = rung.left.get_mut(&Ordered(place.value))
         {
-            if let Some(left) = rung.left.get_mut(&Ordered(place.value)) {
-                *left = left.saturating_sub(1);
-            }
+            *left = left.saturating_sub(1);
         }
     }
 

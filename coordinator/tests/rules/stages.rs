@@ -4,6 +4,7 @@ use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::trial::StopReason;
 use tunesmith_common::worker::StopCause;
 use tunesmith_coordinator::decide::Counts;
+use tunesmith_coordinator::store::StoredTrial;
 
 use super::*;
 
@@ -293,4 +294,49 @@ fn a_program_that_asks_and_tells_rests_and_is_given_the_same_trial_again() {
     assert_eq!(again.row.number, TrialNumber(1));
     assert_ne!(again.lease, leases[0]);
     assert_eq!(again.row.last_step, Some(1));
+}
+
+#[test]
+fn one_that_may_go_on_and_ends_at_the_rung_all_the_same_is_the_next_to_go_on() {
+    let mut desk = desk("");
+    desk.first_three([0.1, 0.5, 0.9]);
+    let lease = desk.core.held_by_workers()[0].1;
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(lease, 1, AttemptOutcome::Exited(0))));
+    assert_eq!(desk.state(3), TrialState::Paused);
+    assert_eq!(desk.assigned(&[SHARED]).0, 3);
+}
+
+#[test]
+fn the_furthest_goes_on_where_too_few_came_for_anybody_to_be_promoted() {
+    let mut desk = desk("budget: {trials: 2}");
+    for value in [0.9, 0.5] {
+        let (.., lease) = desk.assigned(&[SHARED]);
+        desk.train(lease, 1..=1, value);
+        desk.stops(lease, 1, SHARED, 1);
+    }
+    assert_eq!(desk.core.state(), StudyState::Active);
+    let (trial, from, ..) = desk.assigned(&[SHARED]);
+    assert_eq!((trial, from), (1, Some(1)));
+}
+
+#[test]
+fn a_study_that_is_loaded_knows_who_rests_and_promotes_the_same_trial() {
+    let mut desk = desk("");
+    desk.first_three([0.9, 0.5, 0.1]);
+    let mut random = || 0;
+    let ctx = Ctx {
+        now: desk.clock.now(),
+        mono: desk.clock.monotonic(),
+        random: &mut random,
+    };
+    let study = desk.core.summary(&ctx).study;
+    let rows = (1..=3).map(|number| desk.core.active_row(TrialNumber(number)).unwrap());
+    let rows = rows.map(|row| StoredTrial::Living(Box::new(row))).collect();
+    let mut loader = Loader::new(study, 0, &ctx).unwrap();
+    loader.trials(rows, &ctx);
+    let rungs = desk.core.rungs();
+    desk.core = loader.finish();
+    assert_eq!(desk.core.rungs(), rungs);
+    let (trial, from, ..) = desk.assigned(&[SHARED]);
+    assert_eq!((trial, from), (1, Some(1)));
 }

@@ -125,10 +125,14 @@ async fn every_proposal_can_be_made_again_from_what_is_stored() {
             .iter()
             .filter_map(|row| row.value)
             .fold(f64::INFINITY, f64::min);
-        // One of 40 random points comes so near with a chance of an eighth. nsga2 mostly does; how near depends on which results a proposal had
-        // seen, which on a busy machine need not be the newest.
-        let learns_fast = !matches!(strategy, "sobol" | "nsga2");
-        assert!(!learns_fast || best < 1e-3, "{strategy}: {best}");
+        // One of 40 random points comes nearer than a thousandth with a chance of an eighth. How near nsga2 comes depends on which results a
+        // proposal had seen, which on a busy machine need not be the newest.
+        let near = match strategy {
+            "sobol" => f64::INFINITY,
+            "nsga2" => 1e-2,
+            _ => 1e-3,
+        };
+        assert!(best < near, "{strategy}: {best}");
         // Whatever is changed is found.
         let params = Params::clone(&rows[19].params);
         rows[19].params = Arc::clone(&rows[7].params);

@@ -10,25 +10,8 @@ use tunesmith_common::study::Resources;
 use tunesmith_common::worker::Gpu;
 use tunesmith_common::{CheckpointStoreId, StudyId, WorkerId};
 
-/// Trials that wait, by where their checkpoints are.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BoundTo {
-    /// Trials that can be trained only by somebody who reaches one of these places.
-    pub stores: BTreeMap<CheckpointStoreId, u32>,
-    /// Trials that anybody can train.
-    pub free: u32,
-}
-
-impl BoundTo {
-    /// One more trial, with its checkpoint there if it has one.
-    pub fn add(&mut self, store: Option<CheckpointStoreId>) {
-        let count = match store {
-            Some(store) => self.stores.entry(store).or_default(),
-            None => &mut self.free,
-        };
-        *count = count.saturating_add(1);
-    }
-}
+/// Trials that wait and can be trained only by somebody who reaches their checkpoints, by where these are.
+pub type BoundTo = BTreeMap<CheckpointStoreId, u32>;
 
 /// What a study could use.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,33 +26,31 @@ pub struct Demand {
     pub priority: u32,
     /// Grows with each place that any study is offered: when this one was last. The pool fills it in.
     pub served: u64,
-    /// Where the checkpoints are of those trials that wait already; the others are new.
+    /// Of all that could start if that many might run: trials that go on from a checkpoint, by where it is.
     pub bound: BoundTo,
+    /// Of the same, trials that anybody can train, new ones included.
+    pub free: u32,
     /// What each trial needs.
     pub resources: Resources,
 }
 
 impl Demand {
-    /// Whether a worker that reaches these places has a use for it: a trial that it can train waits, or a new one would be made.
-    fn is_for(&self, stores: &[CheckpointStoreId]) -> bool {
-        let bound: u32 = self
-            .bound
-            .stores
-            .values()
-            .fold(0, |sum, count| sum.saturating_add(*count));
-        self.wants > bound || stores.iter().any(|store| self.bound.stores.contains_key(store))
+    /// Whether it has a use for a worker that reaches these places.
+    pub(crate) fn is_for(&self, stores: &[CheckpointStoreId]) -> bool {
+        self.free > 0 || stores.iter().any(|store| self.bound.contains_key(store))
     }
 
     /// One of its trials gets a place on such a worker.
     fn take(&mut self, stores: &[CheckpointStoreId]) {
         self.wants -= 1;
         self.running = self.running.saturating_add(1);
-        let bound = stores.iter().find(|store| self.bound.stores.contains_key(store));
-        if let Some(count) = bound.and_then(|store| self.bound.stores.get_mut(store)) {
-            *count -= 1;
-            self.bound.stores.retain(|_, count| *count > 0);
-        } else {
-            self.bound.free = self.bound.free.saturating_sub(1);
+        let bound = stores.iter().find(|store| self.bound.contains_key(store));
+        match bound.and_then(|store| self.bound.get_mut(store)) {
+            Some(count) => {
+                *count = count.saturating_sub(1);
+                self.bound.retain(|_, count| *count > 0);
+            }
+            None => self.free = self.free.saturating_sub(1),
         }
     }
 }
@@ -271,6 +252,7 @@ mod tests {
             priority,
             served: 0,
             bound: BoundTo::default(),
+            free: wants,
             resources,
         }
     }
@@ -319,6 +301,33 @@ mod tests {
         let mut demands = [served, demand(2, 5, 1, Resources::default())];
         let result = dispatch(&mut demands, &mut [worker(1, 1, 0)]);
         assert_eq!(result.grants[0].study, study(2));
+    }
+
+    #[test]
+    fn a_trial_whose_checkpoint_lies_somewhere_goes_to_whoever_reaches_it() {
+        let store = |n| CheckpointStoreId(Uuid::from_u128(n));
+        let at = |stores: &[u128]| WorkerView {
+            stores: stores.iter().map(|n| store(*n)).collect(),
+            ..worker(stores.first().copied().unwrap_or(9), 2, 0)
+        };
+        let bound = |wants, free| Demand {
+            bound: [(store(2), 1)].into(),
+            free,
+            ..demand(1, wants, 1, Resources::default())
+        };
+        let mut one = [bound(1, 0)];
+        let result = dispatch(&mut one, &mut [at(&[1])]);
+        assert_eq!(
+            (result.grants.len(), result.unmet.get(&study(1))),
+            (0, Some(&Unmet::NoFit))
+        );
+        let result = dispatch(&mut one, &mut [at(&[1]), at(&[2])]);
+        assert_eq!(result.grants[0].worker, WorkerId(Uuid::from_u128(2)));
+        // One that is bound and two that are not; of all of them one may run, or all.
+        for (wants, granted) in [(1, 1), (3, 2)] {
+            let result = dispatch(&mut [bound(wants, 2)], &mut [at(&[1])]);
+            assert_eq!(result.grants.len(), granted);
+        }
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub enum NoTrial {
     BackingOff(usize),
 }
 
+/// Trials that are placed in one round at most.
+const ROUND: u64 = 1_024;
+
 /// A free place on a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -211,17 +214,21 @@ impl StudyCore {
     #[must_use]
     pub fn demand(&self, ctx: &Ctx<'_>) -> Option<Demand> {
         let trial = self.spec.trial.as_ref().filter(|_| !self.is_over())?;
+        let bound = if self.has_stages() {
+            self.bound(ctx)
+        } else {
+            BoundTo::default()
+        };
+        let elsewhere: u64 = bound.values().map(|count| u64::from(*count)).sum();
+        let free = self.could_start(ctx).saturating_sub(elsewhere);
         Some(Demand {
             study: self.id,
             wants: self.wants(ctx),
             running: u32::try_from(self.counts.in_flight()).unwrap_or(u32::MAX),
             priority: self.spec.priority.get(),
             served: 0,
-            bound: if self.has_stages() {
-                self.bound()
-            } else {
-                BoundTo::default()
-            },
+            bound,
+            free: u32::try_from(free).unwrap_or(u32::MAX),
             resources: trial.resources.clone(),
         })
     }
@@ -229,11 +236,17 @@ impl StudyCore {
     /// How many trials could start now if there were places for them.
     #[must_use]
     pub fn wants(&self, ctx: &Ctx<'_>) -> u32 {
-        /// More are not placed in one round.
-        const ROUND: u64 = 1_024;
         if self.spec.trial.is_none() || self.may_start(ctx).is_err() {
             return 0;
         }
+        let room = self.spec.budget.parallel.map_or(ROUND, |limit| {
+            u64::from(limit).saturating_sub(self.counts.in_flight())
+        });
+        u32::try_from(self.could_start(ctx).min(room).min(ROUND)).unwrap_or(u32::MAX)
+    }
+
+    /// The same if any number of trials might run at the same time.
+    fn could_start(&self, ctx: &Ctx<'_>) -> u64 {
         let waiting = self.ready.len() as u64 + self.due(ctx) as u64 + u64::from(self.has_promotions());
         let proposable = match (&self.dry, self.spec.budget.trials) {
             (Some(_), _) => 0,
@@ -245,10 +258,7 @@ impl StudyCore {
             Some(ready) => proposable.min(u64::from(ready)),
             None => proposable,
         };
-        let room = self.spec.budget.parallel.map_or(ROUND, |limit| {
-            u64::from(limit).saturating_sub(self.counts.in_flight())
-        });
-        u32::try_from((waiting + proposable).min(room).min(ROUND)).unwrap_or(u32::MAX)
+        waiting + proposable
     }
 
     /// Why the study itself hands nothing out; empty if it does.

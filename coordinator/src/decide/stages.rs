@@ -364,20 +364,24 @@ impl StudyCore {
     }
 
     /// Trials that wait for a place, by where their checkpoints are.
-    pub(super) fn bound(&self) -> BoundTo {
+    pub(super) fn bound(&self, ctx: &Ctx<'_>) -> BoundTo {
         let mut bound = BoundTo::default();
         let promoted = self.to_promote(Reach::All).map(|(number, _)| number);
-        for number in self.ready.iter().copied().chain(promoted) {
+        let due = self.delayed.iter().take_while(|(at, _)| *at <= ctx.mono);
+        let waiting = self.ready.iter().chain(due.map(|(_, number)| number)).copied();
+        for number in waiting.chain(promoted) {
             let checkpoint = self
                 .active
                 .get(&number)
                 .and_then(|trial| trial.stages.checkpoint.as_ref());
-            bound.add(checkpoint.map(|checkpoint| checkpoint.store));
+            if let Some(checkpoint) = checkpoint {
+                *bound.entry(checkpoint.store).or_default() += 1;
+            }
         }
         bound
     }
 
-    /// Whether any trial has a checkpoint that somebody else may not reach.
+    /// Whether trials are trained in stages, so that they may wait with a checkpoint.
     pub(super) fn has_stages(&self) -> bool {
         self.promotions.is_some()
     }

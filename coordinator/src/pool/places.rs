@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tunesmith_common::study::Resources;
 use tunesmith_common::{CheckpointStoreId, LeaseKey, StudyId, WorkerId, WorkerName};
 
 use super::registry::{Pool, State};
@@ -78,10 +77,8 @@ impl Pool {
             .collect();
         let Dispatch { grants, unmet } = dispatch(&mut demands, &mut workers);
 
-        let wanting: HashMap<StudyId, Resources> = demands
-            .iter()
-            .map(|demand| (demand.study, demand.resources.clone()))
-            .collect();
+        let wanting: HashMap<StudyId, &Demand> =
+            demands.iter().map(|demand| (demand.study, demand)).collect();
         let reasons = unmet
             .into_iter()
             .filter_map(|(study, why)| Some((study, state.explain(wanting.get(&study)?, why))))
@@ -184,7 +181,8 @@ impl State {
         taken
     }
 
-    fn explain(&self, needs: &Resources, why: Unmet) -> String {
+    fn explain(&self, demand: &Demand, why: Unmet) -> String {
+        let needs = &demand.resources;
         let connected: Vec<_> = self
             .workers
             .iter()
@@ -202,6 +200,12 @@ impl State {
             .collect();
         if taking.is_empty() {
             return format!("all {} connected workers are being drained", connected.len());
+        }
+        if !taking
+            .iter()
+            .any(|(_, worker)| demand.is_for(&worker.resources.stores))
+        {
+            return "no worker that takes trials reaches the checkpoint that a trial goes on from".to_owned();
         }
         let missing: Vec<String> = taking
             .iter()

@@ -155,7 +155,7 @@ fn a_promoted_trial_waits_for_somebody_who_reaches_its_checkpoint() {
         desk.stops(lease, 1, OWN, 1);
     }
     let demand = desk.step(|core, _, ctx| core.demand(ctx)).unwrap();
-    assert_eq!(demand.bound.stores.get(&OWN), Some(&1));
+    assert_eq!(demand.bound.get(&OWN), Some(&1));
     assert_eq!(
         desk.assigned(&[SHARED]).0,
         4,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tunesmith_common::trial::Holder;
 use tunesmith_common::{LeaseKey, RequestId, Timestamp, TrialNumber};
 
+use super::checkpoints::Reach;
 use super::outbox::Outbox;
-use super::stages::Reach;
 use super::study::{CoreError, Ctx, StudyCore};
 use crate::store::{RequestRow, TrialRow};
 

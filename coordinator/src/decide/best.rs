@@ -18,6 +18,11 @@ pub(super) struct Best {
 }
 
 impl Best {
+    /// Whether a trial is the best, or in the Pareto set.
+    pub(super) fn has(&self, trial: TrialNumber) -> bool {
+        self.one.is_some_and(|(best, _)| best == trial) || self.set.numbers().contains(&trial)
+    }
+
     /// Takes note of a trial that has ended. With one objective, of equal trials the first stays.
     pub(super) fn consider(&mut self, spec: &StudySpec, trial: &FinishedTrial) {
         let goal = spec.objective.goal;

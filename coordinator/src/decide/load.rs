@@ -16,6 +16,7 @@ use tunesmith_optimizer::{FinishedTrial, Restorer, Stoppers};
 
 use super::advice::Adviser;
 use super::best::Best;
+use super::checkpoints::Uses;
 use super::curve::Curve;
 use super::history::seen;
 use super::improvement::Improvement;
@@ -81,6 +82,7 @@ impl Loader {
             dry: None,
             stoppers,
             promotions,
+            uses: Uses::default(),
             unreached: BTreeMap::new(),
             near: BTreeSet::new(),
             active: BTreeMap::new(),
@@ -144,6 +146,11 @@ impl Loader {
             last_step: trial.last_step,
         };
         self.core.last_end = self.core.last_end.max(trial.ended_at);
+        trial
+            .stages
+            .checkpoint
+            .iter()
+            .for_each(|checkpoint| self.core.uses.add(checkpoint));
         self.rungs(trial.number, &past.encoded, &trial.stages);
         let (value, finished) = self.core.remember(past);
         self.results.push((trial.ended_at, Kind::End, finished));
@@ -178,6 +185,10 @@ impl Loader {
             self.core.ready.insert(row.number);
         }
         let encoded = self.encode(&row.params);
+        row.stages
+            .checkpoint
+            .iter()
+            .for_each(|checkpoint| self.core.uses.add(checkpoint));
         self.rungs(row.number, &encoded, &row.stages);
         if matches!(
             row.state,
@@ -206,6 +217,9 @@ impl Loader {
             last_step: row.last_step,
             stages: row.stages,
             attempt: None,
+            trained: row
+                .started_at
+                .map_or(Duration::ZERO, |at| ctx.now.saturating_since(at)),
             ready_at: ctx.mono,
         };
         self.core.active.insert(row.number, trial);

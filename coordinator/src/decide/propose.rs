@@ -14,10 +14,10 @@ use tunesmith_optimizer::{StrategyError, StudyView};
 use uuid::Uuid;
 
 use super::advice::Advised;
-use super::dispatch::{BoundTo, Demand};
+use super::checkpoints::Reach;
+use super::dispatch::Demand;
 use super::order::Order;
 use super::outbox::Outbox;
-use super::stages::Reach;
 use super::study::{CoreError, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
 use crate::store::AttemptRow;
@@ -156,7 +156,7 @@ impl StudyCore {
             objectives: u32::try_from(self.spec.objectives().count()).unwrap_or(1),
             resume: trial.stages.checkpoint.clone(),
             until: self.until(lease.trial),
-            keep_checkpoint: self.has_stages(),
+            keep_checkpoint: true,
         })
     }
 
@@ -214,11 +214,7 @@ impl StudyCore {
     #[must_use]
     pub fn demand(&self, ctx: &Ctx<'_>) -> Option<Demand> {
         let trial = self.spec.trial.as_ref().filter(|_| !self.is_over())?;
-        let bound = if self.has_stages() {
-            self.bound(ctx)
-        } else {
-            BoundTo::default()
-        };
+        let bound = self.bound(ctx);
         let elsewhere: u64 = bound.values().map(|count| u64::from(*count)).sum();
         let free = self.could_start(ctx).saturating_sub(elsewhere);
         Some(Demand {
@@ -441,6 +437,7 @@ impl StudyCore {
             last_step: None,
             stages: Arc::default(),
             attempt: None,
+            trained: Duration::ZERO,
             ready_at: ctx.mono,
         }
     }

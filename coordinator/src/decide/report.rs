@@ -153,6 +153,9 @@ impl StudyCore {
         out.released(worker, lease);
         if !self.is_current(&lease) {
             // Of an attempt that ended before, or that lost its lease: nothing more is wanted of it.
+            if let Some(checkpoint) = end.checkpoint {
+                self.unneeded(out, checkpoint);
+            }
             return out.order(worker, Order::Forget(lease));
         }
         let committed = self.committed_seq(lease.trial);

@@ -9,18 +9,16 @@
 //! * A rung is reached once: a trial that is trained again from an earlier step keeps what it had come to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tunesmith_common::checkpoint::{Checkpoint, RungResult};
-use tunesmith_common::clock::Monotonic;
+use tunesmith_common::checkpoint::RungResult;
 use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::From as ValueFrom;
 use tunesmith_common::study::{Schedule, StudySpec};
 use tunesmith_common::trial::{Event, StopReason, TrialState};
-use tunesmith_common::{Attempt, CheckpointStoreId, LeaseId, TrialNumber};
+use tunesmith_common::{Attempt, LeaseId, TrialNumber};
 use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Standing};
 
-use super::dispatch::BoundTo;
+use super::checkpoints::Reach;
 use super::outbox::Outbox;
 use super::study::{Ctx, StudyCore};
 use super::trial::ActiveTrial;
@@ -29,27 +27,6 @@ use crate::store::End;
 
 /// Stands for the schedule where judgements name the place of their rule.
 const SCHEDULE_INDEX: u32 = u32::MAX;
-/// How long a trial waits for somebody who reaches its checkpoint before it is trained again from the beginning.
-const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Checkpoints within reach of whoever is to train a trial.
-#[derive(Clone, Copy, Debug)]
-pub enum Reach<'a> {
-    /// It has its own ways, as a program that asks and tells.
-    All,
-    /// What lies in these places.
-    Stores(&'a [CheckpointStoreId]),
-}
-
-impl Reach<'_> {
-    fn has(self, store: CheckpointStoreId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Stores(stores) => stores.contains(&store),
-        }
-    }
-}
-
 /// The promotions of a study, if it has any.
 pub(super) fn promotions(spec: &StudySpec) -> Option<Promotions> {
     let Schedule::Halving(halving) = spec.strategy.schedule?;
@@ -277,25 +254,6 @@ impl StudyCore {
         rung.is_some_and(|rung| rung < self.last_step_of_all())
     }
 
-    /// Whether a trial may be handed out to somebody with this reach.
-    fn is_within(&self, number: TrialNumber, reach: Reach<'_>) -> bool {
-        self.active.get(&number).is_some_and(|trial| {
-            trial
-                .stages
-                .checkpoint
-                .as_ref()
-                .is_none_or(|checkpoint| reach.has(checkpoint.store))
-        })
-    }
-
-    /// The first of the waiting trials that may be handed out to somebody with this reach.
-    pub(super) fn first_waiting(&self, reach: Reach<'_>) -> Option<TrialNumber> {
-        self.ready
-            .iter()
-            .copied()
-            .find(|number| self.is_within(*number, reach))
-    }
-
     fn rests(&self, number: TrialNumber) -> bool {
         self.active
             .get(&number)
@@ -303,7 +261,7 @@ impl StudyCore {
     }
 
     /// The resting trial to go on with, if somebody with this reach is free.
-    fn to_promote(&self, reach: Reach<'_>) -> Option<(TrialNumber, String)> {
+    pub(super) fn to_promote(&self, reach: Reach<'_>) -> Option<(TrialNumber, String)> {
         let promotions = self.promotions.as_ref()?;
         let may_go_on = |number: TrialNumber| self.rests(number) && self.is_within(number, reach);
         if let Some((number, standing)) = promotions.next(may_go_on) {
@@ -363,29 +321,6 @@ impl StudyCore {
         self.to_promote(Reach::All).is_some()
     }
 
-    /// Trials that wait for a place, by where their checkpoints are.
-    pub(super) fn bound(&self, ctx: &Ctx<'_>) -> BoundTo {
-        let mut bound = BoundTo::default();
-        let promoted = self.to_promote(Reach::All).map(|(number, _)| number);
-        let due = self.delayed.iter().take_while(|(at, _)| *at <= ctx.mono);
-        let waiting = self.ready.iter().chain(due.map(|(_, number)| number)).copied();
-        for number in waiting.chain(promoted) {
-            let checkpoint = self
-                .active
-                .get(&number)
-                .and_then(|trial| trial.stages.checkpoint.as_ref());
-            if let Some(checkpoint) = checkpoint {
-                *bound.entry(checkpoint.store).or_default() += 1;
-            }
-        }
-        bound
-    }
-
-    /// Whether trials are trained in stages, so that they may wait with a checkpoint.
-    pub(super) fn has_stages(&self) -> bool {
-        self.promotions.is_some()
-    }
-
     /// Why a trial that rests ends with its study: what it had come to counts.
     pub(super) fn never_promoted(&self, trial: &ActiveTrial) -> Option<StopReason> {
         if *trial.life.state() != TrialState::Paused {
@@ -396,74 +331,6 @@ impl StudyCore {
             rule: self.schedule_name().to_owned(),
             text: format!("it rested at the rung of step {rung} and was not promoted before the study ended"),
         })
-    }
-
-    /// A checkpoint of a trial is stored: the one before is needed no more.
-    pub(super) fn take_checkpoint(&mut self, out: &mut Outbox, number: TrialNumber, checkpoint: Checkpoint) {
-        let Some(trial) = self.active.get_mut(&number) else {
-            return;
-        };
-        let before = Arc::make_mut(&mut trial.stages).checkpoint.replace(checkpoint);
-        if let Some(before) = before.filter(|before| Some(before) != trial.stages.checkpoint.as_ref()) {
-            out.drop_checkpoint(before);
-        }
-    }
-
-    /// A trial has ended: only what was trained to the end keeps its checkpoint.
-    pub(super) fn end_checkpoint(out: &mut Outbox, trial: &mut ActiveTrial) {
-        if *trial.life.state() == TrialState::Completed || trial.stages.checkpoint.is_none() {
-            return;
-        }
-        if let Some(unneeded) = Arc::make_mut(&mut trial.stages).checkpoint.take() {
-            out.drop_checkpoint(unneeded);
-        }
-    }
-
-    /// Gives up checkpoints that nobody has reached for a long time: their trials are trained again from the beginning rather than never.
-    pub fn give_up_checkpoints(
-        &mut self,
-        out: &mut Outbox,
-        ctx: &Ctx<'_>,
-        is_reached: impl Fn(CheckpointStoreId) -> bool,
-    ) {
-        if self.promotions.is_none() {
-            return;
-        }
-        let waits =
-            |trial: &ActiveTrial| matches!(trial.life.state(), TrialState::Pending | TrialState::Paused);
-        let stores = self.active.values().filter(|trial| waits(trial));
-        let stores = stores.filter_map(|trial| Some(trial.stages.checkpoint.as_ref()?.store));
-        let unreached: std::collections::BTreeSet<CheckpointStoreId> =
-            stores.filter(|store| !is_reached(*store)).collect();
-        self.unreached.retain(|store, _| unreached.contains(store));
-        for store in unreached {
-            let since: Monotonic = *self.unreached.entry(store).or_insert(ctx.mono);
-            if ctx.mono.saturating_since(since) < PATIENCE {
-                continue;
-            }
-            let of_store = |trial: &ActiveTrial| {
-                waits(trial)
-                    && trial
-                        .stages
-                        .checkpoint
-                        .as_ref()
-                        .is_some_and(|known| known.store == store)
-            };
-            let lost: Vec<TrialNumber> = self
-                .active
-                .iter()
-                .filter(|(_, trial)| of_store(trial))
-                .map(|(number, _)| *number)
-                .collect();
-            for number in lost {
-                if let Some(trial) = self.active.get_mut(&number) {
-                    Arc::make_mut(&mut trial.stages).checkpoint = None;
-                }
-                out.trials.entry(number).or_insert(None);
-                let text = "no worker has reached its checkpoint for 10 minutes: it is trained again from the beginning";
-                self.audit(out, ctx, "coordinator", "lose_checkpoint", Some(number), text);
-            }
-        }
     }
 
     /// Brackets with their rungs, for people. Empty if trials are trained in one go.

@@ -15,6 +15,7 @@ use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Stoppers};
 use super::advice::Adviser;
 use super::ask::Answer;
 use super::best::{Best, value_that_ranks};
+use super::checkpoints::Uses;
 use super::improvement::{Improvement, Improving};
 use super::order::Order;
 use super::outbox::Outbox;
@@ -209,6 +210,8 @@ pub struct StudyCore {
     pub(super) stoppers: Stoppers,
     /// Who rests and who goes on, if trials are trained in stages.
     pub(super) promotions: Option<Promotions>,
+    /// Who refers to which checkpoint.
+    pub(super) uses: Uses,
     /// Places of checkpoints that trials wait for and that nobody reaches, and since when.
     pub(super) unreached: BTreeMap<CheckpointStoreId, Monotonic>,
     /// Limits that are nearly reached, as far as that was recorded.
@@ -467,6 +470,7 @@ impl StudyCore {
             self.row.gpu_seconds += attempt.run_time(ctx.mono).as_secs_f64() * gpus;
             out.study = true;
         }
+        trial.trained += attempt.run_time(ctx.mono);
         attempt.row.ended_at.get_or_insert(ctx.now);
         if attempt.row.outcome.is_empty() {
             outcome.clone_into(&mut attempt.row.outcome);
@@ -481,12 +485,12 @@ impl StudyCore {
         let Some(mut trial) = self.active.remove(&number) else {
             return;
         };
-        Self::end_checkpoint(out, &mut trial);
         let values = self.values_of(&trial);
         if let Some(started) = trial.started_at {
             self.adviser.trial_took(ctx.now.saturating_since(started));
         }
         self.remember_end(number, &trial, values.clone());
+        self.end_checkpoint(out, number, &mut trial);
         let at = self.end_time(ctx.now);
         out.trials
             .insert(number, Some(trial.row(number, values, Some(at))));

@@ -35,6 +35,8 @@ pub(super) struct ActiveTrial {
     pub(super) last_step: Option<i64>,
     pub(super) stages: Arc<Stages>,
     pub(super) attempt: Option<ActiveAttempt>,
+    /// How long its attempts before have run, or since when it is loaded how long at most.
+    pub(super) trained: Duration,
     /// While it waits: not to be handed out before.
     pub(super) ready_at: Monotonic,
 }

@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::{Clock, Monotonic};
 use tunesmith_common::{StudyId, StudyName, WorkerId};
 
@@ -279,14 +280,15 @@ impl Engine {
         core.settle(&mut out, &ctx);
         let places = self.refill(core, &mut out, &mut ctx, published);
 
+        let scattered = out.take_scattered();
+        let dropped = out.take_dropped();
         if out.nothing_to_store() {
             let (_, orders) = core.close(out, &ctx);
             self.send(orders, places);
             give(answers);
+            self.drop_checkpoints(dropped);
             return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
-        let scattered = out.take_scattered();
-        let dropped = out.take_dropped();
         let (changes, orders) = core.close(out, &ctx);
         crash_point!(BeforeCommit);
         match self.store.commit(owner, &changes).await {
@@ -311,9 +313,7 @@ impl Engine {
         crash_point!(Ordered, after a moment);
         give(answers);
         crash_point!(Answered, after a moment);
-        for checkpoint in dropped {
-            self.pool.drop_checkpoint(self.id, checkpoint);
-        }
+        self.drop_checkpoints(dropped);
         for (trial, attempt) in scattered {
             self.upkeep.ended(*owner, trial, attempt);
         }
@@ -372,6 +372,13 @@ impl Engine {
             self.pool.order(worker, order);
         }
         drop(places);
+    }
+
+    /// Has checkpoints removed that nobody refers to any more.
+    fn drop_checkpoints(&self, dropped: Vec<Checkpoint>) {
+        for checkpoint in dropped {
+            self.pool.drop_checkpoint(self.id, checkpoint);
+        }
     }
 
     /// What the study's strategy is to compute next.

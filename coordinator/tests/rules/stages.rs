@@ -173,15 +173,16 @@ fn a_promoted_trial_waits_for_somebody_who_reaches_its_checkpoint() {
 }
 
 #[test]
-fn a_checkpoint_that_nobody_reaches_is_given_up_after_ten_minutes() {
+fn a_checkpoint_that_nobody_reaches_is_given_up_after_as_long_as_its_training_took() {
     let mut desk = desk("");
     for value in [0.9, 0.5, 0.1] {
         let (.., lease) = desk.assigned(&[OWN]);
         desk.train(lease, 1..=1, value);
+        desk.clock.advance(Duration::from_secs(60));
         desk.stops(lease, 1, OWN, 1);
     }
-    for minutes in [0, 9, 2] {
-        desk.clock.advance(Duration::from_secs(60 * minutes));
+    for seconds in [0, 55, 10] {
+        desk.clock.advance(Duration::from_secs(seconds));
         assert_eq!(desk.assigned(&[SHARED]).1, None);
         desk.step(|core, out, ctx| core.give_up_checkpoints(out, ctx, |store| store != OWN));
     }

@@ -1,7 +1,8 @@
 //! Checks what was committed against the promises, while it happens and at the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, LeaseId, LeaseKey, TrialNumber};
 use tunesmith_coordinator::store::{AttemptRow, Changes, TrialRow};
@@ -12,6 +13,8 @@ pub(crate) struct Audit {
     attempts: BTreeMap<(TrialNumber, Attempt), AttemptRow>,
     points: BTreeMap<(TrialNumber, Attempt), Vec<(i64, f64)>>,
     printed: HashMap<LeaseId, Vec<(i64, f64)>>,
+    /// Checkpoints that are there: trial, attempt, step.
+    saved: BTreeSet<(TrialNumber, Attempt, i64)>,
     lines: Vec<String>,
 }
 
@@ -19,6 +22,46 @@ impl Audit {
     /// What a training printed, by its lease.
     pub(crate) fn printed(&mut self, lease: &LeaseKey, step: i64, value: f64) {
         self.printed.entry(lease.id).or_default().push((step, value));
+    }
+
+    /// A training has saved a checkpoint, and it is stored.
+    pub(crate) fn saved(&mut self, lease: &LeaseKey, step: i64) {
+        self.saved.insert((lease.trial, lease.attempt, step));
+    }
+
+    /// Checkpoints were removed: no trial that is stored may refer to them.
+    pub(crate) fn dropped(&mut self, checkpoints: &[Checkpoint], seed: u64) {
+        for checkpoint in checkpoints {
+            let needed = self
+                .trials
+                .values()
+                .find(|row| row.stages.checkpoint.as_ref() == Some(checkpoint));
+            assert!(
+                needed.is_none(),
+                "{checkpoint:?} is needed by {needed:?}, seed {seed}"
+            );
+            self.saved
+                .remove(&(checkpoint.trial, checkpoint.attempt, checkpoint.step));
+        }
+    }
+
+    /// A trial begins from a checkpoint: it must be there.
+    pub(crate) fn begins_from(&self, checkpoint: Option<&Checkpoint>, seed: u64) {
+        if let Some(checkpoint) = checkpoint {
+            let key = (checkpoint.trial, checkpoint.attempt, checkpoint.step);
+            assert!(self.saved.contains(&key), "{checkpoint:?} is gone, seed {seed}");
+        }
+    }
+
+    /// Checkpoints that are there and that no trial refers to.
+    pub(crate) fn left_behind(&self) -> usize {
+        let refers = |(trial, attempt, step): &(TrialNumber, Attempt, i64)| {
+            self.trials
+                .values()
+                .filter_map(|row| row.stages.checkpoint.as_ref())
+                .any(|known| (known.trial, known.attempt, known.step) == (*trial, *attempt, *step))
+        };
+        self.saved.iter().filter(|key| !refers(key)).count()
     }
 
     /// Takes in what a commit wrote.

@@ -38,6 +38,11 @@ fn trained_in_stages_without_faults_no_step_is_trained_twice() {
         let mut world = World::of(IN_STAGES, *seed, Faults::none());
         world.run();
         went_on += world.audit.assert_trained_once(*seed);
+        assert_eq!(
+            world.audit.left_behind(),
+            0,
+            "checkpoints that nobody needs stay, seed {seed}"
+        );
     }
     assert!(went_on >= seeds.len(), "{went_on} trials went on");
 }

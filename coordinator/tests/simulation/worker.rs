@@ -19,6 +19,7 @@ pub(crate) enum Up {
         first_seq: u64,
         batch: PointBatch,
     },
+    Checkpoint(LeaseKey, Checkpoint),
     Ended(AttemptEnd),
 }
 
@@ -28,9 +29,16 @@ pub(crate) struct Held {
     pub(crate) started: bool,
     /// Steps that were trained before.
     pub(crate) base: i64,
-    /// Whether a checkpoint is to be kept.
+    /// Whether checkpoints are to be kept.
     pub(crate) keep: bool,
+    /// The newest that is stored.
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// The one of its end.
+    pub(crate) last: Option<Checkpoint>,
+    /// Points that it had printed by then, and how many are stored.
+    pub(crate) printed_before: u64,
+    stored: u64,
+    checkpoint_sent: Option<Checkpoint>,
     started_sent: bool,
     pub(crate) printed: Vec<(i64, f64)>,
     sent: u64,
@@ -47,6 +55,13 @@ pub(crate) struct SimWorker {
     pub(crate) down: VecDeque<Order>,
     pub(crate) up: VecDeque<Up>,
     pub(crate) held: BTreeMap<(TrialNumber, LeaseId), (LeaseKey, Held)>,
+}
+
+impl Held {
+    /// Whether a checkpoint is stored that nobody was told of.
+    pub(crate) fn has_untold(&self) -> bool {
+        self.checkpoint != self.checkpoint_sent
+    }
 }
 
 impl SimWorker {
@@ -79,7 +94,9 @@ impl SimWorker {
                 Verdict::Continue(seq) => {
                     if let Some((_, held)) = self.held.get_mut(&key) {
                         held.sent = *seq;
+                        held.stored = *seq;
                         held.started_sent = false;
+                        held.checkpoint_sent = None;
                         held.end_sent = false;
                     }
                 }
@@ -105,6 +122,13 @@ impl SimWorker {
             if held.started && !held.started_sent {
                 held.started_sent = true;
                 self.up.push_back(Up::Started(*lease));
+            }
+            let untold = held.has_untold();
+            if untold && held.printed_before <= held.stored {
+                held.checkpoint_sent = held.checkpoint.clone();
+                let newest = held.checkpoint.iter().cloned();
+                self.up
+                    .extend(newest.map(|checkpoint| Up::Checkpoint(*lease, checkpoint)));
             }
             let from = usize::try_from(held.sent).unwrap();
             let fresh: Vec<(i64, f64)> = held.printed.iter().skip(from).take(window).copied().collect();
@@ -132,6 +156,7 @@ impl SimWorker {
             if let Some(outcome) = &held.end
                 && !held.end_sent
                 && held.sent == held.printed.len() as u64
+                && !untold
             {
                 held.end_sent = true;
                 self.up.push_back(Up::Ended(AttemptEnd {
@@ -144,7 +169,7 @@ impl SimWorker {
                     out_of_memory: false,
                     peak_memory: 0,
                     log_tail: String::new(),
-                    checkpoint: held.checkpoint.clone(),
+                    checkpoint: held.last.clone().or_else(|| held.checkpoint.clone()),
                     warnings: Vec::new(),
                 }));
             }
@@ -164,7 +189,11 @@ impl SimWorker {
                     (lease, held)
                 });
             }
-            Order::Ack { .. } => {}
+            Order::Ack { lease, seq } => {
+                if let Some((_, held)) = self.held.get_mut(&(lease.trial, lease.id)) {
+                    held.stored = held.stored.max(seq);
+                }
+            }
             Order::Resend { lease, from } => {
                 if let Some((_, held)) = self.held.get_mut(&(lease.trial, lease.id)) {
                     held.sent = from - 1;

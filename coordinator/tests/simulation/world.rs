@@ -336,7 +336,10 @@ impl World {
             if held.stop {
                 held.end = Some(AttemptOutcome::Signalled(15));
                 let step = held.base + held.printed.len() as i64;
-                held.checkpoint = Some(checkpoint(lease, step)).filter(|_| held.keep && step > 0);
+                if held.keep && !held.printed.is_empty() {
+                    held.last = Some(checkpoint(lease, step));
+                    self.audit.saved(lease, step);
+                }
                 continue;
             }
             if crash {
@@ -352,6 +355,11 @@ impl World {
                 let value = (lease.trial.0 % 7) as f64 + step as f64 / 100.0;
                 held.printed.push((step, value));
                 self.audit.printed(lease, step, value);
+                if held.keep && step % 2 == 0 && !held.has_untold() {
+                    held.checkpoint = Some(checkpoint(lease, step));
+                    held.printed_before = held.printed.len() as u64;
+                    self.audit.saved(lease, step);
+                }
             }
         }
     }
@@ -377,6 +385,9 @@ impl World {
                 first_seq,
                 batch,
             } => self.step(move |core, out, ctx| core.points(out, ctx, worker, lease, first_seq, &batch)),
+            Up::Checkpoint(lease, checkpoint) => {
+                self.step(move |core, out, _| core.checkpoint(out, worker, &lease, checkpoint))
+            }
             Up::Ended(end) => {
                 // The place may go to the next trial in the same commit.
                 let refill = self.rng.random_bool(0.5);
@@ -444,6 +455,7 @@ impl World {
         let answer = command(&mut core, &mut out, &mut ctx);
         core.settle(&mut out, &ctx);
         let scattered = out.take_scattered();
+        let dropped = out.take_dropped();
         let silent = out.nothing_to_store();
         let (changes, orders) = core.close(out, &ctx);
         let mut owner = owner;
@@ -470,8 +482,12 @@ impl World {
                 });
             }
         }
+        self.audit.dropped(&dropped, self.seed);
         self.core = Some((core, owner));
         for (worker, order) in orders {
+            if let Order::Assign(assignment) = &order {
+                self.audit.begins_from(assignment.resume.as_ref(), self.seed);
+            }
             self.deliver_down(worker, order);
         }
         Some(answer)

@@ -16,6 +16,7 @@ use tunesmith_common::study::Resources;
 use tunesmith_common::worker::{AttemptEnd, HeldAttempt};
 
 use super::folder::{self, Folder};
+use super::keeping::Kept;
 use super::records::{Launch, StopOrder, StopWhy};
 use super::spool::Spool;
 use super::store::{AttemptError, Shared};
@@ -66,6 +67,9 @@ pub(super) struct Inner {
 #[derive(Debug, Default)]
 struct Status {
     started: Option<(u32, Timestamp)>,
+    checkpoint: Option<Kept>,
+    /// Whether somebody was told of it.
+    checkpoint_told: bool,
     end: Option<AttemptEnd>,
 }
 
@@ -96,6 +100,18 @@ impl Inner {
     /// Process id and start time of its program, once it runs.
     pub(super) fn started(&self) -> Option<(u32, Timestamp)> {
         self.status().started
+    }
+
+    pub(super) fn set_checkpoint(&self, checkpoint: Kept) {
+        let mut status = self.status();
+        status.checkpoint = Some(checkpoint);
+        status.checkpoint_told = false;
+    }
+
+    /// Whether nobody was told yet of its newest checkpoint.
+    pub(super) fn has_untold_checkpoint(&self) -> bool {
+        let status = self.status();
+        status.checkpoint.is_some() && !status.checkpoint_told
     }
 
     /// Whether somebody is to be told of points; who asks must tell, or call [`Self::points_were_not_told`].
@@ -158,6 +174,17 @@ impl Attempt {
     #[must_use]
     pub fn started(&self) -> Option<(u32, Timestamp)> {
         self.0.started()
+    }
+
+    /// The newest of its checkpoints that is stored, as far as this daemon knows.
+    pub(crate) fn checkpoint(&self) -> Option<Kept> {
+        self.0.status().checkpoint.clone()
+    }
+
+    /// Somebody was told of [`Self::checkpoint`]: the next one may be stored.
+    pub(crate) fn checkpoint_was_told(&self) {
+        self.0.status().checkpoint_told = true;
+        self.0.wake.all();
     }
 
     /// How it ended, once it has; the same after a restart of the daemon.

@@ -21,6 +21,7 @@
 mod ending;
 pub(crate) mod folder;
 mod handle;
+mod keeping;
 mod limits;
 mod log;
 mod options;

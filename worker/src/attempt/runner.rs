@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tunesmith_common::worker::AttemptEnd;
 use super::ending::{StoredEnd, end_of};
 use super::folder::{self, Folder};
 use super::handle::Inner;
+use super::keeping::{Keeping, Saved};
 use super::pump::{Pump, Step};
 use super::records::{Exit, How, Launch, Source, State, StopNotice, StopOrder, StopWhy};
 use super::socket::{self, Answer, Operation, Request};
@@ -120,6 +122,8 @@ struct Look {
     running: bool,
     /// Its start, when it is seen for the first time.
     started: Option<(u32, Timestamp)>,
+    /// The newest checkpoint that it has saved since it began, if they are to be kept.
+    saved: Option<Saved>,
     exit: Option<Exit>,
 }
 
@@ -174,6 +178,7 @@ impl Runner {
         };
         let mut next_whole = Instant::now();
         let mut whole = true;
+        let mut keeping = Keeping::default();
         let exit = loop {
             whole |= Instant::now() >= next_whole;
             if whole {
@@ -196,6 +201,12 @@ impl Runner {
             if look.exit.is_some() {
                 break look.exit;
             }
+            // One that nobody knows of is enough: a worker that is alone for long stores no more than that.
+            if let Some(saved) = look.saved
+                && !self.inner.has_untold_checkpoint()
+            {
+                keeping.keep(&self.shared.place, self.inner.launch.lease, saved);
+            }
             if look.step == Step::More {
                 tokio::task::yield_now().await;
                 if shutdown.is_cancelled() {
@@ -209,11 +220,23 @@ impl Runner {
                 all = self.inner.wake.woken() => whole = all,
                 () = tokio::time::sleep_until(next_whole) => {}
                 count = requests.recv_many(&mut asked, REQUESTS), if open => open = count > 0,
+                kept = keeping.kept(), if keeping.is_busy() => {
+                    if let Some(kept) = kept {
+                        self.inner.set_checkpoint(kept);
+                        self.tell(AttemptEventKind::CheckpointStored).await;
+                    }
+                    // There may be a newer one by now.
+                    whole = true;
+                }
             }
         };
         listening.cancel();
+        if keeping.is_busy() {
+            // What is half stored would only have to be stored again.
+            keeping.kept().await;
+        }
         if let Some(exit) = exit {
-            self.finish(exit).await;
+            self.finish(exit, keeping.problem).await;
         }
         if let (Some(watcher), Some(watch)) = (&self.shared.watcher, &watch) {
             watcher.remove(watch);
@@ -227,7 +250,8 @@ impl Runner {
         self.with_eyes(move |eyes| {
             let Inner { folder, launch, .. } = &*eyes.inner;
             let watcher = shared.watcher.as_ref();
-            let watch = watcher.and_then(|watcher| watcher.add(folder.path(), &reading).ok());
+            let saves = folder.checkpoint();
+            let watch = watcher.and_then(|watcher| watcher.add(folder.path(), &saves, &reading).ok());
             (watch, socket::bind(&launch.socket))
         })
         .await
@@ -293,7 +317,7 @@ impl Runner {
     }
 
     /// Reads what is left, writes down how it ended, and tells.
-    async fn finish(&mut self, exit: Exit) {
+    async fn finish(&mut self, exit: Exit, problem: Option<String>) {
         for _ in 0..FULL_DISK_PATIENCE {
             match self.with_eyes(Eyes::read_all).await {
                 Some(true) | None => break,
@@ -304,7 +328,7 @@ impl Runner {
             }
         }
         self.tell_of_points().await;
-        let Some(end) = self.with_eyes(move |eyes| eyes.end(&exit)).await else {
+        let Some(end) = self.with_eyes(move |eyes| eyes.end(&exit, problem)).await else {
             return;
         };
         self.inner.set_end(end.clone());
@@ -312,6 +336,12 @@ impl Runner {
         // Nobody need wait for this: until the end is on the disk, the supervisor's own record of it is.
         self.with_eyes(Eyes::clear_away).await;
     }
+}
+
+/// The newest checkpoint that an attempt has saved beyond where it began.
+fn new_checkpoint(folder: &Folder, launch: &Launch) -> Option<(i64, PathBuf)> {
+    let newest = newest(&folder.checkpoint());
+    newest.filter(|(step, _)| launch.resumed_at.is_none_or(|resumed| *step > resumed))
 }
 
 /// Stores the newest checkpoint of an attempt, if that is wanted and it has saved any.
@@ -323,9 +353,7 @@ fn keep_checkpoint(
     if !launch.keep_checkpoint {
         return Ok(None);
     }
-    let newest = newest(&folder.checkpoint());
-    let new = newest.filter(|(step, _)| launch.resumed_at.is_none_or(|resumed| *step > resumed));
-    let Some((step, path)) = new else {
+    let Some((step, path)) = new_checkpoint(folder, launch) else {
         return Ok(None);
     };
     let stored = place.save(&launch.lease, step, &path)?;
@@ -343,6 +371,8 @@ pub(super) fn program(state: &State) -> Option<(u32, Timestamp)> {
 
 impl Eyes {
     fn look(&mut self) -> Look {
+        // Before the output: what was printed before it was saved is read then.
+        let saved = self.saved();
         // Before the files: a supervisor writes them before it goes.
         let gone = self.supervisor.is_gone();
         let exit = folder::read_json::<Exit>(&self.inner.folder.exit());
@@ -367,6 +397,11 @@ impl Eyes {
             step,
             running: self.started,
             started,
+            saved: saved.filter(|_| step == Step::Idle).map(|(at, path)| Saved {
+                step: at,
+                path,
+                after_seq: self.inner.spool.last_seq(),
+            }),
             exit,
         }
     }
@@ -382,8 +417,17 @@ impl Eyes {
             step,
             running: self.started,
             started: None,
+            saved: None,
             exit: None,
         }
+    }
+
+    fn saved(&self) -> Option<(i64, PathBuf)> {
+        let Inner { folder, launch, .. } = &*self.inner;
+        launch
+            .keep_checkpoint
+            .then(|| new_checkpoint(folder, launch))
+            .flatten()
     }
 
     fn state(&self) -> Option<State> {
@@ -479,7 +523,9 @@ impl Eyes {
     }
 
     /// Puts the end together and writes it down.
-    fn end(&mut self, exit: &Exit) -> AttemptEnd {
+    ///
+    /// `problem`: why a checkpoint could not be stored while it ran.
+    fn end(&mut self, exit: &Exit, problem: Option<String>) -> AttemptEnd {
         let Inner {
             folder,
             launch,
@@ -491,10 +537,11 @@ impl Eyes {
         let has_objectives = objectives.all(|metric| spool.has(metric));
         let mut warnings = launch.warnings.clone();
         warnings.extend(self.pump.warnings());
-        let checkpoint = keep_checkpoint(&self.place, folder, launch).unwrap_or_else(|error| {
-            warnings.push(format!("its checkpoint could not be stored: {error}"));
-            None
-        });
+        let (checkpoint, problem) = match keep_checkpoint(&self.place, folder, launch) {
+            Ok(checkpoint) => (checkpoint, problem),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        warnings.extend(problem.map(|problem| format!("a checkpoint could not be stored: {problem}")));
         let end = end_of(
             folder,
             launch,

@@ -62,6 +62,8 @@ pub enum AttemptEventKind {
     },
     /// There are points in the spool that were not there when this was last sent.
     PointsAvailable,
+    /// A checkpoint is stored.
+    CheckpointStored,
     /// Nothing of the attempt lives and all its points are in the spool.
     Ended(Box<AttemptEnd>),
 }

@@ -87,6 +87,8 @@ struct Folders {
 pub(super) struct Watch {
     printed: i32,
     said: i32,
+    /// Of the folder for checkpoints; none if it could not be had.
+    saved: Option<i32>,
 }
 
 impl Watcher {
@@ -107,12 +109,17 @@ impl Watcher {
         ))
     }
 
-    /// Tells `watched` of changes in `folder` until [`Self::remove`] is called, and possibly once more.
-    pub(super) fn add(&self, folder: &Path, watched: &Arc<dyn Watched>) -> io::Result<Watch> {
+    /// Tells `watched` of changes in `folder`, and of what gets its name in `saves`, until [`Self::remove`] is called, and possibly once more.
+    pub(super) fn add(&self, folder: &Path, saves: &Path, watched: &Arc<dyn Watched>) -> io::Result<Watch> {
         let Folders { printed, said } = &*self.folders;
         let watch = printed.add(folder, PRINTED, watched)?;
         match said.add(folder, SAID, watched) {
-            Ok(said) => Ok(Watch { printed: watch, said }),
+            // Without this one, checkpoints are noticed when everything is looked at.
+            Ok(told) => Ok(Watch {
+                printed: watch,
+                said: told,
+                saved: said.add(saves, WatchFlags::MOVED_TO, watched).ok(),
+            }),
             Err(error) => {
                 printed.remove(watch);
                 Err(error)
@@ -123,6 +130,10 @@ impl Watcher {
     pub(super) fn remove(&self, watch: &Watch) {
         self.folders.printed.remove(watch.printed);
         self.folders.said.remove(watch.said);
+        watch
+            .saved
+            .iter()
+            .for_each(|saved| self.folders.said.remove(*saved));
     }
 
     /// Ends the thread.
@@ -325,7 +336,9 @@ mod tests {
         let watching = watching();
         let wake = Arc::new(Wake::default());
         let listener: Arc<dyn Watched> = Arc::new(Listener(Arc::clone(&wake)));
-        let watch = watching.0.add(dir.path(), &listener).unwrap();
+        let saves = file("saves");
+        std::fs::create_dir(&saves).unwrap();
+        let watch = watching.0.add(dir.path(), &saves, &listener).unwrap();
         // What wakes nobody comes before what does.
         append(&file("stderr.log"));
         append(&file("exit.json.tmp"));
@@ -338,6 +351,10 @@ mod tests {
         std::fs::remove_file(file("stdout.log")).unwrap();
         append(&file("stdout.log"));
         assert!(woken(&wake).await, "standard output is another file now");
+        std::fs::create_dir(saves.join("step-1.tmp")).unwrap();
+        std::fs::rename(saves.join("step-1.tmp"), saves.join("step-1")).unwrap();
+        // What was printed may wake once more before.
+        while !woken(&wake).await {}
         watching.0.remove(&watch);
         end(watching);
     }

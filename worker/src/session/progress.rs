@@ -4,6 +4,8 @@
 //!
 //! * Points are sent in order and without gaps, from the number that the coordinator named.
 //! * The start is sent before the first point, the end after the last one.
+//! * A checkpoint is told of once, the newest there is, and not before the points are stored that came before it: whoever goes on from it does not
+//!   report them again.
 //! * At most [`ATTEMPT_WINDOW`] batches are on their way; what is beyond waits in the spool.
 
 use std::collections::VecDeque;
@@ -34,6 +36,8 @@ pub(super) struct Facts {
     pub(super) ended: bool,
     /// Number of the last point in the spool.
     pub(super) last_seq: u64,
+    /// Step of its newest checkpoint that is stored, and the number of the last point before it.
+    pub(super) checkpoint: Option<(i64, u64)>,
 }
 
 /// What to do next about an attempt.
@@ -45,6 +49,8 @@ pub(super) enum Due {
     At(Instant),
     /// Tell that it has started.
     Started,
+    /// Tell of its newest checkpoint.
+    Checkpoint,
     /// Read points from this number on, and ask [`Progress::is_batch_due`].
     Points(u64),
     /// Tell that it has ended.
@@ -56,6 +62,10 @@ pub(super) enum Due {
 pub(super) struct Progress {
     told_started: bool,
     told_ended: bool,
+    /// Step of the last checkpoint that was told of.
+    told_checkpoint: Option<i64>,
+    /// Number of the last point that is stored.
+    stored_seq: u64,
     /// Number of the first point that was not sent.
     next_seq: u64,
     /// Number of the last point of each batch on its way.
@@ -76,6 +86,8 @@ impl Progress {
         Self {
             told_started: false,
             told_ended: false,
+            told_checkpoint: None,
+            stored_seq: committed_seq,
             next_seq: committed_seq.saturating_add(1),
             in_flight: VecDeque::new(),
             waiting_since: None,
@@ -104,10 +116,18 @@ impl Progress {
             // The first points may be seen before the start is: the coordinator hears of the start first.
             return Due::Nothing;
         }
+        let untold = facts
+            .checkpoint
+            .filter(|(step, _)| self.told_checkpoint.is_none_or(|told| told < *step));
+        if untold.is_some_and(|(_, after_seq)| after_seq <= self.stored_seq) {
+            return Due::Checkpoint;
+        }
         let unsent = facts.last_seq.saturating_sub(self.last_sent());
         if unsent == 0 {
             self.waiting_since = None;
-            return if facts.ended && !self.told_ended {
+            // What the end does not name is told of before, so that somebody knows of it.
+            let must_wait = untold.is_some() && !self.in_flight.is_empty();
+            return if facts.ended && !self.told_ended && !must_wait {
                 Due::Ended
             } else {
                 Due::Nothing
@@ -153,6 +173,11 @@ impl Progress {
         self.told_started = true;
     }
 
+    /// The checkpoint of this step was told of.
+    pub(super) fn checkpoint_sent(&mut self, step: i64) {
+        self.told_checkpoint = self.told_checkpoint.max(Some(step));
+    }
+
     /// The next `count` points are on their way.
     pub(super) fn points_sent(&mut self, count: u64, now: Instant) {
         self.next_seq = self.next_seq.saturating_add(count);
@@ -176,6 +201,7 @@ impl Progress {
         while self.in_flight.front().is_some_and(|last| *last <= committed_seq) {
             self.in_flight.pop_front();
         }
+        self.stored_seq = self.stored_seq.max(committed_seq);
         self.next_seq = self.next_seq.max(committed_seq.saturating_add(1));
     }
 
@@ -200,6 +226,7 @@ mod tests {
             started: true,
             ended,
             last_seq,
+            checkpoint: None,
         }
     }
 
@@ -217,6 +244,7 @@ mod tests {
             started: false,
             ended: false,
             last_seq: 3,
+            checkpoint: None,
         };
         assert_eq!(progress.due(unseen, true, now), Due::Nothing);
         assert_eq!(progress.due(facts(3, true), true, now), Due::Started);
@@ -232,12 +260,64 @@ mod tests {
                 Facts {
                     started: false,
                     ended: true,
-                    last_seq: 0
+                    last_seq: 0,
+                    checkpoint: None,
                 },
                 true,
                 now
             ),
             Due::Ended
+        );
+    }
+
+    #[test]
+    fn the_newest_checkpoint_is_told_of_once_what_came_before_is_stored() {
+        let now = Instant::now();
+        let at = |step, after_seq, ended| Facts {
+            checkpoint: Some((step, after_seq)),
+            ..facts(2, ended)
+        };
+        let mut progress = Progress::after(0);
+        assert_eq!(progress.due(at(0, 0, false), true, now), Due::Started);
+        progress.started_sent();
+        assert_eq!(progress.due(at(0, 0, false), true, now), Due::Checkpoint);
+        progress.checkpoint_sent(0);
+        assert_eq!(progress.due(at(0, 0, false), true, now), Due::Points(1));
+        progress.points_sent(2, now);
+        assert_eq!(progress.due(at(7, 2, false), true, now), Due::Nothing);
+        progress.acknowledge(1);
+        assert_eq!(progress.due(at(7, 2, false), true, now), Due::Nothing);
+        progress.acknowledge(2);
+        assert_eq!(progress.due(at(7, 2, false), true, now), Due::Checkpoint);
+        progress.checkpoint_sent(7);
+        assert_eq!(progress.due(at(7, 2, true), true, now), Due::Ended);
+    }
+
+    #[test]
+    fn the_end_comes_after_the_last_checkpoint() {
+        let now = Instant::now();
+        let ended = Facts {
+            checkpoint: Some((7, 2)),
+            ..facts(2, true)
+        };
+        let mut progress = told_start(0);
+        progress.points_sent(2, now);
+        assert_eq!(progress.due(ended, true, now), Due::Nothing);
+        progress.acknowledge(2);
+        assert_eq!(progress.due(ended, true, now), Due::Checkpoint);
+        progress.checkpoint_sent(7);
+        assert_eq!(progress.due(ended, true, now), Due::Ended);
+        let mut cut = told_start(1);
+        let beyond = Facts {
+            checkpoint: Some((7, 5)),
+            ..ended
+        };
+        cut.points_sent(1, now);
+        cut.acknowledge(2);
+        assert_eq!(
+            cut.due(beyond, true, now),
+            Due::Ended,
+            "a spool that lost its tail ends all the same"
         );
     }
 

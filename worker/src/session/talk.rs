@@ -230,6 +230,18 @@ impl<'a> Session<'a> {
                     started_at: Some(timestamp_to_wire(at)),
                 }))
             }
+            Due::Checkpoint => {
+                let Some(kept) = link.attempt.checkpoint() else {
+                    return Turn::Nothing;
+                };
+                let checkpoint = kept.checkpoint;
+                link.progress.checkpoint_sent(checkpoint.step);
+                link.attempt.checkpoint_was_told();
+                self.send(ToCoordinator::Checkpoint(v1::AttemptCheckpoint {
+                    lease: Some(lease_to_wire(&lease)),
+                    checkpoint: Some(worker::checkpoint_to_wire(&checkpoint)),
+                }))
+            }
             Due::Ended => {
                 let Some(mut end) = link.attempt.end() else {
                     return Turn::Nothing;
@@ -502,6 +514,9 @@ fn facts(attempt: &Attempt) -> Facts {
         started: held.started,
         ended: held.ended,
         last_seq: attempt.last_seq(),
+        checkpoint: attempt
+            .checkpoint()
+            .map(|kept| (kept.checkpoint.step, kept.after_seq)),
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tonic::{Code, Status};
+use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::measurement::PointBatch;
 use tunesmith_common::worker::AttemptEnd;
 use tunesmith_common::{LeaseKey, StudyId, WorkerId};
@@ -36,13 +37,19 @@ pub(super) enum News {
         first_seq: u64,
         batch: PointBatch,
     },
+    Checkpoint {
+        lease: LeaseKey,
+        checkpoint: Checkpoint,
+    },
     Ended(Box<AttemptEnd>),
 }
 
 impl News {
     fn lease(&self) -> LeaseKey {
         match self {
-            Self::Started { lease, .. } | Self::Points { lease, .. } => *lease,
+            Self::Started { lease, .. } | Self::Points { lease, .. } | Self::Checkpoint { lease, .. } => {
+                *lease
+            }
             Self::Ended(end) => end.lease,
         }
     }
@@ -52,7 +59,7 @@ impl News {
         const FIXED: usize = 512;
         FIXED
             + match self {
-                Self::Started { .. } => 0,
+                Self::Started { .. } | Self::Checkpoint { .. } => 0,
                 Self::Points { batch, .. } => {
                     batch.points.len() * size_of::<tunesmith_common::measurement::Point>()
                 }
@@ -68,6 +75,7 @@ impl News {
                 first_seq,
                 batch,
             } => core.points(out, ctx, worker, lease, first_seq, &batch),
+            Self::Checkpoint { lease, checkpoint } => core.checkpoint(out, worker, &lease, checkpoint),
             Self::Ended(end) => core.ended(out, ctx, worker, *end),
         }
     }

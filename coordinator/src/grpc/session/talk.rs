@@ -342,6 +342,17 @@ fn receive(
                 batch,
             })
         }
+        FromWorker::Checkpoint(told) => {
+            let lease = lease_from_wire(told.lease.as_ref(), "checkpoint.lease").map_err(ApiError::from)?;
+            let Some(checkpoint) = &told.checkpoint else {
+                return Err(ApiError::invalid("checkpoint.checkpoint", "is not set").into());
+            };
+            let checkpoint = worker_convert::checkpoint_from_wire(checkpoint, "checkpoint.checkpoint");
+            inbox.push(News::Checkpoint {
+                lease,
+                checkpoint: checkpoint.map_err(ApiError::from)?,
+            })
+        }
         FromWorker::Ended(ended) => {
             let end = worker_convert::ended_from_wire(&ended).map_err(ApiError::from)?;
             inbox.push(News::Ended(Box::new(end)))

@@ -1,0 +1,251 @@
+//! Checkpoints: which are needed, by whom, and who reaches them.
+//!
+//! A checkpoint is needed as long as a trial refers to it: the one that saved it, and those that begin from it. What is referred to is counted, so that
+//! one trial that has come further, or has ended, never takes away what another still needs.
+//!
+//! # Invariants
+//!
+//! * A checkpoint is given up in the commit after which no trial refers to it, and never before that is stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tunesmith_common::checkpoint::Checkpoint;
+use tunesmith_common::clock::Monotonic;
+use tunesmith_common::trial::TrialState;
+use tunesmith_common::{Attempt, CheckpointStoreId, LeaseKey, TrialNumber, WorkerId};
+
+use super::dispatch::BoundTo;
+use super::order::Order;
+use super::outbox::Outbox;
+use super::study::{Ctx, StudyCore};
+use super::trial::ActiveTrial;
+
+/// How long a trial waits for somebody who reaches its checkpoint before it is trained again from the beginning: as long as that takes, within these
+/// bounds. So whatever is right is done in twice the time at most.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+const MOST_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Checkpoints within reach of whoever is to train a trial.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'a> {
+    /// It has its own ways, as a program that asks and tells.
+    All,
+    /// What lies in these places.
+    Stores(&'a [CheckpointStoreId]),
+}
+
+impl Reach<'_> {
+    fn has(self, store: CheckpointStoreId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Stores(stores) => stores.contains(&store),
+        }
+    }
+}
+
+/// How many trials refer to each checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct Uses(HashMap<Key, usize>);
+
+/// What a checkpoint is known by.
+type Key = (CheckpointStoreId, TrialNumber, Attempt, i64);
+
+impl Uses {
+    fn key(checkpoint: &Checkpoint) -> Key {
+        let Checkpoint {
+            store,
+            trial,
+            attempt,
+            step,
+            ..
+        } = *checkpoint;
+        (store, trial, attempt, step)
+    }
+
+    /// One more trial refers to it.
+    pub(super) fn add(&mut self, checkpoint: &Checkpoint) {
+        *self.0.entry(Self::key(checkpoint)).or_default() += 1;
+    }
+
+    /// One trial less refers to it. Whether none is left.
+    fn remove(&mut self, checkpoint: &Checkpoint) -> bool {
+        let key = Self::key(checkpoint);
+        let left = self.0.get(&key).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            self.0.remove(&key);
+        } else {
+            self.0.insert(key, left);
+        }
+        left == 0
+    }
+
+    fn has(&self, checkpoint: &Checkpoint) -> bool {
+        self.0.contains_key(&Self::key(checkpoint))
+    }
+}
+
+impl StudyCore {
+    /// A checkpoint of a running attempt is stored.
+    pub fn checkpoint(
+        &mut self,
+        out: &mut Outbox,
+        worker: WorkerId,
+        lease: &LeaseKey,
+        checkpoint: Checkpoint,
+    ) {
+        if (checkpoint.trial, checkpoint.attempt) != (lease.trial, lease.attempt) {
+            return; // nobody but a broken worker says so
+        }
+        if !self.is_current(lease) {
+            self.unneeded(out, checkpoint);
+            return out.order(worker, Order::Stale(*lease));
+        }
+        self.take_checkpoint(out, lease.trial, checkpoint);
+    }
+
+    /// A checkpoint of an attempt that counts no more was stored all the same: it goes, unless it was known before and is needed.
+    pub(super) fn unneeded(&self, out: &mut Outbox, checkpoint: Checkpoint) {
+        if !self.uses.has(&checkpoint) {
+            out.drop_checkpoint(checkpoint);
+        }
+    }
+
+    /// A checkpoint of a trial is stored: it needs the one before no more.
+    pub(super) fn take_checkpoint(&mut self, out: &mut Outbox, number: TrialNumber, checkpoint: Checkpoint) {
+        let Some(trial) = self.active.get_mut(&number) else {
+            return;
+        };
+        if trial.stages.checkpoint.as_ref() == Some(&checkpoint) {
+            return;
+        }
+        self.uses.add(&checkpoint);
+        let before = Arc::make_mut(&mut trial.stages).checkpoint.replace(checkpoint);
+        if let Some(before) = before.filter(|before| self.uses.remove(before)) {
+            out.drop_checkpoint(before);
+        }
+        out.trials.entry(number).or_insert(None);
+    }
+
+    /// A trial has ended. What was trained to the end keeps its checkpoint, what may be given more time, and the best.
+    pub(super) fn end_checkpoint(&mut self, out: &mut Outbox, number: TrialNumber, trial: &mut ActiveTrial) {
+        let is_kept = match trial.life.state() {
+            TrialState::Completed | TrialState::TimedOut(_) => true,
+            _ => self.best.has(number),
+        };
+        if is_kept || trial.stages.checkpoint.is_none() {
+            return;
+        }
+        let unneeded = Arc::make_mut(&mut trial.stages).checkpoint.take();
+        if let Some(unneeded) = unneeded.filter(|unneeded| self.uses.remove(unneeded)) {
+            out.drop_checkpoint(unneeded);
+        }
+    }
+
+    /// Whether a trial may be handed out to somebody with this reach.
+    pub(super) fn is_within(&self, number: TrialNumber, reach: Reach<'_>) -> bool {
+        self.active.get(&number).is_some_and(|trial| {
+            trial
+                .stages
+                .checkpoint
+                .as_ref()
+                .is_none_or(|checkpoint| reach.has(checkpoint.store))
+        })
+    }
+
+    /// The first of the waiting trials that may be handed out to somebody with this reach.
+    pub(super) fn first_waiting(&self, reach: Reach<'_>) -> Option<TrialNumber> {
+        self.ready
+            .iter()
+            .copied()
+            .find(|number| self.is_within(*number, reach))
+    }
+
+    /// Trials that wait for a place, by where their checkpoints are.
+    pub(super) fn bound(&self, ctx: &Ctx<'_>) -> BoundTo {
+        let mut bound = BoundTo::default();
+        if self.uses.0.is_empty() {
+            return bound;
+        }
+        let promoted = self.to_promote(Reach::All).map(|(number, _)| number);
+        let due = self.delayed.iter().take_while(|(at, _)| *at <= ctx.mono);
+        let waiting = self.ready.iter().chain(due.map(|(_, number)| number)).copied();
+        for number in waiting.chain(promoted) {
+            let checkpoint = self
+                .active
+                .get(&number)
+                .and_then(|trial| trial.stages.checkpoint.as_ref());
+            if let Some(checkpoint) = checkpoint {
+                *bound.entry(checkpoint.store).or_default() += 1;
+            }
+        }
+        bound
+    }
+
+    /// Gives up checkpoints that nobody has reached for long: their trials are trained again from the beginning rather than never.
+    pub fn give_up_checkpoints(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        is_reached: impl Fn(CheckpointStoreId) -> bool,
+    ) {
+        let waiting: BTreeMap<TrialNumber, CheckpointStoreId> = self
+            .active
+            .iter()
+            .filter(|(_, trial)| matches!(trial.life.state(), TrialState::Pending | TrialState::Paused))
+            .filter_map(|(number, trial)| Some((*number, trial.stages.checkpoint.as_ref()?.store)))
+            .collect();
+        let stores: BTreeSet<CheckpointStoreId> = waiting.values().copied().collect();
+        let unreached: BTreeSet<CheckpointStoreId> =
+            stores.into_iter().filter(|store| !is_reached(*store)).collect();
+        self.unreached.retain(|store, _| unreached.contains(store));
+        for (number, store) in waiting {
+            if !unreached.contains(&store) {
+                continue;
+            }
+            let since: Monotonic = *self.unreached.entry(store).or_insert(ctx.mono);
+            let Some(trial) = self.active.get_mut(&number) else {
+                continue;
+            };
+            let patience = trial.trained.clamp(LEAST_PATIENCE, MOST_PATIENCE);
+            if ctx.mono.saturating_since(since) < patience {
+                continue;
+            }
+            if let Some(lost) = Arc::make_mut(&mut trial.stages).checkpoint.take() {
+                self.uses.remove(&lost);
+            }
+            out.trials.entry(number).or_insert(None);
+            let text = "no worker reaches its checkpoint, and waiting longer is not worth it: it is trained again from the beginning";
+            self.audit(out, ctx, "coordinator", "lose_checkpoint", Some(number), text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tunesmith_common::TrialNumber;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_unused_once_the_last_trial_that_refers_to_it_does_so_no_more() {
+        let checkpoint = |step| Checkpoint {
+            store: CheckpointStoreId(Uuid::nil()),
+            trial: TrialNumber(1),
+            attempt: Attempt(1),
+            step,
+            bytes: 0,
+            files: 0,
+            digest: String::new(),
+        };
+        let mut uses = Uses::default();
+        uses.add(&checkpoint(3));
+        uses.add(&checkpoint(3));
+        uses.add(&checkpoint(4));
+        assert!(!uses.remove(&checkpoint(3)) && uses.has(&checkpoint(3)));
+        assert!(uses.remove(&checkpoint(3)) && !uses.has(&checkpoint(3)));
+        assert!(uses.has(&checkpoint(4)));
+    }
+}

@@ -222,3 +222,41 @@ async fn a_trial_that_rests_outlives_its_worker_and_the_coordinator() {
     assert_eq!(steps, (1..=9).collect::<Vec<i64>>());
     drop(second);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_whose_worker_is_lost_goes_on_from_its_newest_checkpoint_elsewhere() {
+    let coordinator = Coordinator::start(&Storage::Sqlite, LEASE).await;
+    let shared = tempfile::tempdir().unwrap();
+    let options = ["--checkpoint-dir", shared.path().to_str().unwrap()];
+    let first = Worker::start(&coordinator, "first", &options);
+    let (records, mut api) = (Records::new(), coordinator.api());
+    let options_of_program = ["--steps=9", "--checkpoint-every=1", "--hold-at=6"];
+    let study = ProbeStudy::new("lost", &records, 1, &options_of_program);
+    api.create(&study.budget("trials: 1").yaml()).await;
+    // While it runs, its checkpoints are stored: the newest takes the place of the one before.
+    eventually("the newest checkpoint is known", async || {
+        let trials = api.clone().trials("lost").await;
+        let checkpoint = trials.first().and_then(|trial| trial.checkpoint.as_ref());
+        let step = checkpoint.map(|checkpoint| checkpoint.step);
+        let stored = manifests(shared.path());
+        if step == Some(5) && stored.len() == 1 {
+            Ok(())
+        } else {
+            Err(format!("{trials:?} {stored:?}"))
+        }
+    })
+    .await;
+    drop(first); // its machine is gone
+    let second = Worker::start(&coordinator, "second", &options);
+    records.release();
+    api.done("lost", STUDY).await;
+    let trial = api.trials("lost").await.remove(0);
+    assert_eq!(trial.state(), State::Completed, "{trial:?}");
+    let told = records.read();
+    let last = &told[&(1, trial.attempts.last().unwrap().attempt)];
+    assert_eq!(last.points.first().map(|(_, step, _)| *step), Some(6), "{last:?}");
+    let curve = api.curve(&trial.name, "score").await;
+    let steps: Vec<i64> = curve.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, (1..=9).collect::<Vec<i64>>());
+    drop(second);
+}

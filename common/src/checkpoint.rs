@@ -3,10 +3,13 @@
 //! A checkpoint is named by whoever saved it: trial, attempt and step together are never used twice, so that what is stored under that name never
 //! changes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::{Attempt, CheckpointStoreId, TrialNumber};
+use crate::params::{ParamValue, ParameterName, Params};
 
 /// A checkpoint that is completely stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,13 +37,71 @@ pub struct Stages {
     pub rungs: Vec<RungResult>,
     /// The newest checkpoint that it can go on from.
     pub checkpoint: Option<Checkpoint>,
+    /// The trial with whose training it began.
+    pub parent: Option<Parent>,
+}
+
+/// The trial with whose training another one began.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parent {
+    /// Its number.
+    pub trial: TrialNumber,
+    /// Steps that it had been trained.
+    pub step: i64,
+    /// The first objective's value that it had come to. May be NaN or infinite.
+    pub value: f64,
+    /// The trial whose place the child took, if any.
+    pub replaces: Option<TrialNumber>,
+    /// Parameters of the child that are others than its parent's.
+    pub changed: Vec<Changed>,
+}
+
+/// A parameter that two trials do not have in common.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Its name.
+    pub name: ParameterName,
+    /// The value of the first; none if it was inactive.
+    pub from: Option<ParamValue>,
+    /// The value of the second; none if it was inactive.
+    pub to: Option<ParamValue>,
+}
+
+impl Changed {
+    /// What the second has that the first has not, and the other way round.
+    #[must_use]
+    pub fn between(from: &Params, to: &Params) -> Vec<Self> {
+        let new = to
+            .iter()
+            .map(|(name, value)| (name, from.value(name.as_str()), Some(value)));
+        let gone = from
+            .iter()
+            .filter(|(name, _)| to.value(name.as_str()).is_none())
+            .map(|(name, value)| (name, Some(value), None));
+        new.chain(gone)
+            .filter(|(_, from, to)| from != to)
+            .map(|(name, from, to)| Self {
+                name: name.clone(),
+                from: from.cloned(),
+                to: to.cloned(),
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Changed {
+    /// As in `lr 0.1 -> 0.12`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |value: &Option<ParamValue>| value.as_ref().map_or("none".to_owned(), ToString::to_string);
+        write!(f, "{} {} -> {}", self.name, show(&self.from), show(&self.to))
+    }
 }
 
 impl Stages {
     /// Whether there is nothing to tell, as of trials that are trained in one go.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rungs.is_empty() && self.checkpoint.is_none()
+        self.rungs.is_empty() && self.checkpoint.is_none() && self.parent.is_none()
     }
 }
 

@@ -11,11 +11,13 @@ mod gp;
 mod lbfgs;
 mod normal;
 pub mod pareto;
+mod population;
 mod promotion;
 mod rng;
 pub mod stopping;
 pub mod strategy;
 
+pub use population::{Child, Contest, Interval, Ranking, breed};
 pub use promotion::{Promotions, RungView, Standing};
 pub use rng::trial_rng;
 pub use stopping::{Restorer, Stoppers};

@@ -30,6 +30,12 @@ pub(crate) enum Purpose {
     Weights,
     /// What is left to gain after so many results.
     Gain,
+    /// Whom it is compared with.
+    Opponent,
+    /// Whose training it goes on with.
+    Parent,
+    /// How its parameters differ from its parent's.
+    Change,
 }
 
 /// Independent random numbers for one trial.
@@ -54,6 +60,9 @@ pub(crate) fn purpose_rng(seed: u64, trial: TrialNumber, purpose: Purpose) -> Ch
         Purpose::Baseline => 7,
         Purpose::Weights => 8,
         Purpose::Gain => 9,
+        Purpose::Opponent => 10,
+        Purpose::Parent => 11,
+        Purpose::Change => 12,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(trial.0 ^ (purpose << 56));

@@ -8,7 +8,7 @@ use crate::params::ParamValue;
 
 use super::curve::{Curve, IntCurve};
 use super::error::show;
-use super::numbers::{LARGEST_INT, centre, float, level_at, same, signed, whole};
+use super::numbers::{BELOW_ONE, LARGEST_INT, centre, float, level_at, same, signed, whole};
 use super::types::{Dimension, Domain, Scale};
 
 /// How the values of one parameter are laid out.
@@ -265,6 +265,50 @@ impl Coding {
             (Self::IntCurve(curve), ParamValue::Int(value)) => curve.position(*value),
             _ => centre(self.level_of(value).unwrap_or(0), self.levels().unwrap_or(1)),
         }
+    }
+
+    /// The position of the number at `position` times `factor`, as near to that as there is one; of the mirror image on a scale that is one. None if
+    /// the values are no numbers.
+    ///
+    /// A number that this would leave where it is moves to the next one if there are levels, else by that share of half of the range.
+    pub(super) fn scaled(&self, position: f64, factor: f64) -> Option<f64> {
+        let (ParamValue::Int(_) | ParamValue::Float(_)) = self.decode(position) else {
+            return None;
+        };
+        let low = number(&self.decode(0.0))?;
+        let high = number(&self.decode(BELOW_ONE))?;
+        let at = number(&self.decode(position))?;
+        let wanted = match self {
+            Self::Choices(_) | Self::Constant(_) => return None,
+            Self::Curve(curve) if curve.is_mirrored() => low + high - factor * (low + high - at),
+            Self::IntCurve(curve) if curve.is_mirrored() => low + high - factor * (low + high - at),
+            _ => factor * at,
+        };
+        let wanted = wanted.clamp(low, high);
+        let level = |index: f64, count: u64| {
+            let moved = index.round().clamp(0.0, float(count - 1));
+            let before = float(level_at(position, count));
+            let moved = if same(moved, before) {
+                (before + (factor - 1.0).signum()).clamp(0.0, float(count - 1))
+            } else {
+                moved
+            };
+            centre(u64::try_from(whole(moved)).unwrap_or(0), count)
+        };
+        Some(match self {
+            Self::Steps(steps) => level((wanted - low) / steps.step, steps.count()),
+            Self::Ints { step, count, .. } => level((wanted - low) / *step as f64, *count),
+            Self::Powers { first, count } => level(wanted.log2() - f64::from(*first), u64::from(*count)),
+            Self::IntCurve(curve) if same(wanted.round(), at) => {
+                curve.position(whole((at + (factor - 1.0).signum()).clamp(low, high)))
+            }
+            Self::IntCurve(curve) => curve.position(whole(wanted.round())),
+            Self::Curve(_) if same(wanted, at) && at > low && at < high => {
+                (position + (factor - 1.0) / 2.0).clamp(0.0, BELOW_ONE)
+            }
+            Self::Curve(curve) => curve.position(wanted),
+            Self::Choices(_) | Self::Constant(_) => position,
+        })
     }
 
     /// A given value as this parameter has it: `1` is `1.0` for a float, `32.0` is `32` for an int.

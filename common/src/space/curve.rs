@@ -27,6 +27,11 @@ impl Curve {
         }
     }
 
+    /// Whether its scale is the mirror image of another one.
+    pub(super) fn is_mirrored(&self) -> bool {
+        self.scale == Scale::ReverseLog
+    }
+
     /// The value at a position. The first position is exactly `low`, the last one exactly `high`.
     pub(super) fn at(&self, position: f64) -> f64 {
         let u = unit(position);
@@ -87,6 +92,11 @@ impl IntCurve {
     /// `0 < low < high <= 2^44`.
     pub(super) fn new(low: i64, high: i64, mirrored: bool) -> Self {
         Self { low, high, mirrored }
+    }
+
+    /// Whether its scale is the mirror image of another one.
+    pub(super) fn is_mirrored(&self) -> bool {
+        self.mirrored
     }
 
     /// The number at a position.

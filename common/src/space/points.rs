@@ -71,6 +71,14 @@ impl Space {
             .collect())
     }
 
+    /// Where the number of the parameter with this index lies that is `factor` times the one at `position`, as near to that as there is one. On scale
+    /// `reverse_log` its distance from the other end is multiplied. A number that stays the same so is moved to the next one. None if its values are
+    /// no numbers.
+    #[must_use]
+    pub fn scaled(&self, index: usize, position: f64, factor: f64) -> Option<f64> {
+        self.coding(index).scaled(position, factor)
+    }
+
     /// Values of all parameters in order, as `choose` gives them for those that are active.
     pub(super) fn values_by(&self, mut choose: impl FnMut(usize) -> Option<ParamValue>) -> Values {
         let mut values: Values = Vec::with_capacity(self.parameters().len());

@@ -4,11 +4,13 @@
 use super::check::{
     CONFIDENCE, DEFAULT_GRACE, DEFAULT_STEP_NAME, DIVERGING_PATIENCE, MIN_STEPS, MIN_TRIALS, MIN_WHOLE,
     P_VALUE, PLATEAU_PATIENCE, PROBABILITY, REDUCTION, common_steps, curve_warmup, default_brackets,
+    population::{FACTORS, FRACTION, RESAMPLE, SIZE},
 };
+use super::population::{Exploit, Explore, Population, Segment};
 use super::raw::{
-    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawNoImprovement, RawObjective,
-    RawObjectives, RawParameter, RawResources, RawRule, RawSteps, RawStopper, RawStrategy, RawStrategyName,
-    RawStudy, RawTrial, RawValues,
+    RawBudget, RawConstraint, RawExploit, RawKind, RawMeasured, RawMetrics, RawNoImprovement, RawObjective,
+    RawObjectives, RawParameter, RawResources, RawRule, RawSegment, RawSteps, RawStopper, RawStrategy,
+    RawStrategyName, RawStudy, RawTrial, RawValues,
 };
 use super::spec::{
     Acquisition, Baseline, Bound, Budget, HalvingName, MeasuredConstraint, MetricSource, Objective,
@@ -172,16 +174,9 @@ fn parameter(parameter: &Parameter, space: &Space) -> RawParameter {
 }
 
 fn strategy(spec: &StrategySpec, last_step: Option<i64>) -> RawStrategy {
-    let point = |params: &Params| {
-        ordered(
-            params
-                .iter()
-                .map(|(name, value)| (name.to_string(), RawValue(value.clone()))),
-        )
-    };
     let mut raw = RawStrategy {
         seed: Some(spec.seed),
-        initial: spec.initial.iter().map(point).collect(),
+        initial: spec.initial.iter().map(values).collect(),
         history: spec.history.iter().map(ToString::to_string).collect(),
         random_share: given(spec.random_share, 0.0),
         ..RawStrategy::default()
@@ -205,6 +200,11 @@ fn strategy(spec: &StrategySpec, last_step: Option<i64>) -> RawStrategy {
             RawStrategyName::Grid
         }
     };
+    match &spec.schedule {
+        Some(Schedule::Population(population)) => self::population(&mut raw, population, last_step),
+        Some(Schedule::Replay(segments)) => replay(&mut raw, segments),
+        Some(Schedule::Halving(_)) | None => {}
+    }
     if let Some(Schedule::Halving(halving)) = &spec.schedule {
         let (name, sampler) = match halving.name {
             HalvingName::Asha => (RawStrategyName::Asha, RawStrategyName::Random),
@@ -221,6 +221,45 @@ fn strategy(spec: &StrategySpec, last_step: Option<i64>) -> RawStrategy {
         raw.brackets = given(halving.brackets, default_brackets(halving.name, count));
     }
     raw
+}
+
+fn values(params: &Params) -> Ordered<RawValue> {
+    let pairs = params.iter();
+    ordered(pairs.map(|(name, value)| (name.to_string(), RawValue(value.clone()))))
+}
+
+fn population(raw: &mut RawStrategy, population: &Population, last_step: Option<i64>) {
+    raw.sampler = given(raw.name, RawStrategyName::Sobol);
+    raw.population = given(population.size, SIZE);
+    raw.interval = Some(population.interval);
+    raw.max_steps = Some(population.max_steps).filter(|max| last_step != Some(*max));
+    match population.exploit {
+        Exploit::Truncation { fraction } => raw.fraction = given(fraction, FRACTION),
+        Exploit::Tournament => raw.exploit = Some(RawExploit::Tournament),
+    }
+    raw.vary = population.vary.iter().map(ToString::to_string).collect();
+    match &population.explore {
+        Explore::Perturb { resample, factors } => {
+            raw.name = RawStrategyName::Pbt;
+            raw.resample = given(*resample, RESAMPLE);
+            raw.factors = if factors[..] == FACTORS {
+                Vec::new()
+            } else {
+                factors.clone()
+            };
+        }
+        Explore::Model => raw.name = RawStrategyName::Pb2,
+    }
+}
+
+fn replay(raw: &mut RawStrategy, segments: &[Segment]) {
+    raw.name = RawStrategyName::Replay;
+    let segment = |segment: &Segment| RawSegment {
+        until: Some(segment.until),
+        seed: segment.seed,
+        parameters: values(&segment.params),
+    };
+    raw.segments = segments.iter().map(segment).collect();
 }
 
 fn stopper(spec: &StopperSpec, last_step: Option<i64>) -> RawStopper {

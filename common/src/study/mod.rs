@@ -6,6 +6,7 @@
 mod check;
 mod export;
 mod file;
+mod population;
 mod raw;
 mod schema;
 mod spec;
@@ -17,10 +18,11 @@ mod zoom;
 
 pub use check::{FieldError, SpecErrors};
 pub use file::{Located, StudyFile, StudyFileError, name_of_file};
+pub use population::{Exploit, Explore, Population, Segment};
 pub use raw::{
-    RawBudget, RawConstraint, RawKind, RawMeasured, RawMetrics, RawNoImprovement, RawObjective,
-    RawObjectives, RawParameter, RawResources, RawRule, RawStdout, RawSteps, RawStopper, RawStrategy,
-    RawStrategyName, RawStudy, RawTrial, RawValues,
+    RawBudget, RawConstraint, RawExploit, RawKind, RawMeasured, RawMetrics, RawNoImprovement, RawObjective,
+    RawObjectives, RawParameter, RawResources, RawRule, RawSegment, RawStdout, RawSteps, RawStopper,
+    RawStrategy, RawStrategyName, RawStudy, RawTrial, RawValues,
 };
 pub use schema::study_schema;
 pub use spec::{

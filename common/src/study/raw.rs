@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::budget::{RawBudget, RawNoImprovement};
-pub use self::strategy::{RawStrategy, RawStrategyName};
+pub use self::strategy::{RawExploit, RawSegment, RawStrategy, RawStrategyName};
 use super::values::{Ordered, RawNumber, RawValue, command, constraints, one_or_many};
 use crate::measurement::Goal;
 use crate::space::Scale;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::population::{Population, Segment};
 use crate::id::{MetricName, StudyName, TrialNumber};
 use crate::measurement::{From as ValueFrom, Goal};
 use crate::params::Params;
@@ -196,10 +197,14 @@ pub struct StrategySpec {
 }
 
 /// How long each trial is trained, where that depends on how it does.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Schedule {
     /// Successive halving with promotion: trials rest at rungs, and the best of each go on.
     Halving(Halving),
+    /// Population-based training: trials are replaced by changed copies of better ones.
+    Population(Population),
+    /// One training in segments, each of which is a trial that goes on from the one before. At least one.
+    Replay(Vec<Segment>),
 }
 
 /// Successive halving with promotion.

@@ -25,6 +25,7 @@ use tunesmith_optimizer::{
     fallback,
 };
 
+use super::population::{ChildAdvice, ChildQuestion};
 use super::propose::NoTrial;
 use super::study::{Ctx, StudyCore};
 
@@ -143,6 +144,11 @@ impl Adviser {
             .map(<[FinishedTrial]>::to_vec)
     }
 
+    /// Results there are.
+    pub(super) fn results(&self) -> usize {
+        self.results
+    }
+
     /// How much the study itself has found.
     pub(super) fn own_results(&self) -> usize {
         self.results - self.of_others
@@ -211,9 +217,29 @@ impl Adviser {
     }
 }
 
-/// A question to a costly strategy, to be answered where there is time for it.
+/// A question to somebody who computes, to be answered where there is time for it.
 #[derive(Debug)]
-pub struct Question {
+pub enum Question {
+    /// What to try next.
+    Point(Box<PointQuestion>),
+    /// How a child is to differ from its parent.
+    Child(Box<ChildQuestion>),
+}
+
+impl Question {
+    /// Computes the answer. May take long; needs nothing but itself.
+    #[must_use]
+    pub fn answer(self) -> Advice {
+        match self {
+            Self::Point(question) => Advice::Point(Box::new(question.answer())),
+            Self::Child(question) => Advice::Child(Box::new(question.answer())),
+        }
+    }
+}
+
+/// A question to a costly strategy.
+#[derive(Debug)]
+pub struct PointQuestion {
     spec: Arc<StudySpec>,
     strategy: Arc<dyn SearchStrategy>,
     desk: Desk,
@@ -224,10 +250,8 @@ pub struct Question {
     count: usize,
 }
 
-impl Question {
-    /// Computes the answer. May take long; needs nothing but itself.
-    #[must_use]
-    pub fn answer(mut self) -> Advice {
+impl PointQuestion {
+    fn answer(mut self) -> PointAdvice {
         let running: Vec<RunningTrial<'_>> = self
             .running
             .iter()
@@ -260,7 +284,7 @@ impl Question {
         if panic.is_some() {
             self.desk.memory = Memory::default();
         }
-        Advice {
+        PointAdvice {
             strategy: self.strategy.name(),
             next: self.next,
             seen: self.desk.finished.len(),
@@ -273,7 +297,16 @@ impl Question {
 
 /// The answer to a question.
 #[derive(Debug)]
-pub struct Advice {
+pub enum Advice {
+    /// What to try next.
+    Point(Box<PointAdvice>),
+    /// How a child is to differ from its parent.
+    Child(Box<ChildAdvice>),
+}
+
+/// What a strategy says.
+#[derive(Debug)]
+pub struct PointAdvice {
     strategy: &'static str,
     panic: Option<String>,
     desk: Desk,
@@ -286,13 +319,19 @@ impl Advice {
     /// Who gave it.
     #[must_use]
     pub fn strategy(&self) -> &'static str {
-        self.strategy
+        match self {
+            Self::Point(advice) => advice.strategy,
+            Self::Child(_) => "pb2",
+        }
     }
 
     /// What the strategy panicked with, if it did. The points are drawn at random then.
     #[must_use]
     pub fn panic(&self) -> Option<&str> {
-        self.panic.as_deref()
+        match self {
+            Self::Point(advice) => advice.panic.as_deref(),
+            Self::Child(_) => None,
+        }
     }
 }
 
@@ -398,6 +437,11 @@ impl StudyCore {
 
     /// A question whose answer will be needed, if there is one and none is away. It must be answered by [`Self::advised`].
     pub fn question(&mut self, ctx: &Ctx<'_>) -> Option<Question> {
+        if matches!(self.may_start(ctx), Ok(()) | Err(NoTrial::Parallel(_)))
+            && let Some(question) = self.child_question()
+        {
+            return Some(question);
+        }
         let number = TrialNumber(self.next_number);
         if !self.adviser.strategy.is_costly() || self.dry.is_some() || self.may_create().is_err() {
             return None;
@@ -422,7 +466,7 @@ impl StudyCore {
             1
         };
         adviser.asked_at = Some(adviser.results);
-        Some(Question {
+        Some(Question::Point(Box::new(PointQuestion {
             spec: Arc::clone(&self.spec),
             strategy: Arc::clone(&adviser.strategy),
             desk: adviser.desk.take()?,
@@ -434,11 +478,18 @@ impl StudyCore {
                 .batch
                 .max(adviser.wanted)
                 .min(usize::try_from(room).unwrap_or(usize::MAX)),
-        })
+        })))
     }
 
     /// Takes in an answer, which took so long to compute.
     pub fn advised(&mut self, advice: Advice, took: Duration) {
+        match advice {
+            Advice::Point(advice) => self.point_advised(*advice, took),
+            Advice::Child(advice) => self.child_advised(*advice),
+        }
+    }
+
+    fn point_advised(&mut self, advice: PointAdvice, took: Duration) {
         let mut desk = advice.desk;
         desk.finished.append(&mut self.adviser.aside);
         self.adviser.desk = Some(desk);

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tunesmith_common::clock::Monotonic;
 
+use super::checkpoints::Reach;
+use super::course::Course;
 use super::propose::NoTrial;
 use super::study::{Ctx, StudyCore};
 use crate::store::StudyState;
@@ -80,8 +82,27 @@ impl StudyCore {
             ))),
             _ => match self.not_worth_it() {
                 Some(verdict) => Err(NoTrial::Budget(verdict.to_string())),
-                None => Ok(()),
+                None => self.is_incomplete(),
             },
+        }
+    }
+
+    /// Whether the budget of trials has room for one more.
+    pub(super) fn has_room_for_trials(&self) -> bool {
+        self.spec.budget.trials.is_none_or(|limit| self.created() < limit)
+    }
+
+    /// Whether trials that begin with others' training are still to come.
+    fn is_incomplete(&self) -> Result<(), NoTrial> {
+        let complete = |text: &str| Err(NoTrial::Population(text.to_owned()));
+        match &self.course {
+            Some(Course::Population(_)) if self.members_wanted(Reach::All) == Some(0) => {
+                complete("the population is complete")
+            }
+            Some(Course::Replay(segments)) if segments.next().is_none() => {
+                complete("the next segment begins with the last one's checkpoint, if there is any")
+            }
+            _ => Ok(()),
         }
     }
 

@@ -37,7 +37,7 @@ pub enum Reach<'a> {
 }
 
 impl Reach<'_> {
-    fn has(self, store: CheckpointStoreId) -> bool {
+    pub(super) fn has(self, store: CheckpointStoreId) -> bool {
         match self {
             Self::All => true,
             Self::Stores(stores) => stores.contains(&store),
@@ -132,7 +132,7 @@ impl StudyCore {
     pub(super) fn end_checkpoint(&mut self, out: &mut Outbox, number: TrialNumber, trial: &mut ActiveTrial) {
         let is_kept = match trial.life.state() {
             TrialState::Completed | TrialState::TimedOut(_) => true,
-            _ => self.best.has(number),
+            _ => self.best.has(number) || self.is_needed_by_a_segment(number),
         };
         if is_kept || trial.stages.checkpoint.is_none() {
             return;

@@ -123,6 +123,9 @@ impl StudyCore {
         if let Err(NoTrial::Budget(text)) = self.may_create() {
             return Some((DoneReason::Budget, format!("budget: {text}"), nothing_runs));
         }
+        if let Err(NoTrial::Population(_)) = self.may_create() {
+            return Some((DoneReason::Exhausted, self.course_is_over(), nothing_runs));
+        }
         match &self.dry {
             Some(NoTrial::Exhausted) => Some((
                 DoneReason::Exhausted,

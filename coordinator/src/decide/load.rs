@@ -17,10 +17,11 @@ use tunesmith_optimizer::{FinishedTrial, Restorer, Stoppers};
 use super::advice::Adviser;
 use super::best::Best;
 use super::checkpoints::Uses;
+use super::course::Course;
 use super::curve::Curve;
 use super::history::seen;
 use super::improvement::Improvement;
-use super::stages::{counts_for_best, promotions, seen_at, shown};
+use super::stages::{counts_for_best, seen_at, shown};
 use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
 use super::values::{Past, Readings, Values};
@@ -68,7 +69,7 @@ impl Loader {
         let (strategy, _) = tunesmith_optimizer::build(&spec);
         let restorer = Restorer::new(&spec.early_stopping, &spec.objective);
         let stoppers = Stoppers::new(&spec.early_stopping, &spec.objective);
-        let promotions = promotions(&spec);
+        let course = Course::of(&spec);
         let warnings = spec.warnings();
         let core = StudyCore {
             id: row.id,
@@ -81,7 +82,7 @@ impl Loader {
             last_end: Timestamp::UNIX_EPOCH,
             dry: None,
             stoppers,
-            promotions,
+            course,
             uses: Uses::default(),
             unreached: BTreeMap::new(),
             near: BTreeSet::new(),
@@ -151,20 +152,23 @@ impl Loader {
             .checkpoint
             .iter()
             .for_each(|checkpoint| self.core.uses.add(checkpoint));
-        self.rungs(trial.number, &past.encoded, &trial.stages);
+        self.rungs(trial.number, trial.origin, &past.encoded, &trial.stages);
+        self.core
+            .leave_course(trial.number, trial.end, &Arc::new(trial.stages));
         let (value, finished) = self.core.remember(past);
         self.results.push((trial.ended_at, Kind::End, finished));
         self.stoppers.trial_ended(trial.number, value);
     }
 
-    /// What a trial had come to at rungs.
-    fn rungs(&mut self, number: TrialNumber, encoded: &[f64], stages: &Stages) {
-        let Some(promotions) = &mut self.core.promotions else {
+    /// Where a trial began, and what it had come to at rungs.
+    fn rungs(&mut self, number: TrialNumber, origin: Origin, encoded: &[f64], stages: &Stages) {
+        self.core.enter_course(number, encoded, stages, origin);
+        let Some(course) = &mut self.core.course else {
             return;
         };
         let spec = &self.core.spec;
         for result in &stages.rungs {
-            promotions.reach(number, result.rung, spec.objective.goal.to_minimize(result.value));
+            course.reach(number, result.rung, spec.objective.goal.to_minimize(result.value));
             self.core.last_end = self.core.last_end.max(result.at);
         }
         for result in shown(&stages.rungs) {
@@ -189,7 +193,7 @@ impl Loader {
             .checkpoint
             .iter()
             .for_each(|checkpoint| self.core.uses.add(checkpoint));
-        self.rungs(row.number, &encoded, &row.stages);
+        self.rungs(row.number, row.provenance.origin, &encoded, &row.stages);
         if matches!(
             row.state,
             TrialState::Paused | TrialState::Stopping(_, StopReason::Paused { .. })

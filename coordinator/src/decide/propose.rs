@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::advice::Advised;
 use super::checkpoints::Reach;
+use super::course::Course;
 use super::dispatch::Demand;
 use super::order::Order;
 use super::outbox::Outbox;
@@ -49,6 +50,9 @@ pub enum NoTrial {
     /// The strategy has not made its next proposal yet.
     #[error("the strategy is computing its next proposal")]
     Thinking,
+    /// The strategy has all the trials that it needs.
+    #[error("{0}")]
+    Population(String),
     /// Trials wait before they are tried again after a failure.
     #[error("{0} trials wait to be tried again after a failure")]
     BackingOff(usize),
@@ -250,6 +254,13 @@ impl StudyCore {
             (None, None) => ROUND,
             (None, Some(limit)) => limit.saturating_sub(self.created()),
         };
+        let proposable = match &self.course {
+            Some(Course::Population(_)) => proposable.min(self.members_wanted(Reach::All).unwrap_or(0)),
+            Some(Course::Replay(segments)) => {
+                proposable.min(u64::from(segments.next().is_some() && self.active.is_empty()))
+            }
+            Some(Course::Halving(..)) | None => proposable,
+        };
         let proposable = match self.proposals_ready() {
             Some(ready) => proposable.min(u64::from(ready)),
             None => proposable,
@@ -298,7 +309,10 @@ impl StudyCore {
         if let Some(number) = self.first_waiting(reach) {
             return Ok(number);
         }
-        if let Some(number) = self.promote(out, ctx, reach) {
+        // A population is whole before any of it goes on.
+        let wants_new =
+            self.members_wanted(reach).is_some_and(|wanted| wanted > 0) && self.may_create().is_ok();
+        if !wants_new && let Some(number) = self.promote(out, ctx, reach) {
             return Ok(number);
         }
         let stuck = |reason: NoTrial, waiting: usize| {
@@ -313,10 +327,19 @@ impl StudyCore {
         if let Some(reason) = &self.dry {
             return Err(stuck(reason.clone(), self.delayed.len()));
         }
-        self.propose(out, ctx)
+        match self.course {
+            Some(Course::Population(_)) => self.propose_member(out, ctx, reach),
+            Some(Course::Replay(_)) => self.propose_segment(out, ctx, reach),
+            Some(Course::Halving(..)) | None => self.propose_by_strategy(out, ctx),
+        }
     }
 
-    fn propose(&mut self, out: &mut Outbox, ctx: &mut Ctx<'_>) -> Result<TrialNumber, NoTrial> {
+    /// Makes a trial of the strategy's next proposal.
+    pub(super) fn propose_by_strategy(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+    ) -> Result<TrialNumber, NoTrial> {
         let number = TrialNumber(self.next_number);
         let Advised {
             suggestion: point,
@@ -397,7 +420,7 @@ impl StudyCore {
         Ok(params)
     }
 
-    fn new_trial(
+    pub(super) fn new_trial(
         &self,
         ctx: &Ctx<'_>,
         number: TrialNumber,

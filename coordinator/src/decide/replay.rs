@@ -4,10 +4,13 @@
 
 use std::sync::Arc;
 
+use tunesmith_common::checkpoint::{Parent, Stages};
 use tunesmith_common::decision::{Origin, Provenance};
-use tunesmith_common::study::{Acquisition, StrategyName, StudySpec};
+use tunesmith_common::study::{Acquisition, Population, Schedule, StrategyName, StudySpec};
 use tunesmith_common::{Params, Timestamp, TrialNumber};
-use tunesmith_optimizer::{Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build};
+use tunesmith_optimizer::{
+    Contest, Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, breed, build,
+};
 
 use super::advice::propose;
 use super::history::seen;
@@ -50,8 +53,10 @@ pub struct Replay {
     memory: Memory,
     /// Ascending by number.
     trials: Vec<Known>,
-    /// Results in the order in which they came.
+    /// Results in the order in which they came, those of other studies first.
     finished: Vec<FinishedTrial>,
+    /// When each came; those of other studies before all others.
+    times: Vec<Timestamp>,
     /// Trials that the strategy has proposed before the next one, and the last of their cursors.
     proposed: u64,
     cursor: Option<u64>,
@@ -67,6 +72,8 @@ struct Known {
     end: Option<(Timestamp, End, Values, Option<i64>)>,
     /// What it had come to at rungs, as strategies saw it.
     rungs: Vec<(Timestamp, FinishedTrial)>,
+    /// Where it began, and all rungs.
+    stages: Arc<Stages>,
     /// Place among the results, those of other studies included; the largest number if it has not ended.
     place: usize,
 }
@@ -106,6 +113,7 @@ impl History {
             .collect();
         self.trials.push(Known {
             rungs,
+            stages: row.stages,
             number: row.number,
             end: End::of(&row.state)
                 .zip(row.ended_at)
@@ -134,6 +142,8 @@ impl History {
             results.extend(trial.end.as_ref().map(|(at, ..)| (*at, index, None)));
         }
         results.sort_unstable();
+        let mut times = vec![Timestamp::UNIX_EPOCH; of_others.len()];
+        times.extend(results.iter().map(|(at, ..)| *at));
         let mut finished = of_others;
         finished.reserve(results.len());
         for (_, index, rung) in results {
@@ -159,6 +169,7 @@ impl History {
             memory: Memory::default(),
             trials,
             finished,
+            times,
             proposed: 0,
             cursor: None,
             next: 0,
@@ -198,7 +209,9 @@ impl Replay {
     fn replay(&mut self) -> Option<(TrialNumber, Replayed)> {
         let trial = self.trials.get(self.next)?;
         let provenance = &trial.provenance;
-        if provenance.origin != Origin::Strategy {
+        // The segments of a training that is repeated are given, not chosen.
+        let is_given = matches!(self.spec.strategy.schedule, Some(Schedule::Replay(_)));
+        if provenance.origin != Origin::Strategy || is_given {
             return Some((trial.number, Replayed::NotProposed));
         }
         let (number, stored, seen) = (trial.number, Arc::clone(&trial.params), provenance.results);
@@ -207,6 +220,16 @@ impl Replay {
             again,
             reason,
         };
+        if let (Some(parent), Some(Schedule::Population(population))) =
+            (&trial.stages.parent, &self.spec.strategy.schedule)
+        {
+            let outcome = match self.bred_again(number, population, parent, seen) {
+                Err(reason) => different(None, reason),
+                Ok(params) if params == *stored => Replayed::Same,
+                Ok(params) => different(Some(params), String::new()),
+            };
+            return Some((number, outcome));
+        }
         if let Err(reason) = self.take_up(&Arc::clone(provenance)) {
             return Some((number, different(None, reason)));
         }
@@ -222,6 +245,53 @@ impl Replay {
             },
         };
         Some((number, outcome))
+    }
+
+    /// The parameters of a child, chosen once more.
+    fn bred_again(
+        &self,
+        child: TrialNumber,
+        population: &Population,
+        parent: &Parent,
+        results: u64,
+    ) -> Result<Params, String> {
+        let known = self.trials.iter().find(|trial| trial.number == parent.trial);
+        let known = known.ok_or_else(|| format!("its parent, trial {}, is not there", parent.trial))?;
+        let goal = self.spec.objective.goal;
+        let seen = usize::try_from(results).unwrap_or(usize::MAX);
+        let mut contest = Contest::new(population.clone(), self.spec.strategy.seed);
+        // When what it had seen last was found.
+        let until = self.times.get(seen.saturating_sub(1)).copied();
+        let before = &self.trials[..self.next];
+        for trial in before {
+            let begun = trial.stages.parent.as_ref();
+            let begun = begun.map(|parent| (parent.step, goal.to_minimize(parent.value)));
+            contest.enter(trial.number, &trial.encoded, begun);
+            for rung in trial
+                .stages
+                .rungs
+                .iter()
+                .filter(|rung| seen > 0 && Some(rung.at) <= until)
+            {
+                contest.reach(trial.number, rung.rung, goal.to_minimize(rung.value));
+            }
+        }
+        let is_trained = |number| {
+            before
+                .iter()
+                .any(|trial| trial.number == number && trial.place >= seen)
+        };
+        let begun = (parent.step, goal.to_minimize(parent.value));
+        let bred = breed(
+            &self.spec.space,
+            population,
+            self.spec.strategy.seed,
+            child,
+            &known.params,
+            begun,
+            &contest.intervals(is_trained),
+        );
+        bred.map(|child| child.params).map_err(|error| error.to_string())
     }
 
     /// Works with the strategy that made a proposal from here on.

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use tunesmith_common::checkpoint::RungResult;
 use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::From as ValueFrom;
-use tunesmith_common::study::{Schedule, StudySpec};
+use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::{Event, StopReason, TrialState};
 use tunesmith_common::{Attempt, LeaseId, TrialNumber};
 use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Standing};
 
 use super::checkpoints::Reach;
+use super::course::Course;
 use super::outbox::Outbox;
 use super::study::{Ctx, StudyCore};
 use super::trial::ActiveTrial;
@@ -26,13 +27,7 @@ use super::values::{Past, Values};
 use crate::store::End;
 
 /// Stands for the schedule where judgements name the place of their rule.
-const SCHEDULE_INDEX: u32 = u32::MAX;
-/// The promotions of a study, if it has any.
-pub(super) fn promotions(spec: &StudySpec) -> Option<Promotions> {
-    let Schedule::Halving(halving) = spec.strategy.schedule?;
-    Some(Promotions::new(&halving))
-}
-
+pub(super) const SCHEDULE_INDEX: u32 = u32::MAX;
 /// What the strategy sees of a trial at a rung.
 pub(super) fn seen_at(
     number: TrialNumber,
@@ -71,37 +66,35 @@ pub(super) fn counts_for_best(spec: &StudySpec) -> bool {
 }
 
 impl StudyCore {
-    /// Name of the schedule, for people.
-    fn schedule_name(&self) -> &'static str {
-        match self.spec.strategy.schedule {
-            Some(Schedule::Halving(halving)) => halving.name.name(),
-            None => "",
+    /// The promotions of a study, if it has any.
+    fn promotions(&self) -> Option<&Promotions> {
+        match self.course.as_ref()? {
+            Course::Halving(_, promotions) => Some(promotions),
+            Course::Population(_) | Course::Replay(_) => None,
         }
     }
 
+    /// Name of what trials go through, for people.
+    pub(super) fn course_name(&self) -> &'static str {
+        self.course.as_ref().map_or("", Course::name)
+    }
+
     fn last_step_of_all(&self) -> i64 {
-        match self.spec.strategy.schedule {
-            Some(Schedule::Halving(halving)) => halving.max_steps,
-            None => i64::MAX,
-        }
+        self.course.as_ref().map_or(i64::MAX, Course::last_step)
     }
 
     /// The step that a trial is to be trained to before it is looked at again; none if that is its end.
     pub(super) fn until(&self, number: TrialNumber) -> Option<i64> {
-        let promotions = self.promotions.as_ref()?;
-        Some(
-            promotions
-                .next_rung(number)
-                .unwrap_or_else(|| self.last_step_of_all()),
-        )
+        let course = self.course.as_ref()?;
+        Some(course.next_mark(number).unwrap_or_else(|| course.last_step()))
     }
 
     /// A trial has reported the objective at `step`: takes note of the rungs that it reaches there. Whether there are any.
     pub(super) fn reach_rungs(&mut self, ctx: &Ctx<'_>, number: TrialNumber, step: i64) -> bool {
-        let Some(promotions) = &mut self.promotions else {
+        let Some(course) = &mut self.course else {
             return false;
         };
-        if promotions.next_rung(number).is_none_or(|rung| rung > step) {
+        if course.next_mark(number).is_none_or(|rung| rung > step) {
             return false;
         }
         let Some(trial) = self.active.get_mut(&number) else {
@@ -111,8 +104,8 @@ impl StudyCore {
         let value = values.first.unwrap_or(f64::NAN);
         let turned = self.spec.objective.goal.to_minimize(value);
         let mut results = Vec::new();
-        for rung in promotions.reached_by(number, step) {
-            promotions.reach(number, rung, turned);
+        for rung in course.reached_by(number, step) {
+            course.reach(number, rung, turned);
             results.push(RungResult {
                 rung,
                 step,
@@ -150,9 +143,13 @@ impl StudyCore {
         let running = self.active.get(&number).is_some_and(|trial| {
             matches!(trial.life.state(), TrialState::Leased(_) | TrialState::Running(_))
         });
+        match self.course {
+            Some(Course::Population(_)) if running => return self.judge_member(out, ctx, number, attempt),
+            Some(Course::Replay(_)) if running => return self.end_segment(out, ctx, number),
+            _ => {}
+        }
         let standing = self
-            .promotions
-            .as_ref()
+            .promotions()
             .and_then(|promotions| promotions.standing(number));
         let Some(standing) = standing.filter(|standing| running && !standing.goes_on) else {
             return;
@@ -164,7 +161,7 @@ impl StudyCore {
         let text = self.explain(&standing);
         let decision = StopDecision {
             rule_index: SCHEDULE_INDEX,
-            rule: self.schedule_name().to_owned(),
+            rule: self.course_name().to_owned(),
             shadow: false,
             metric: self.spec.objective.metric.clone(),
             step: standing.rung,
@@ -185,7 +182,7 @@ impl StudyCore {
     }
 
     /// Turns a value back, as its metric was reported.
-    fn as_reported(&self, value: f64) -> f64 {
+    pub(super) fn as_reported(&self, value: f64) -> f64 {
         self.spec.objective.goal.to_minimize(value) + 0.0
     }
 
@@ -198,11 +195,7 @@ impl StudyCore {
         } else {
             "too few have come so far".to_owned()
         };
-        let bracket = match self
-            .promotions
-            .as_ref()
-            .map_or(0, |promotions| promotions.view().len())
-        {
+        let bracket = match self.promotions().map_or(0, |promotions| promotions.view().len()) {
             0 | 1 => String::new(),
             _ => format!(" of bracket {}", standing.bracket),
         };
@@ -213,15 +206,15 @@ impl StudyCore {
 
     /// A trial rests, or will as soon as its program has stopped.
     pub(super) fn rest(&mut self, number: TrialNumber) {
-        if let Some(promotions) = &mut self.promotions {
-            promotions.rest(number);
+        if let Some(course) = &mut self.course {
+            course.rest(number);
         }
     }
 
     /// A trial rests no more.
     pub(super) fn leave_rung(&mut self, number: TrialNumber) {
-        if let Some(promotions) = &mut self.promotions {
-            promotions.leave(number);
+        if let Some(course) = &mut self.course {
+            course.leave(number);
         }
     }
 
@@ -237,7 +230,7 @@ impl StudyCore {
             Some(trial) => trial.last_step.is_none_or(|step| step < self.last_step_of_all()),
             None => self.ended_at_a_rung(number),
         };
-        if rests {
+        if rests && !matches!(self.course, Some(Course::Replay(_))) {
             Event::Paused(lease)
         } else {
             Event::Finished(lease)
@@ -254,7 +247,7 @@ impl StudyCore {
         rung.is_some_and(|rung| rung < self.last_step_of_all())
     }
 
-    fn rests(&self, number: TrialNumber) -> bool {
+    pub(super) fn rests(&self, number: TrialNumber) -> bool {
         self.active
             .get(&number)
             .is_some_and(|trial| *trial.life.state() == TrialState::Paused)
@@ -262,7 +255,10 @@ impl StudyCore {
 
     /// The resting trial to go on with, if somebody with this reach is free.
     pub(super) fn to_promote(&self, reach: Reach<'_>) -> Option<(TrialNumber, String)> {
-        let promotions = self.promotions.as_ref()?;
+        if let Some(Course::Population(_)) = self.course {
+            return self.member_to_go_on(reach);
+        }
+        let promotions = self.promotions()?;
         let may_go_on = |number: TrialNumber| self.rests(number) && self.is_within(number, reach);
         if let Some((number, standing)) = promotions.next(may_go_on) {
             return Some((number, format!("promoted: {}", self.explain(&standing))));
@@ -285,7 +281,7 @@ impl StudyCore {
 
     /// Whether a trial that is to rest would be the next to go on, so that it need not stop: it is all that runs, and has come furthest.
     fn would_be_next(&self, number: TrialNumber) -> bool {
-        let Some(promotions) = &self.promotions else {
+        let Some(promotions) = self.promotions() else {
             return false;
         };
         let may_go_on = |other: TrialNumber| other == number || self.rests(other);
@@ -305,14 +301,10 @@ impl StudyCore {
         let (number, text) = self.to_promote(reach)?;
         self.leave_rung(number);
         self.apply(out, ctx, number, Event::Resumed, "").ok()?;
-        self.audit(
-            out,
-            ctx,
-            self.schedule_name(),
-            "promote_trial",
-            Some(number),
-            &text,
-        );
+        if !text.is_empty() {
+            let by = self.course_name();
+            self.audit(out, ctx, by, "promote_trial", Some(number), &text);
+        }
         Some(number)
     }
 
@@ -328,7 +320,7 @@ impl StudyCore {
         }
         let rung = trial.stages.rungs.last().map_or(0, |result| result.rung);
         Some(StopReason::EarlyStopped {
-            rule: self.schedule_name().to_owned(),
+            rule: self.course_name().to_owned(),
             text: format!("it rested at the rung of step {rung} and was not promoted before the study ended"),
         })
     }
@@ -336,7 +328,7 @@ impl StudyCore {
     /// Brackets with their rungs, for people. Empty if trials are trained in one go.
     #[must_use]
     pub fn rungs(&self) -> Vec<Vec<RungView>> {
-        let mut view = self.promotions.as_ref().map(Promotions::view).unwrap_or_default();
+        let mut view = self.course.as_ref().map(Course::view).unwrap_or_default();
         for rung in view.iter_mut().flatten() {
             rung.best = rung.best.map(|best| self.as_reported(best));
         }

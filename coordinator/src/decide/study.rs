@@ -10,12 +10,13 @@ use tunesmith_common::space::SpaceError;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::{Effect, Event, Holder, TransitionError, TrialState};
 use tunesmith_common::{CheckpointStoreId, LeaseKey, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
-use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Stoppers};
+use tunesmith_optimizer::{FinishedTrial, RungView, Stoppers};
 
 use super::advice::Adviser;
 use super::ask::Answer;
 use super::best::{Best, value_that_ranks};
 use super::checkpoints::Uses;
+use super::course::Course;
 use super::improvement::{Improvement, Improving};
 use super::order::Order;
 use super::outbox::Outbox;
@@ -208,8 +209,8 @@ pub struct StudyCore {
     /// Why the strategy proposes nothing more, once it has said so.
     pub(super) dry: Option<NoTrial>,
     pub(super) stoppers: Stoppers,
-    /// Who rests and who goes on, if trials are trained in stages.
-    pub(super) promotions: Option<Promotions>,
+    /// What trials go through, if they are not trained in one go.
+    pub(super) course: Option<Course>,
     /// Who refers to which checkpoint.
     pub(super) uses: Uses,
     /// Places of checkpoints that trials wait for and that nobody reaches, and since when.
@@ -359,6 +360,7 @@ impl StudyCore {
     /// Adds a new trial that waits.
     pub(super) fn insert(&mut self, out: &mut Outbox, number: TrialNumber, trial: ActiveTrial) {
         self.counts.add(trial.life.state());
+        self.enter_course(number, &trial.encoded, &trial.stages, trial.provenance.origin);
         self.ready.insert(number);
         self.active.insert(number, trial);
         out.trials.insert(number, None);
@@ -519,7 +521,7 @@ impl StudyCore {
         self.improvement.result(&self.spec, &finished, results);
         self.adviser.result(finished);
         self.stoppers.trial_ended(number, value);
-        self.leave_rung(number);
+        self.leave_course(number, end, &trial.stages);
     }
 
     /// The same, but for early stoppers and the strategy. Returns what they need: the first objective's value, if the trial may be the best, and

@@ -178,6 +178,7 @@ fn no_trial_code(reason: &NoTrial) -> (Code, &'static str) {
         NoTrial::Infeasible(_) => (Code::FailedPrecondition, "SPACE_INFEASIBLE"),
         NoTrial::Parallel(_) => (Code::ResourceExhausted, "PARALLEL_LIMIT"),
         NoTrial::Budget(_) => (Code::ResourceExhausted, "BUDGET_USED_UP"),
+        NoTrial::Population(_) => (Code::ResourceExhausted, "POPULATION_COMPLETE"),
         NoTrial::BackingOff(_) => (Code::ResourceExhausted, "BACKING_OFF"),
         NoTrial::Thinking => (Code::Unavailable, "STRATEGY_COMPUTING"),
     }

@@ -158,7 +158,7 @@ impl Session {
             space,
             strategy: StrategySpec {
                 name,
-                schedule,
+                schedule: schedule.clone(),
                 seed: request["seed"].as_u64().unwrap_or(0),
                 initial: Vec::new(),
                 history: Vec::new(),
@@ -189,7 +189,15 @@ impl Session {
         );
         Ok(Self {
             stoppers: Stoppers::new(&trained.early_stopping, &trained.objective),
-            promotions: schedule.map(|Schedule::Halving(halving)| Promotions::new(&halving)),
+            promotions: match schedule {
+                None => None,
+                Some(Schedule::Halving(halving)) => Some(Promotions::new(&halving)),
+                Some(Schedule::Population(_) | Schedule::Replay(_)) => {
+                    anyhow::bail!(
+                        "strategy is one whose trials begin with another one's weights, which is not spoken of here"
+                    )
+                }
+            },
             completed: 0,
             objectives,
             constraints,

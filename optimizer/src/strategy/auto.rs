@@ -48,7 +48,7 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         // `auto` has been replaced by its choice.
         StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
     };
-    if let (StrategyName::Tpe, Some(Schedule::Halving(halving))) = (name, spec.strategy.schedule) {
+    if let (StrategyName::Tpe, Some(Schedule::Halving(halving))) = (name, &spec.strategy.schedule) {
         let rungs = rungs(halving.min_steps, halving.reduction, Some(halving.max_steps)).collect();
         strategy = Box::new(HighestRung {
             then: strategy,

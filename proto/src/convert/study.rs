@@ -10,8 +10,8 @@ use tunesmith_common::measurement::Goal;
 use tunesmith_common::space::Scale;
 use tunesmith_common::study::{
     Ordered, RawBudget, RawConstraint, RawMeasured, RawMetrics, RawNoImprovement, RawNumber, RawObjective,
-    RawObjectives, RawParameter, RawResources, RawStdout, RawSteps, RawStopper, RawStrategy, RawStudy,
-    RawTrial, RawValue, RawValues,
+    RawObjectives, RawParameter, RawResources, RawSegment, RawStdout, RawSteps, RawStopper, RawStrategy,
+    RawStudy, RawTrial, RawValue, RawValues,
 };
 use tunesmith_common::units::{ByteSize, HumanDuration};
 
@@ -49,27 +49,7 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
                 RawConstraint::Measured(measured) => Some(measured_to_wire(measured)),
             })
             .collect(),
-        strategy: Some(v1::Strategy {
-            name: raw.strategy.name.name().to_owned(),
-            seed: raw.strategy.seed,
-            shuffle: raw.strategy.shuffle,
-            points: raw.strategy.points,
-            initial: raw.strategy.initial.iter().map(point_to_wire).collect(),
-            random_share: raw.strategy.random_share,
-            history: raw.strategy.history.clone(),
-            acquisition: raw
-                .strategy
-                .acquisition
-                .map_or_else(String::new, |acquisition| acquisition.name().to_owned()),
-            sampler: raw
-                .strategy
-                .sampler
-                .map_or_else(String::new, |sampler| sampler.name().to_owned()),
-            min_steps: raw.strategy.min_steps,
-            max_steps: raw.strategy.max_steps,
-            reduction: raw.strategy.reduction,
-            brackets: raw.strategy.brackets,
-        }),
+        strategy: Some(strategy_to_wire(&raw.strategy)),
         early_stopping: raw.early_stopping.iter().map(stopper_to_wire).collect(),
         budget: Some(v1::Budget {
             trials: raw.budget.trials,
@@ -315,6 +295,47 @@ fn parameter_from_wire(parameter: &v1::Parameter, field: &str) -> Result<RawPara
     })
 }
 
+fn strategy_to_wire(raw: &RawStrategy) -> v1::Strategy {
+    v1::Strategy {
+        name: raw.name.name().to_owned(),
+        seed: raw.seed,
+        shuffle: raw.shuffle,
+        points: raw.points,
+        initial: raw.initial.iter().map(point_to_wire).collect(),
+        random_share: raw.random_share,
+        history: raw.history.clone(),
+        acquisition: raw
+            .acquisition
+            .map_or_else(String::new, |acquisition| acquisition.name().to_owned()),
+        sampler: raw
+            .sampler
+            .map_or_else(String::new, |sampler| sampler.name().to_owned()),
+        min_steps: raw.min_steps,
+        max_steps: raw.max_steps,
+        reduction: raw.reduction,
+        brackets: raw.brackets,
+
+        population: raw.population,
+        interval: raw.interval,
+        exploit: raw
+            .exploit
+            .map_or_else(String::new, |exploit| exploit.name().to_owned()),
+        fraction: raw.fraction,
+        vary: raw.vary.clone(),
+        resample: raw.resample,
+        factors: raw.factors.clone(),
+        segments: raw.segments.iter().map(segment_to_wire).collect(),
+    }
+}
+
+fn segment_to_wire(raw: &RawSegment) -> v1::Segment {
+    v1::Segment {
+        until: raw.until,
+        seed: raw.seed,
+        parameters: Some(point_to_wire(&raw.parameters)),
+    }
+}
+
 fn strategy_from_wire(strategy: &v1::Strategy) -> Result<RawStrategy, ConvertError> {
     let initial = strategy.initial.iter().enumerate();
     Ok(RawStrategy {
@@ -342,6 +363,31 @@ fn strategy_from_wire(strategy: &v1::Strategy) -> Result<RawStrategy, ConvertErr
         max_steps: strategy.max_steps,
         reduction: strategy.reduction,
         brackets: strategy.brackets,
+        population: strategy.population,
+        interval: strategy.interval,
+        exploit: match strategy.exploit.as_str() {
+            "" => None,
+            name => Some(word(name, "strategy.exploit")?),
+        },
+        fraction: strategy.fraction,
+        vary: strategy.vary.clone(),
+        resample: strategy.resample,
+        factors: strategy.factors.clone(),
+        segments: strategy
+            .segments
+            .iter()
+            .enumerate()
+            .map(|(index, segment)| segment_from_wire(segment, &format!("strategy.segments[{index}]")))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn segment_from_wire(segment: &v1::Segment, field: &str) -> Result<RawSegment, ConvertError> {
+    let parameters = segment.parameters.clone().unwrap_or_default();
+    Ok(RawSegment {
+        until: segment.until,
+        seed: segment.seed,
+        parameters: point_from_wire(&parameters, &format!("{field}.parameters"))?,
     })
 }
 

@@ -5,6 +5,7 @@
 mod limits;
 mod lineage;
 mod objectives;
+pub(super) mod population;
 mod space;
 mod stopping;
 mod strategy;
@@ -122,6 +123,9 @@ impl StudySpec {
             ("constraints", raw.constraints.len(), MAX_CONSTRAINTS),
             ("early_stopping", raw.early_stopping.len(), MAX_STOPPERS),
             ("strategy.initial", raw.strategy.initial.len(), MAX_INITIAL),
+            ("strategy.segments", raw.strategy.segments.len(), MAX_INITIAL),
+            ("strategy.vary", raw.strategy.vary.len(), MAX_INITIAL),
+            ("strategy.factors", raw.strategy.factors.len(), MAX_INITIAL),
             (
                 "strategy.history",
                 raw.strategy.history.len(),
@@ -168,7 +172,13 @@ impl StudySpec {
         let initial = space::initial(space.as_ref(), &raw.strategy.initial, &mut problems);
         let last_step = raw.trial.as_ref().and_then(|trial| trial.steps.max);
         let strategy_name = strategy::proposer(&raw.strategy, &mut problems);
-        let schedule = strategy::schedule(&raw.strategy, &raw.objective, last_step, &mut problems);
+        let schedule = strategy::schedule(
+            &raw.strategy,
+            &raw.objective,
+            space.as_ref(),
+            last_step,
+            &mut problems,
+        );
         let random_share = random_share(&raw.strategy, &mut problems);
         if let (Some(space), StrategyName::Grid { points, .. }) = (&space, strategy_name)
             && space.cells(points.get()).is_none()

@@ -89,7 +89,7 @@ pub(super) fn initial(
     points
 }
 
-fn add_all(errors: Vec<SpaceError>, root: &str, problems: &mut Problems) {
+pub(super) fn add_all(errors: Vec<SpaceError>, root: &str, problems: &mut Problems) {
     for error in errors {
         problems.add(error.path(root), error.message);
     }

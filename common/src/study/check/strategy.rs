@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use super::{Problems, REDUCTION};
+use super::{Problems, REDUCTION, population};
+use crate::space::Space;
 use crate::study::raw::{RawObjectives, RawStrategy, RawStrategyName};
 use crate::study::spec::{Halving, HalvingName, Schedule, StrategyName, rungs};
 
@@ -48,7 +49,10 @@ pub(super) fn proposer(raw: &RawStrategy, problems: &mut Problems) -> StrategyNa
         RawStrategyName::Auto
         | RawStrategyName::Asha
         | RawStrategyName::Hyperband
-        | RawStrategyName::Bohb => StrategyName::Auto,
+        | RawStrategyName::Bohb
+        | RawStrategyName::Pbt
+        | RawStrategyName::Pb2 => StrategyName::Auto,
+        RawStrategyName::Replay => StrategyName::Manual,
         RawStrategyName::Manual => StrategyName::Manual,
         RawStrategyName::Grid => StrategyName::Grid {
             shuffle: raw.shuffle.unwrap_or(false),
@@ -79,7 +83,7 @@ fn halving_name(name: RawStrategyName) -> Option<HalvingName> {
 /// The strategy that proposes points.
 fn sampler(raw: &RawStrategy, problems: &mut Problems) -> RawStrategyName {
     let Some(halving) = halving_name(raw.name) else {
-        return raw.name;
+        return population::sampler(raw, problems);
     };
     let default = match halving {
         HalvingName::Asha | HalvingName::Hyperband => RawStrategyName::Random,
@@ -101,18 +105,45 @@ fn sampler(raw: &RawStrategy, problems: &mut Problems) -> RawStrategyName {
     sampler
 }
 
+/// Trials that are compared while they are trained are so by one objective.
+fn one_objective(name: RawStrategyName, objectives: &RawObjectives, problems: &mut Problems) {
+    if !objectives.more.is_empty() {
+        problems.add(
+            "strategy.name",
+            format!(
+                "{} compares trials by one objective, this study has {}; use nsga2 or gp, or make all but one of them constraints, such as \
+                 {{metric: mem_gb, at_most: 16}}",
+                name.name(),
+                objectives.more.len() + 1
+            ),
+        );
+    }
+}
+
 /// How long trials are trained, if that depends on how they do.
 pub(super) fn schedule(
     raw: &RawStrategy,
     objectives: &RawObjectives,
+    space: Option<&Space>,
     last_step: Option<i64>,
     problems: &mut Problems,
 ) -> Option<Schedule> {
+    population::refuse_others(raw, problems);
     let Some(name) = halving_name(raw.name) else {
+        let takes_steps = population::is_one(raw.name);
         for (key, given) in [
             ("sampler", raw.sampler.is_some()),
-            ("min_steps", raw.min_steps.is_some()),
             ("max_steps", raw.max_steps.is_some()),
+        ] {
+            if given && !takes_steps {
+                problems.add(
+                    format!("strategy.{key}"),
+                    format!("only the strategies asha, hyperband, bohb, pbt and pb2 take {key:?}"),
+                );
+            }
+        }
+        for (key, given) in [
+            ("min_steps", raw.min_steps.is_some()),
             ("reduction", raw.reduction.is_some()),
             ("brackets", raw.brackets.is_some()),
         ] {
@@ -126,19 +157,18 @@ pub(super) fn schedule(
                 );
             }
         }
-        return None;
+        return match raw.name {
+            RawStrategyName::Pbt | RawStrategyName::Pb2 => {
+                one_objective(raw.name, objectives, problems);
+                population::check(raw, space, last_step, problems).map(Schedule::Population)
+            }
+            RawStrategyName::Replay => {
+                population::segments(raw, space, last_step, problems).map(Schedule::Replay)
+            }
+            _ => None,
+        };
     };
-    if !objectives.more.is_empty() {
-        problems.add(
-            "strategy.name",
-            format!(
-                "{} compares trials by one objective, this study has {}; use nsga2 or gp, or make all but one of them constraints, such as \
-                 {{metric: mem_gb, at_most: 16}}",
-                name.name(),
-                objectives.more.len() + 1
-            ),
-        );
-    }
+    one_objective(raw.name, objectives, problems);
     let min_steps = raw.min_steps.unwrap_or(1);
     if min_steps < 1 {
         problems.add(

@@ -30,13 +30,13 @@ pub struct RawStrategy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acquisition: Option<Acquisition>,
     /// asha, hyperband, bohb: the strategy that chooses the points: random (if left out, of asha and hyperband), sobol, gp, or tpe (if left out, of
-    /// bohb).
+    /// bohb). pbt, pb2: the one that chooses the points to begin with: sobol (if left out) or random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<RawStrategyName>,
     /// asha, hyperband, bohb: step of the first rung, at which trials are compared for the first time; 1 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_steps: Option<i64>,
-    /// asha, hyperband, bohb: last step of a training; trial.steps.max if left out.
+    /// asha, hyperband, bohb, pbt, pb2: last step of a training; trial.steps.max if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<i64>,
     /// asha, hyperband, bohb: one trial in so many goes on at each rung; 3 if left out.
@@ -46,6 +46,30 @@ pub struct RawStrategy {
     /// hyperband and bohb if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brackets: Option<u32>,
+    /// pbt, pb2: trials that are trained side by side; 16 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<u32>,
+    /// pbt, pb2: steps after which each trial is compared with the others, again and again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<i64>,
+    /// pbt, pb2: how it is found out who is replaced: truncation (if left out) compares with all others, tournament with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exploit: Option<RawExploit>,
+    /// pbt, pb2 with truncation: share of the trials that is replaced, and that of those who replace them, above 0 and at most 0.5; 0.25 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    /// pbt, pb2: names of the parameters that may change in the middle of a training; all if left out, of pb2 all that are numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vary: Vec<String>,
+    /// pbt: chance that a parameter is drawn anew, from 0 to 1; 0.25 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resample: Option<f64>,
+    /// pbt: what a number is multiplied with if it is not drawn anew, one of them by chance; [0.8, 1.2] if left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub factors: Vec<f64>,
+    /// replay: the parameters of a training, one set after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<RawSegment>,
     /// Points to try first, in order; parameters left out are chosen by the strategy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub initial: Vec<Ordered<RawValue>>,
@@ -62,6 +86,47 @@ impl RawStrategy {
     pub(super) fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// How it is found out which trials of a population are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Exploit")]
+pub enum RawExploit {
+    /// One of the worst is replaced by one of the best.
+    #[default]
+    Truncation,
+    /// A trial is replaced by another one, drawn by chance, if that is better.
+    Tournament,
+}
+
+impl RawExploit {
+    /// As the file writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Truncation => "truncation",
+            Self::Tournament => "tournament",
+        }
+    }
+}
+
+/// A part of a training during which its parameters stay the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a segment, such as {until: 10, parameters: {lr: 0.1}}"
+)]
+#[schemars(rename = "Segment")]
+pub struct RawSegment {
+    /// Its last step; of the last segment the last step of the training if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+    /// Seed for everything random in it; from the study's seed if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Values of all active parameters.
+    pub parameters: Ordered<RawValue>,
 }
 
 /// Name of a strategy.
@@ -96,6 +161,12 @@ pub enum RawStrategyName {
     Hyperband,
     /// Hyperband whose points are chosen by a model of what was seen at the rungs.
     Bohb,
+    /// Population-based training: the worst trials are replaced by changed copies of the best, which go on from their checkpoints.
+    Pbt,
+    /// The same, the changes being chosen by a model of what they brought so far.
+    Pb2,
+    /// One training whose parameters change as those of another one did.
+    Replay,
 }
 
 impl RawStrategyName {
@@ -116,6 +187,9 @@ impl RawStrategyName {
             Self::Asha => "asha",
             Self::Hyperband => "hyperband",
             Self::Bohb => "bohb",
+            Self::Pbt => "pbt",
+            Self::Pb2 => "pb2",
+            Self::Replay => "replay",
         }
     }
 }

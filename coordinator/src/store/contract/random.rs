@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tunesmith_common::checkpoint::{Checkpoint, RungResult, Stages};
+use tunesmith_common::checkpoint::{Changed, Checkpoint, Parent, RungResult, Stages};
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, CheckpointStoreId, Timestamp, TrialNumber};
 
@@ -93,6 +93,17 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
             .map(|value| vec![rung(1, value), rung(3, 0.5)])
             .unwrap_or_default(),
         checkpoint: Some(checkpoint).filter(|_| value.is_some() || number.is_multiple_of(2)),
+        parent: value.filter(|_| number.is_multiple_of(3)).map(|value| Parent {
+            trial: TrialNumber(1),
+            step: 4,
+            value,
+            replaces: Some(TrialNumber(2)).filter(|_| number.is_multiple_of(2)),
+            changed: vec![Changed {
+                name: "lr".parse().unwrap(),
+                from: Some(ParamValue::Float(0.1)),
+                to: None,
+            }],
+        }),
     }
 }
 

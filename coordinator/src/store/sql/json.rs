@@ -8,9 +8,9 @@ use std::io;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
-use tunesmith_common::Timestamp;
-use tunesmith_common::checkpoint::{Checkpoint, RungResult, Stages};
+use tunesmith_common::checkpoint::{Changed, Checkpoint, Parent, RungResult, Stages};
 use tunesmith_common::measurement::MetricName;
+use tunesmith_common::{Timestamp, TrialNumber};
 
 use super::super::{PointChunk, StoreError};
 use super::corrupt;
@@ -143,6 +143,19 @@ struct StoredStages {
     rungs: Vec<StoredRung>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checkpoint: Option<Checkpoint>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<StoredParent>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredParent {
+    trial: TrialNumber,
+    step: i64,
+    value: Number,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaces: Option<TrialNumber>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changed: Vec<Changed>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -170,6 +183,13 @@ pub(in crate::store) fn stages_to_json(stages: &Stages) -> Result<Option<String>
     to_json(&StoredStages {
         rungs: stages.rungs.iter().map(rung).collect(),
         checkpoint: stages.checkpoint.clone(),
+        parent: stages.parent.as_ref().map(|parent| StoredParent {
+            trial: parent.trial,
+            step: parent.step,
+            value: Number(parent.value),
+            replaces: parent.replaces,
+            changed: parent.changed.clone(),
+        }),
     })
     .map(Some)
 }
@@ -191,6 +211,13 @@ pub(in crate::store) fn stages_from_json(json: &str) -> Result<Stages, StoreErro
     Ok(Stages {
         rungs: stored.rungs.into_iter().map(rung).collect(),
         checkpoint: stored.checkpoint,
+        parent: stored.parent.map(|parent| Parent {
+            trial: parent.trial,
+            step: parent.step,
+            value: parent.value.0,
+            replaces: parent.replaces,
+            changed: parent.changed,
+        }),
     })
 }
 

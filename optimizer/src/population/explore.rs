@@ -1,0 +1,123 @@
+//! How the parameters of a child differ from its parent's.
+
+use rand_chacha::ChaCha8Rng;
+use tunesmith_common::TrialNumber;
+use tunesmith_common::params::Params;
+use tunesmith_common::space::{Dimension, Space};
+use tunesmith_common::study::{Explore, Population};
+
+use super::model::{Interval, choose};
+use crate::rng::{Purpose, below, purpose_rng, uniform};
+use crate::strategy::StrategyError;
+
+/// Tries for a child that satisfies the constraints and differs from its parent.
+const TRIES: usize = 64;
+
+/// A point for a trial that goes on from another one's training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    /// Values of its active parameters.
+    pub params: Params,
+    /// What people should know about how they were chosen. May be empty.
+    pub note: String,
+}
+
+/// The parameters of the child numbered `child`, which goes on with the training of a trial that has those of `parent`.
+///
+/// `begun`: the step from which on it does, and what the parent had come to there.
+///
+/// `intervals`: what the trials of the population brought so far, of which only a model makes use. The same arguments give the same child.
+///
+/// # Errors
+/// [`StrategyError::Fit`] if the parent is no point of the space.
+pub fn breed(
+    space: &Space,
+    population: &Population,
+    seed: u64,
+    child: TrialNumber,
+    parent: &Params,
+    begun: (i64, f64),
+    intervals: &[Interval],
+) -> Result<Child, StrategyError> {
+    let at = space.encode(parent).map_err(|error| StrategyError::Fit {
+        reason: format!("the parent is no point of the space: {error}"),
+    })?;
+    let mut rng = purpose_rng(seed, child, Purpose::Change);
+    let open: Vec<usize> = population
+        .vary
+        .iter()
+        .filter_map(|name| space.index_of(name.as_str()))
+        .filter(|index| !at[*index].is_nan())
+        .collect();
+    let mut note = String::new();
+    let mut latent = match &population.explore {
+        Explore::Model => choose(
+            space,
+            (&at, &open),
+            begun,
+            population.interval,
+            intervals,
+            &mut rng,
+        ),
+        Explore::Perturb { .. } => None,
+    };
+    for _ in 0..TRIES {
+        let point = match (latent.take(), &population.explore) {
+            (Some(point), _) => point,
+            (None, Explore::Perturb { resample, factors }) => {
+                perturbed(space, &at, &open, *resample, factors, &mut rng)
+            }
+            // Before there is anything to learn from, and where the constraints refuse what the model says.
+            (None, Explore::Model) => {
+                "by chance, since there is too little to learn from".clone_into(&mut note);
+                perturbed(space, &at, &open, 0.25, &[0.8, 1.2], &mut rng)
+            }
+        };
+        let point: Vec<f64> = point
+            .into_iter()
+            .map(|x| if x.is_nan() { uniform(&mut rng) } else { x })
+            .collect();
+        let params = space.decode(&point);
+        if space.satisfies(&params) && params != *parent {
+            return Ok(Child { params, note });
+        }
+    }
+    Ok(Child {
+        params: parent.clone(),
+        note: "the same as its parent, since the constraints refuse every change that was tried".to_owned(),
+    })
+}
+
+/// A changed parent, shape `(d,)`; NaN where the parent has no value.
+fn perturbed(
+    space: &Space,
+    parent: &[f64],
+    open: &[usize],
+    resample: f64,
+    factors: &[f64],
+    rng: &mut ChaCha8Rng,
+) -> Vec<f64> {
+    let mut point = parent.to_vec();
+    for &index in open {
+        let drawn = uniform(rng) < resample;
+        let factor = factors.get(below(factors.len(), rng)).copied().unwrap_or(1.0);
+        point[index] = if drawn {
+            uniform(rng)
+        } else if let Some(scaled) = space.scaled(index, point[index], factor) {
+            scaled
+        } else if let Dimension::Levels(count) = space.dimensions()[index] {
+            // What has an order but is no number moves to a neighbour.
+            (point[index] + (factor - 1.0).signum() / count as f64).clamp(0.0, 1.0 - f64::EPSILON)
+        } else {
+            point[index]
+        };
+    }
+    if open
+        .iter()
+        .all(|index| (point[*index] - parent[*index]).abs() < f64::EPSILON)
+        && let Some(&index) = open.get(below(open.len(), rng))
+    {
+        point[index] = uniform(rng);
+    }
+    point
+}

@@ -87,6 +87,8 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
         holder: Holder::Client("bench".to_owned()),
         holder_name: "bench".to_owned(),
         gpus: Vec::new(),
+        price_per_hour: 0.0,
+        cost: 0.0,
         client_ttl: Some(Duration::from_secs(60)),
         leased_at: at(0),
         started_at: Some(at(0)),

@@ -117,6 +117,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         data: config.data,
         lease_ttl: config.lease_ttl,
         allowed_hosts: config.allowed_hosts,
+        terms: config.terms,
     })
     .await?;
     tokio::select! {

@@ -16,7 +16,9 @@ use tunesmith_coordinator::decide::{
     AddRequest, Asked, CoreError, Ctx, Given, Loader, NoTrial, Offer, Order, Outbox, StudyCore, StudyEdit,
     TellRequest, Verdict,
 };
-use tunesmith_coordinator::store::{Changes, DoneReason, Lineage, StudyRow, StudyState};
+use tunesmith_coordinator::store::{
+    AttemptRow, Changes, DoneReason, Lineage, StoredTrial, StudyRow, StudyState, TrialRow,
+};
 use uuid::Uuid;
 
 #[path = "rules/asking.rs"]
@@ -41,6 +43,8 @@ struct Desk {
     orders: Vec<(WorkerId, Order)>,
     changes: Changes,
     drawn: u128,
+    /// What an hour costs on a worker from now on.
+    price: f64,
 }
 
 fn file(more: &str) -> String {
@@ -72,6 +76,9 @@ impl Desk {
             strategy_note: String::new(),
             active_time: Duration::ZERO,
             gpu_seconds: 0.0,
+            cost: 0.0,
+            creator: String::new(),
+            policy: None,
             created_at: clock.now(),
             done_at: None,
             updated_at: clock.now(),
@@ -89,6 +96,7 @@ impl Desk {
             orders: Vec::new(),
             changes: Changes::default(),
             drawn: 0,
+            price: 0.0,
         }
     }
 
@@ -152,7 +160,7 @@ impl Desk {
         stores: &[CheckpointStoreId],
     ) -> Result<LeaseKey, NoTrial> {
         let gpus = gpus.iter().map(|&gpu| gpu.to_owned()).collect();
-        let stores = stores.to_vec();
+        let (stores, price) = (stores.to_vec(), self.price);
         self.step(|core, out, ctx| {
             core.offer(
                 out,
@@ -162,6 +170,7 @@ impl Desk {
                     worker_name: "w".to_owned(),
                     stores,
                     gpus,
+                    price_per_hour: price,
                 },
             )
         })

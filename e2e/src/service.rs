@@ -49,6 +49,24 @@ impl Coordinator {
         Self::start_in(tempfile::tempdir().unwrap(), storage, lease).await
     }
 
+    /// Starts a coordinator with this configuration file and waits until it answers.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start_configured(storage: &Storage, lease: Duration, config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(config_file(folder.path()), config).unwrap();
+        Self::start_in(folder, storage, lease).await
+    }
+
+    /// Gives it another configuration file from its next start on.
+    ///
+    /// # Panics
+    /// If its folder is gone.
+    pub fn configure(&self, config: &str) {
+        fs::write(config_file(self.folder.path()), config).unwrap();
+    }
+
     /// Starts another coordinator on the same database, which takes the same tokens, and waits until it answers.
     ///
     /// # Panics
@@ -211,7 +229,15 @@ fn launch(folder: &Path, store: &str, address: SocketAddr, lease: Duration) -> P
         .env("TUNESMITH_CRASH_FILE", crash_file(folder))
         .arg("--data")
         .arg(folder);
+    let config = config_file(folder);
+    if config.exists() {
+        command.arg("--config").arg(config);
+    }
     Program::start(command, &folder.join("coordinator.log"))
+}
+
+fn config_file(folder: &Path) -> PathBuf {
+    folder.join("coordinator.toml")
 }
 
 fn crash_file(folder: &Path) -> PathBuf {

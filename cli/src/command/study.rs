@@ -121,7 +121,7 @@ async fn best(study: &StudyRef, top: Option<u32>, context: &Context) -> Result<(
         .screen
         .result(&response, || match response.trials.as_slice() {
             [trial] if limit == 1 => {
-                trial_view::show(trial, spec, &[], context.screen.style(), context.now())
+                trial_view::show(trial, &found, &[], context.screen.style(), context.now())
             }
             trials => trial_view::list(trials, spec, context.screen.style(), context.now()),
         })

@@ -120,7 +120,7 @@ async fn show(trial: &TrialRef, context: &Context) -> Result<(), CliError> {
         .curves;
     context.screen.out(&view::show(
         &found,
-        of.spec.as_ref(),
+        &of,
         &curves,
         context.screen.style(),
         context.now(),

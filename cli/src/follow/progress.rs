@@ -198,7 +198,7 @@ fn time_left(study: &pb::Study, now: Timestamp) -> Option<Duration> {
     }
     let budget = study.spec.as_ref()?.budget.as_ref()?;
     let ended = parts::ended(&study.counts.unwrap_or_default());
-    let active = parts::span(study.spending.unwrap_or_default().wall_time.as_ref())
+    let active = parts::span(study.spending.clone().unwrap_or_default().wall_time.as_ref())
         .filter(|time| !time.is_zero())
         .or_else(|| Some(now.saturating_since(parts::at(study.created_at.as_ref())?)))?;
     let by_trials = budget

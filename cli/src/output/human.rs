@@ -88,6 +88,16 @@ pub(crate) fn exact_number(value: f64) -> String {
     }
 }
 
+/// An amount of money: `12.30`, and `0.00042` where two digits would show nothing.
+#[must_use]
+pub(crate) fn amount(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.01 {
+        exact_number(format!("{value:.1e}").parse().unwrap_or(value))
+    } else {
+        format!("{value:.2}")
+    }
+}
+
 /// A count with separators: `1,024`.
 #[must_use]
 pub(crate) fn count(value: u64) -> String {
@@ -252,6 +262,8 @@ mod tests {
             assert_eq!(short_number(value), text);
         }
         assert_eq!(exact_number(0.000_012_345_678), "1.2345678e-05");
+        let amounts = [0.0, 12.3, 1_234.567, 0.000_423, 1e-9].map(amount);
+        assert_eq!(amounts, ["0.00", "12.30", "1234.57", "0.00042", "1e-09"]);
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(999), "999");
         assert_eq!(

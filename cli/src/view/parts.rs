@@ -53,6 +53,15 @@ pub(crate) fn span(duration: Option<&pbjson_types::Duration>) -> Option<Duration
     duration.and_then(|duration| convert::duration_from_wire(duration, "duration").ok())
 }
 
+/// An amount with the currency that a study's costs are counted in.
+#[must_use]
+pub(crate) fn money(amount: String, study: &pb::Study) -> String {
+    match study.spending.as_ref().map(|spent| human::clean(&spent.currency)) {
+        Some(currency) if !currency.is_empty() => format!("{amount} {currency}"),
+        _ => amount,
+    }
+}
+
 /// Time from `start` to `end`, or to `now` for what still goes on.
 #[must_use]
 pub(crate) fn elapsed(

@@ -93,7 +93,7 @@ pub(crate) fn render(study: &pb::Study, top: &[pb::Trial], style: Style, now: Ti
 }
 
 fn time(study: &pb::Study) -> Option<String> {
-    let spending = study.spending.unwrap_or_default();
+    let spending = study.spending.clone().unwrap_or_default();
     let active = parts::span(spending.wall_time.as_ref())
         .filter(|time| !time.is_zero())
         .or_else(|| {
@@ -102,6 +102,10 @@ fn time(study: &pb::Study) -> Option<String> {
     let mut text = human::duration(active);
     if spending.gpu_hours > 0.0 {
         let _ = write!(text, ", {} GPU hours", human::short_number(spending.gpu_hours));
+    }
+    if spending.cost > 0.0 {
+        let cost = parts::money(human::amount(spending.cost), study);
+        let _ = write!(text, ", {cost}");
     }
     Some(text)
 }

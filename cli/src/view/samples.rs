@@ -158,8 +158,7 @@ pub(crate) fn running_study() -> pb::Study {
                 seconds: 80,
                 nanos: 0,
             }),
-            gpu_hours: 0.0,
-            gpu_hours_committed: 0.0,
+            ..Default::default()
         }),
         strategy_note: "auto chose sobol".to_owned(),
         steps_saved: 112,
@@ -187,7 +186,7 @@ pub(crate) fn done_study() -> pb::Study {
                 nanos: 0,
             }),
             gpu_hours: 1.25,
-            gpu_hours_committed: 0.0,
+            ..Default::default()
         }),
         improvement: Some(pb::Improvement {
             results: 39,

@@ -203,6 +203,7 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
     facts.add("Early stopping", early_stopping(spec));
     facts.add("", clean_lines(&study.stopper_notes));
     facts.add("Budget", budget(study));
+    facts.add_some("Cost", cost(study));
     facts.add(
         "Improvement",
         study
@@ -350,7 +351,7 @@ fn budget(study: &pb::Study) -> String {
     let Some(budget) = study.spec.as_ref().and_then(|spec| spec.budget.as_ref()) else {
         return String::new();
     };
-    let spent = study.spending.unwrap_or_default();
+    let spent = study.spending.clone().unwrap_or_default();
     let counts = study.counts.unwrap_or_default();
     let mut words = vec![];
     if let Some(trials) = budget.trials {
@@ -378,6 +379,17 @@ fn budget(study: &pb::Study) -> String {
             human::short_number(limit)
         ));
     }
+    if let Some(limit) = budget.cost {
+        let committed = match spent.cost_committed {
+            cost if cost > 0.0 => format!(" used + {} committed", human::amount(cost)),
+            _ => String::new(),
+        };
+        words.push(format!(
+            "cost {}{committed} of {}",
+            human::amount(spent.cost),
+            parts::money(human::exact_number(limit), study)
+        ));
+    }
     if let Some(failures) = budget.failures {
         words.push(format!(
             "{} of {}",
@@ -389,6 +401,26 @@ fn budget(study: &pb::Study) -> String {
         words.push(format!("until {}", human::short_number(target)));
     }
     words.join(", ")
+}
+
+/// What was spent where no limit of the budget says so.
+fn cost(study: &pb::Study) -> Option<String> {
+    let spent = study
+        .spending
+        .as_ref()
+        .filter(|spent| !spent.currency.is_empty())?;
+    let budget = study.spec.as_ref().and_then(|spec| spec.budget.as_ref());
+    if budget.is_some_and(|budget| budget.cost.is_some()) {
+        return None;
+    }
+    let committed = match spent.cost_committed {
+        cost if cost > 0.0 => format!(" used + {} committed", human::amount(cost)),
+        _ => String::new(),
+    };
+    Some(parts::money(
+        format!("{}{committed}", human::amount(spent.cost)),
+        study,
+    ))
 }
 
 fn command(spec: Option<&pb::StudySpec>) -> String {

@@ -97,13 +97,14 @@ fn one_trial_tells_why_it_was_tried_and_why_it_was_stopped() {
         peak_memory_bytes: 1 << 30,
         points: 20,
         log_tail: "Traceback\n\u{1b}[31mValueError: bad\n".to_owned(),
+        ..Default::default()
     }];
     let curve = pb::Curve {
         metric: "val_acc".to_owned(),
         step: (1..=10).collect(),
         value: vec![0.1, 0.3, 0.45, 0.55, 0.6, 0.65, 0.7, 0.72, 0.74, 0.75],
     };
-    insta::assert_snapshot!(trial::show(&sample, study.spec.as_ref(), &[curve], PLAIN, NOW));
+    insta::assert_snapshot!(trial::show(&sample, &study, &[curve], PLAIN, NOW));
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_study_in_stages_shows_its_rungs_and_a_trial_what_it_had_come_to() {
             .join("\n")
     };
     let of_study = lines(study::show(&study, &[], PLAIN, NOW));
-    let of_trial = lines(trial::show(&sample, study.spec.as_ref(), &[], PLAIN, NOW));
+    let of_trial = lines(trial::show(&sample, &study, &[], PLAIN, NOW));
     insta::assert_snapshot!(format!("{of_study}\n{of_trial}"));
 }
 
@@ -201,14 +202,14 @@ fn a_study_of_several_objectives_shows_its_pareto_set() {
 
 #[test]
 fn trials_show_each_objective_and_how_they_stand_with_constraints() {
-    let spec = samples::study_of_two().spec;
+    let study = samples::study_of_two();
     let mut trials = pareto_set();
     trials.push(samples::trial_of_two(4, 0.99, 1.0, Some(17.5)));
     trials.push(samples::trial_of_two(5, 0.99, 1.0, None));
-    insta::assert_snapshot!(trial::list(&trials, spec.as_ref(), PLAIN, NOW));
+    insta::assert_snapshot!(trial::list(&trials, study.spec.as_ref(), PLAIN, NOW));
     insta::assert_snapshot!(
         "one_trial_that_violates_a_constraint",
-        trial::show(&trials[2], spec.as_ref(), &[], PLAIN, NOW)
+        trial::show(&trials[2], &study, &[], PLAIN, NOW)
     );
 }
 
@@ -273,4 +274,65 @@ fn gpu_hours_that_running_trials_may_still_use_stand_beside_those_used() {
     study.spending.get_or_insert_default().gpu_hours_committed = 0.0;
     let shown = study::show(&study, &[], PLAIN, NOW);
     assert!(shown.contains("12.3 of 40 GPU hours"), "{shown}");
+}
+
+#[test]
+fn what_a_study_costs_stands_beside_its_limit_and_by_itself_where_it_has_none() {
+    let mut study = samples::running_study();
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(!shown.to_lowercase().contains("cost"), "without prices: {shown}");
+    let spent = study.spending.get_or_insert_default();
+    (spent.cost, spent.cost_committed) = (12.3, 4.0);
+    spent.currency = "EUR".to_owned();
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(
+        shown.contains("Cost            12.30 used + 4.00 committed EUR"),
+        "{shown}"
+    );
+    let spec = study.spec.get_or_insert_default();
+    spec.budget.get_or_insert_default().cost = Some(40.0);
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(
+        shown.contains("cost 12.30 used + 4.00 committed of 40 EUR") && !shown.contains("\nCost"),
+        "{shown}"
+    );
+    study.spending.get_or_insert_default().cost_committed = 0.0;
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(shown.contains("cost 12.30 of 40 EUR"), "{shown}");
+    let shown = result::render(&study, &top(), PLAIN, NOW);
+    assert!(shown.contains(", 12.30 EUR"), "{shown}");
+}
+
+#[test]
+fn what_a_trial_costs_is_shown_for_each_attempt() {
+    let mut study = samples::running_study();
+    study.spending.get_or_insert_default().currency = "EUR".to_owned();
+    let mut sample = samples::trial(4, pb::TrialState::Completed, Some(0.5));
+    sample.cost = Some(1.625);
+    sample.attempts = vec![
+        pb::AttemptInfo {
+            attempt: 1,
+            price_per_hour: 2.5,
+            cost: 1.25,
+            ..Default::default()
+        },
+        pb::AttemptInfo {
+            attempt: 2,
+            cost: 0.375,
+            ..Default::default()
+        },
+    ];
+    let shown = trial::show(&sample, &study, &[], PLAIN, NOW);
+    assert!(
+        shown.contains("1.62 EUR") || shown.contains("1.63 EUR"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("COST") && shown.contains("1.25") && shown.contains("0.38"),
+        "{shown}"
+    );
+    sample.cost = Some(0.0);
+    sample.attempts = vec![pb::AttemptInfo::default()];
+    let shown = trial::show(&sample, &study, &[], PLAIN, NOW);
+    assert!(!shown.to_lowercase().contains("cost"), "{shown}");
 }

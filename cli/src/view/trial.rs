@@ -131,15 +131,16 @@ fn reason(trial: &pb::Trial) -> String {
     })
 }
 
-/// One trial in full, with its study's definition and its curves if they are known.
+/// One trial of a study in full, with its curves if they are known.
 #[must_use]
 pub(crate) fn show(
     trial: &pb::Trial,
-    spec: Option<&pb::StudySpec>,
+    study: &pb::Study,
     curves: &[pb::Curve],
     style: Style,
     now: Timestamp,
 ) -> String {
+    let spec = study.spec.as_ref();
     let mut facts = Facts::default();
     let (state, _) = parts::trial_state(trial.state());
     let reason = reason(trial);
@@ -188,6 +189,8 @@ pub(crate) fn show(
     );
     let time = parts::elapsed(trial.started_at.as_ref(), trial.ended_at.as_ref(), now);
     facts.add_some("Time", time.map(human::duration));
+    let cost = trial.cost.filter(|cost| *cost > 0.0);
+    facts.add_some("Cost", cost.map(|cost| parts::money(human::amount(cost), study)));
     let mut output = facts.render(style);
 
     let metrics = metrics(trial, spec, curves);
@@ -373,17 +376,23 @@ fn decisions(trial: &pb::Trial, spec: Option<&pb::StudySpec>, style: Style) -> S
 }
 
 fn attempts(trial: &pb::Trial, style: Style, now: Timestamp) -> String {
+    let with_cost = trial.attempts.iter().any(|attempt| attempt.price_per_hour > 0.0);
     let header = [
         "ATTEMPT",
         "WHERE",
         "GPUS",
         "STARTED",
         "TIME",
+        "COST",
         "POINTS",
         "PEAK MEMORY",
         "OUTCOME",
-    ]
-    .map(str::to_owned);
+    ];
+    let header: Vec<String> = header
+        .into_iter()
+        .filter(|name| with_cost || *name != "COST")
+        .map(str::to_owned)
+        .collect();
     let rows = trial.attempts.iter().map(|attempt| {
         let time = parts::elapsed(attempt.started_at.as_ref(), attempt.ended_at.as_ref(), now);
         let pid = if attempt.pid > 0 {
@@ -397,12 +406,17 @@ fn attempts(trial: &pb::Trial, style: Style, now: Timestamp) -> String {
         } else {
             String::new()
         };
-        vec![
+        let mut row = vec![
             number(attempt.attempt.to_string()),
             text(format!("{}{pid}", attempt.holder)),
             text(attempt.gpus.join(" ")),
             text(started.unwrap_or_else(|| "not started".to_owned())),
             number(time.map(human::duration).unwrap_or_default()),
+        ];
+        if with_cost {
+            row.push(number(human::amount(attempt.cost)));
+        }
+        row.extend([
             number(human::count(attempt.points)),
             number(peak),
             text(if attempt.outcome.is_empty() {
@@ -410,7 +424,8 @@ fn attempts(trial: &pb::Trial, style: Style, now: Timestamp) -> String {
             } else {
                 attempt.outcome.clone()
             }),
-        ]
+        ]);
+        row
     });
     let mut output = table::render(style, &header, rows.collect());
     for attempt in trial

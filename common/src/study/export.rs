@@ -64,6 +64,7 @@ fn budget(budget: &Budget) -> RawBudget {
         parallel: budget.parallel,
         wall_time: budget.wall_time.map(HumanDuration),
         gpu_hours: budget.gpu_hours,
+        cost: budget.cost,
         failures: budget.failures,
         target: budget.target,
         no_improvement: budget.no_improvement.map(|rule| RawNoImprovement {

@@ -432,6 +432,8 @@ pub struct Budget {
     pub wall_time: Option<Duration>,
     /// GPU hours of all attempts together, those running included.
     pub gpu_hours: Option<f64>,
+    /// What all attempts together may cost, those running included, in the coordinator's currency.
+    pub cost: Option<f64>,
     /// Failed trials after which the study ends.
     pub failures: Option<u64>,
     /// Objective value at which the study is content.

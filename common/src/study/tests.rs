@@ -38,7 +38,7 @@ early_stopping:
   - {rule: diverging, metric: loss, goal: minimize, factor: 2}
   - {rule: below_baseline, trial: 3, tolerance: 0.01}
   - {rule: below_baseline, curve: [[1, 0.5], [10, 0.9]]}
-budget: {trials: 64, parallel: 8, wall_time: 4h, gpu_hours: 40, failures: 10, target: 0.985,
+budget: {trials: 64, parallel: 8, wall_time: 4h, gpu_hours: 40, cost: 99.5, failures: 10, target: 0.985,
   no_improvement: {patience: 30, min_delta: 0.001, gain_below: 0.002, confidence: 0.9, shadow: true}}
 priority: 2
 trial:

@@ -3,6 +3,7 @@
 //! The only code of the coordinator that reads the environment. The database's address may hold a password: it is never shown.
 
 mod secret;
+mod terms;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use tunesmith_common::units::HumanDuration;
 
 pub use secret::StoreUrl;
+pub use terms::RawPrice;
+
+use crate::decide::Terms;
 
 /// Where the coordinator listens unless told otherwise: this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7700";
@@ -43,7 +47,7 @@ pub enum ConfigError {
     /// A value cannot be.
     #[error("{field}: {message}")]
     Value {
-        /// Name of the flag, without dashes.
+        /// Name of the flag, without dashes, or key of the file.
         field: &'static str,
         /// What is wrong, with the value and the remedy.
         message: String,
@@ -70,7 +74,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Configuration as given. The keys of the file are the long flags with `_` for `-`.
+/// Configuration as given. The keys of the file are the long flags with `_` for `-`, and those that are no flags.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawConfig {
@@ -122,6 +126,14 @@ pub struct RawConfig {
     #[arg(long, env = "TUNESMITH_LOG", value_name = "FILTER", global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// What amounts are counted in.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// What machines cost.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub price: Vec<RawPrice>,
 }
 
 impl RawConfig {
@@ -169,6 +181,12 @@ impl RawConfig {
             },
             log_format: self.log_format.or(below.log_format),
             log: self.log.or(below.log),
+            currency: self.currency.or(below.currency),
+            price: if self.price.is_empty() {
+                below.price
+            } else {
+                self.price
+            },
         }
     }
 }
@@ -223,6 +241,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which log lines.
     pub log: String,
+    /// On what terms studies use the machines.
+    pub terms: Terms,
 }
 
 impl Config {
@@ -292,6 +312,7 @@ impl Config {
             allowed_hosts: raw.allowed_hosts,
             log_format: raw.log_format.unwrap_or_default(),
             log,
+            terms: terms::check(raw.currency, &raw.price)?,
         })
     }
 
@@ -310,6 +331,8 @@ impl Config {
             allowed_hosts: self.allowed_hosts.clone(),
             log_format: Some(self.log_format),
             log: Some(self.log.clone()),
+            currency: Some(self.terms.prices.currency.clone()),
+            price: self.terms.prices.list.iter().map(RawPrice::from).collect(),
         })
     }
 }

@@ -144,3 +144,57 @@ fn passwords_are_never_shown() {
         "postgres://ann:***@db:5432/t"
     );
 }
+
+/// What a file with these lines is taken for.
+fn of_file(text: &str) -> Result<Config, ConfigError> {
+    check(toml::from_str(text).unwrap())
+}
+
+#[test]
+fn prices_come_from_the_file_and_are_shown_as_they_are() {
+    let text = "currency = \"EUR\"\n\n[[price]]\nper_gpu_hour = 2.5\nper_hour = 0.1\n\n[price.labels]\ngpu = \"h100\"\n\n\
+                [[price]]\nper_hour = 0.02\n";
+    let config = of_file(text).unwrap();
+    let labels = [("gpu".to_owned(), "h100".to_owned())].into();
+    let prices = &config.terms.prices;
+    let per_hour = (prices.per_hour(&labels, 2), prices.per_hour(&[].into(), 0));
+    assert_eq!(per_hour, (5.1, 0.02));
+    let shown = config.show().unwrap();
+    assert!(
+        shown.ends_with(text.trim_start_matches("currency = \"EUR\"")),
+        "{shown}"
+    );
+    assert_eq!(of_file(&shown).unwrap().terms, config.terms);
+    assert_eq!(of_file("").unwrap().terms.prices.currency, "USD");
+}
+
+#[test]
+fn prices_that_cannot_be_are_refused_with_entry_value_and_remedy() {
+    let cases = [
+        (
+            "currency = \"\"",
+            "currency: must be 1 to 16 characters without spaces, such as EUR, got \"\"",
+        ),
+        (
+            "currency = \"US dollars\"",
+            "currency: must be 1 to 16 characters without spaces, such as EUR, got \"US dollars\"",
+        ),
+        (
+            "[[price]]\nper_hour = 1\n[[price]]\nper_gpu_hour = -2.5",
+            "price: per_gpu_hour of entry 2 must be 0 or more and finite, got -2.5",
+        ),
+        (
+            "[[price]]\nper_hour = inf",
+            "price: per_hour of entry 1 must be 0 or more and finite, got inf",
+        ),
+        (
+            "[[price]]\nlabels = {gpu = \"h100\"}",
+            "price: entry 1 says nothing; give per_gpu_hour, per_hour or both (0 for workers that cost nothing)",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(of_file(text).unwrap_err().to_string(), message);
+    }
+    let error = toml::from_str::<RawConfig>("[[price]]\nper_our = 1").unwrap_err();
+    assert!(error.to_string().contains("unknown field `per_our`"), "{error}");
+}

@@ -71,7 +71,9 @@ impl StudyCore {
                 Err(_) => break,
             };
             let holder = Holder::Client(client.to_owned());
-            if let Some(lease) = self.hand_out(out, ctx, number, holder, client.to_owned(), Vec::new(), ttl) {
+            let (gpus, price) = (Vec::new(), 0.0); // the caller's own machine
+            if let Some(lease) = self.hand_out(out, ctx, number, holder, client.to_owned(), gpus, price, ttl)
+            {
                 self.start(out, ctx, lease)?;
                 numbers.push(number);
             }

@@ -11,6 +11,7 @@ use super::checkpoints::Reach;
 use super::course::Course;
 use super::propose::NoTrial;
 use super::study::{Ctx, StudyCore};
+use super::trial::ActiveAttempt;
 use crate::store::StudyState;
 
 impl StudyCore {
@@ -35,16 +36,27 @@ impl StudyCore {
         self.row.gpu_seconds + self.running_gpu_seconds(now, |run_time| run_time)
     }
 
+    /// What all attempts have cost, those running included.
+    pub(super) fn cost(&self, now: Monotonic) -> f64 {
+        self.row.cost + self.in_use(now, |run_time| run_time, ActiveAttempt::cost_of)
+    }
+
     /// GPU time that running attempts use, with each attempt's run time replaced by `counted` of it.
     pub(super) fn running_gpu_seconds(&self, now: Monotonic, counted: impl Fn(Duration) -> Duration) -> f64 {
+        self.in_use(now, counted, ActiveAttempt::gpu_seconds_of)
+    }
+
+    /// The sum of what running attempts use, with each attempt's run time replaced by `counted` of it.
+    pub(super) fn in_use(
+        &self,
+        now: Monotonic,
+        counted: impl Fn(Duration) -> Duration,
+        used: impl Fn(&ActiveAttempt, Duration) -> f64,
+    ) -> f64 {
         self.active
             .values()
             .filter_map(|trial| trial.attempt.as_ref())
-            .filter(|attempt| !attempt.row.gpus.is_empty())
-            .map(|attempt| {
-                let gpus = f64::from(u32::try_from(attempt.row.gpus.len()).unwrap_or(u32::MAX));
-                counted(attempt.run_time(now)).as_secs_f64() * gpus
-            })
+            .map(|attempt| used(attempt, counted(attempt.run_time(now))))
             .sum()
     }
 
@@ -70,6 +82,13 @@ impl StudyCore {
                     "gpu_hours: {limit} are used or spoken for by running trials"
                 )));
             }
+        }
+        if let Some(limit) = budget.cost
+            && self.cost(ctx.mono) + self.committed_cost(ctx.mono) >= limit
+        {
+            return Err(NoTrial::Budget(format!(
+                "cost: {limit} are used or spoken for by running trials"
+            )));
         }
         Ok(())
     }
@@ -126,6 +145,11 @@ impl StudyCore {
             && self.gpu_seconds(now) >= limit * 3600.0
         {
             return Some(format!("gpu_hours of {limit}"));
+        }
+        if let Some(limit) = budget.cost
+            && self.cost(now) >= limit
+        {
+            return Some(format!("cost of {limit}"));
         }
         None
     }

@@ -62,7 +62,7 @@ pub enum NoTrial {
 const ROUND: u64 = 1_024;
 
 /// A free place on a worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Offer {
     /// The worker.
     pub worker: WorkerId,
@@ -72,6 +72,8 @@ pub struct Offer {
     pub stores: Vec<CheckpointStoreId>,
     /// UUIDs of the GPUs set aside for the trial.
     pub gpus: Vec<String>,
+    /// What an hour of it costs.
+    pub price_per_hour: f64,
 }
 
 /// A trial added by a person or a program.
@@ -132,6 +134,7 @@ impl StudyCore {
                 Holder::Worker(worker),
                 offer.worker_name,
                 offer.gpus.clone(),
+                offer.price_per_hour,
                 None,
             )
             .ok_or_else(|| NoTrial::Over("the trial to hand out vanished".to_owned()))?;
@@ -517,6 +520,7 @@ impl StudyCore {
         holder: Holder,
         holder_name: String,
         gpus: Vec<String>,
+        price_per_hour: f64,
         client_ttl: Option<Duration>,
     ) -> Option<LeaseKey> {
         let id = LeaseId(Uuid::from_u128((ctx.random)()));
@@ -539,6 +543,8 @@ impl StudyCore {
             holder,
             holder_name,
             gpus,
+            price_per_hour,
+            cost: 0.0,
             client_ttl,
             leased_at: ctx.now,
             started_at: None,

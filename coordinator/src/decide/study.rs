@@ -181,6 +181,8 @@ pub struct Summary {
     pub steps_saved: u64,
     /// GPU time that trials which run may still use up to their limit, in seconds.
     pub committed_gpu_seconds: f64,
+    /// What trials which run may still cost up to their limit.
+    pub committed_cost: f64,
     /// Things its owner should know.
     pub warnings: Vec<String>,
     /// Why the study itself hands nothing out at the moment; empty if it does.
@@ -295,6 +297,7 @@ impl StudyCore {
         let mut study = self.row.clone();
         study.active_time = self.active_time(ctx.mono);
         study.gpu_seconds = self.gpu_seconds(ctx.mono);
+        study.cost = self.cost(ctx.mono);
         let near = self.near_limits(ctx.mono);
         let warnings = self.warnings.iter().cloned();
         let warnings = warnings.chain(near.iter().map(ToString::to_string)).collect();
@@ -306,6 +309,7 @@ impl StudyCore {
             pareto_set: Arc::clone(self.best.set.numbers()),
             steps_saved: self.steps_saved,
             committed_gpu_seconds: self.committed_gpu_seconds(ctx.mono),
+            committed_cost: self.committed_cost(ctx.mono),
             warnings,
             waits_for: self.waits_for(ctx),
             stoppers: self.stoppers.status(),
@@ -467,9 +471,11 @@ impl StudyCore {
         let Some(mut attempt) = trial.attempt.take() else {
             return;
         };
-        if !attempt.row.gpus.is_empty() {
-            let gpus = f64::from(u32::try_from(attempt.row.gpus.len()).unwrap_or(u32::MAX));
-            self.row.gpu_seconds += attempt.run_time(ctx.mono).as_secs_f64() * gpus;
+        let run_time = attempt.run_time(ctx.mono);
+        attempt.row.cost = attempt.cost_of(run_time);
+        if !attempt.row.gpus.is_empty() || attempt.row.cost > 0.0 {
+            self.row.gpu_seconds += attempt.gpu_seconds_of(run_time);
+            self.row.cost += attempt.row.cost;
             out.study = true;
         }
         trial.trained += attempt.run_time(ctx.mono);

@@ -68,6 +68,16 @@ impl ActiveAttempt {
             .map_or(Duration::ZERO, |since| now.saturating_since(since))
             + self.run_before
     }
+
+    /// GPU time of so much run time, in seconds.
+    pub(super) fn gpu_seconds_of(&self, run_time: Duration) -> f64 {
+        run_time.as_secs_f64() * f64::from(u32::try_from(self.row.gpus.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Cost of so much run time.
+    pub(super) fn cost_of(&self, run_time: Duration) -> f64 {
+        run_time.as_secs_f64() / 3_600.0 * self.row.price_per_hour
+    }
 }
 
 impl ActiveTrial {

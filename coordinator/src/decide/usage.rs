@@ -10,6 +10,7 @@ use tunesmith_common::units::HumanDuration;
 
 use super::outbox::Outbox;
 use super::study::{Ctx, StudyCore};
+use super::trial::ActiveAttempt;
 use crate::store::StudyState;
 
 /// Share of a limit from which on people are warned.
@@ -20,6 +21,7 @@ const NEAR: f64 = 0.8;
 pub(super) enum Near {
     WallTime { used: Duration, limit: Duration },
     GpuHours { used: f64, committed: f64, limit: f64 },
+    Cost { used: f64, committed: f64, limit: f64 },
     Failures { failed: u64, limit: u64 },
 }
 
@@ -29,6 +31,7 @@ impl Near {
         match self {
             Self::WallTime { .. } => "wall_time",
             Self::GpuHours { .. } => "gpu_hours",
+            Self::Cost { .. } => "cost",
             Self::Failures { .. } => "failures",
         }
     }
@@ -43,6 +46,11 @@ impl fmt::Display for Near {
                 write!(f, "{used} of {} are used", HumanDuration(limit))?;
             }
             Self::GpuHours {
+                used,
+                committed,
+                limit,
+            }
+            | Self::Cost {
                 used,
                 committed,
                 limit,
@@ -62,6 +70,15 @@ impl StudyCore {
         let most = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime);
         most.map_or(0.0, |most| {
             self.running_gpu_seconds(now, |run_time| most.saturating_sub(run_time))
+        })
+    }
+
+    /// What attempts which run may still cost up to `max_runtime`.
+    pub(super) fn committed_cost(&self, now: Monotonic) -> f64 {
+        let most = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime);
+        most.map_or(0.0, |most| {
+            let left = |run_time| most.saturating_sub(run_time);
+            self.in_use(now, left, ActiveAttempt::cost_of)
         })
     }
 
@@ -86,11 +103,20 @@ impl StudyCore {
                 limit,
             })
         });
+        let cost = budget.cost.and_then(|limit| {
+            let (used, committed) = (self.cost(now), self.committed_cost(now));
+            (used + committed >= NEAR * limit).then_some(Near::Cost {
+                used,
+                committed,
+                limit,
+            })
+        });
         let failures = budget.failures.and_then(|limit| {
             let failed = self.counts.failed;
             (failed as f64 >= NEAR * limit as f64).then_some(Near::Failures { failed, limit })
         });
-        wall_time.into_iter().chain(gpu_hours).chain(failures).collect()
+        let near = wall_time.into_iter().chain(gpu_hours);
+        near.chain(cost).chain(failures).collect()
     }
 
     /// Takes it that what is near now, when the study was loaded, was recorded before.

@@ -35,7 +35,7 @@ impl Desk {
     fn new(store: &Arc<dyn Store>, clock: &Arc<TestClock>) -> Self {
         let as_clock: Arc<dyn Clock> = Arc::clone(clock) as _;
         let end = CancellationToken::new();
-        let pool = Pool::new(Arc::clone(&as_clock), vec![]);
+        let pool = Pool::new(Arc::clone(&as_clock), vec![], Arc::default());
         let settings = EngineSettings {
             join_after: Duration::ZERO,
             ..EngineSettings::new(LEASE)
@@ -73,6 +73,9 @@ impl Desk {
             strategy_note: String::new(),
             active_time: Duration::ZERO,
             gpu_seconds: 0.0,
+            cost: 0.0,
+            creator: String::new(),
+            policy: None,
             created_at: now,
             done_at: None,
             updated_at: now,

@@ -35,6 +35,7 @@ use tunesmith_common::{StudyName, Timestamp};
 use tunesmith_proto::v1;
 
 use crate::auth::{Principal, Tokens};
+use crate::decide::Terms;
 use crate::engine::{EngineHandle, Engines};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
@@ -57,6 +58,8 @@ type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 pub struct Parts {
     /// The engines of all studies.
     pub engines: Arc<Engines>,
+    /// On what terms studies use the machines.
+    pub terms: Arc<Terms>,
     /// All tokens.
     pub tokens: Arc<Tokens>,
     /// What is counted.

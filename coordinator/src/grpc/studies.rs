@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
-use tunesmith_common::study::{RawConstraint, RawStudy, SpecErrors, StudySpec};
+use tunesmith_common::study::{FieldError, RawConstraint, RawStudy, SpecErrors, StudySpec};
 use tunesmith_common::{StudyId, StudyName, TrialNumber};
 use tunesmith_proto::convert::{
     request_id_from_wire, required, study as study_convert, study_from_resource, study_resource,
@@ -223,6 +223,7 @@ impl Api {
             .best_row(engine.id(), summary.best.map(|(number, _)| number))
             .await?;
         Ok(view::study(
+            &self.terms,
             &summary,
             best.as_ref(),
             self.pool().pending_reason(engine.id()),
@@ -249,6 +250,7 @@ impl Api {
             raw.strategy.seed = Some(draw_seed()?);
         }
         let spec = StudySpec::try_from(raw.clone())?;
+        self.terms.check_budget(&raw.budget).map_err(refused)?;
         let given = request
             .detached
             .then(|| lineage::prior_trials(&request.history, &spec))
@@ -277,6 +279,9 @@ impl Api {
             strategy_note: tunesmith_optimizer::build(&spec).1,
             active_time: std::time::Duration::ZERO,
             gpu_seconds: 0.0,
+            cost: 0.0,
+            creator: actor.to_owned(),
+            policy: None,
             created_at: now,
             done_at: None,
             updated_at: now,
@@ -288,7 +293,7 @@ impl Api {
             return Ok(v1::Study {
                 warnings: spec.warnings(),
                 counts: Some(view::counts(&Counts::default())),
-                ..view::study_row(&row)
+                ..view::study_row(&self.terms, &row)
             });
         }
         let request = id.map(|id| RequestRow {
@@ -352,7 +357,7 @@ impl Api {
         Ok(v1::Study {
             counts: Some(view::counts(&counts)),
             best: best.map(|trial| view::trial(&view::Legend::of_row(row), &trial)),
-            ..view::study_row(row)
+            ..view::study_row(&self.terms, row)
         })
     }
 
@@ -377,6 +382,9 @@ impl Api {
         given.trial = None;
         given.strategy = None;
         let given = study_convert::from_wire(given).map_err(|error| error.within("spec"))?;
+        if paths.iter().any(|path| path == "budget") {
+            self.terms.check_budget(&given.budget).map_err(refused)?;
+        }
         let actor = actor.to_owned();
         let edited: Result<(), SpecErrors> = engine
             .call_and_reload(move |core, out, ctx| {
@@ -397,6 +405,11 @@ impl Api {
         edited?;
         self.study_view(&engine).await
     }
+}
+
+/// What the coordinator's terms do not allow.
+fn refused(error: FieldError) -> ApiError {
+    SpecErrors(vec![error]).into()
 }
 
 /// In which order the best trial of a study comes first.

@@ -177,11 +177,14 @@ impl Api {
             let count = counts.iter().find(|(counted, _)| *counted == attempt);
             count.map_or(0, |(_, points)| *points)
         };
+        let now = self.now();
+        let attempts = attempts.iter();
+        let attempts: Vec<_> = attempts
+            .map(|row| view::attempt(row, points(row.attempt), now))
+            .collect();
         Ok(v1::Trial {
-            attempts: attempts
-                .iter()
-                .map(|row| view::attempt(row, points(row.attempt)))
-                .collect(),
+            cost: Some(attempts.iter().map(|attempt| attempt.cost).sum()),
+            attempts,
             decisions: decisions.iter().map(view::decision).collect(),
             pending_reason: self.waiting_for(&study, &row).await?,
             ..view::trial(&Legend::of_row(&study), &row)

@@ -6,7 +6,7 @@ use tunesmith_common::decision::Origin;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{Bound, RawConstraint, StudySpec};
 use tunesmith_common::trial::{Holder, StopReason, TrialState};
-use tunesmith_common::{Attempt, LeaseKey, StudyName};
+use tunesmith_common::{Attempt, LeaseKey, StudyName, Timestamp};
 use tunesmith_optimizer::RungView;
 use tunesmith_proto::convert::{
     duration_to_wire, lease_to_wire, study as study_convert, study_resource, timestamp_to_wire,
@@ -14,7 +14,7 @@ use tunesmith_proto::convert::{
 };
 use tunesmith_proto::v1;
 
-use crate::decide::{Asked, Counts, Summary};
+use crate::decide::{Asked, Counts, Summary, Terms};
 use crate::pool::{WorkerState, WorkerStatus};
 use crate::store::{
     AttemptRow, DecisionRow, DoneReason, End, PointChunk, Relative, Source, StudyRow, StudyState, TokenKind,
@@ -77,7 +77,7 @@ impl Legend {
 }
 
 /// A study as stored, without what only its engine or its trials tell.
-pub(super) fn study_row(row: &StudyRow) -> v1::Study {
+pub(super) fn study_row(terms: &Terms, row: &StudyRow) -> v1::Study {
     let (state, done) = study_state(row.state);
     v1::Study {
         name: study_resource(&row.name),
@@ -92,6 +92,9 @@ pub(super) fn study_row(row: &StudyRow) -> v1::Study {
             wall_time: Some(duration_to_wire(row.active_time)),
             gpu_hours: row.gpu_seconds / 3_600.0,
             gpu_hours_committed: 0.0,
+            cost: row.cost,
+            cost_committed: 0.0,
+            currency: terms.prices.shown_currency().to_owned(),
         }),
         strategy_note: row.strategy_note.clone(),
         parent: row.lineage.parent.as_ref().map(relative),
@@ -101,24 +104,29 @@ pub(super) fn study_row(row: &StudyRow) -> v1::Study {
 }
 
 /// A study as its engine sees it. `pending` is why its trials wait in the pool.
-pub(super) fn study(summary: &Summary, best: Option<&TrialRow>, pending: String) -> v1::Study {
+pub(super) fn study(terms: &Terms, summary: &Summary, best: Option<&TrialRow>, pending: String) -> v1::Study {
     let waits = match summary.study.state {
         StudyState::Done(_) | StudyState::Archived(_) => String::new(),
         _ if summary.counts.in_flight() > 0 => String::new(),
         _ if !summary.waits_for.is_empty() => summary.waits_for.clone(),
         _ => pending,
     };
-    let row = study_row(&summary.study);
+    let mut warnings = summary.warnings.clone();
+    // It was made when there were prices.
+    let budget = terms.check_budget(&summary.study.spec.budget);
+    warnings.extend(budget.err().map(|error| error.to_string()));
+    let row = study_row(terms, &summary.study);
     v1::Study {
         spending: row.spending.map(|spent| v1::Spending {
             gpu_hours_committed: summary.committed_gpu_seconds / 3_600.0,
+            cost_committed: summary.committed_cost,
             ..spent
         }),
         revision: summary.revision,
         counts: Some(counts(&summary.counts)),
         best: best.map(|row| trial(&Legend::of_row(&summary.study), row)),
         pareto_set: summary.pareto_set.iter().map(|number| number.0).collect(),
-        warnings: summary.warnings.clone(),
+        warnings,
         stopper_notes: summary.stoppers.clone(),
         steps_saved: summary.steps_saved,
         brackets: summary.rungs.iter().map(|rungs| bracket(rungs)).collect(),
@@ -276,6 +284,7 @@ pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
             .checkpoint
             .as_ref()
             .map(worker_convert::checkpoint_to_wire),
+        cost: None,
     }
 }
 
@@ -372,8 +381,15 @@ pub(super) fn asked(legend: &Legend, asked: &Asked) -> v1::AskedTrial {
 }
 
 /// One attempt. `points` are those stored of it.
-pub(super) fn attempt(row: &AttemptRow, points: u64) -> v1::AttemptInfo {
+pub(super) fn attempt(row: &AttemptRow, points: u64, now: Timestamp) -> v1::AttemptInfo {
     v1::AttemptInfo {
+        price_per_hour: row.price_per_hour,
+        cost: match (row.started_at, row.ended_at) {
+            (Some(started), None) => {
+                now.saturating_since(started).as_secs_f64() / 3_600.0 * row.price_per_hour
+            }
+            _ => row.cost,
+        },
         attempt: row.attempt.0,
         holder: row.holder_name.clone(),
         gpus: row.gpus.clone(),

@@ -210,7 +210,7 @@ impl Watcher {
         let pending = self.api.pool().pending_reason(self.study);
         let study = v1::Study {
             revision,
-            ..view::study(summary, self.best.as_ref(), pending)
+            ..view::study(&self.api.terms, summary, self.best.as_ref(), pending)
         };
         self.send(revision, at, Event::Study(study)).await
     }

@@ -8,7 +8,7 @@ use tunesmith_common::{CheckpointStoreId, LeaseKey, StudyId, WorkerId, WorkerNam
 
 use super::registry::{Pool, State};
 use super::worker::Taken;
-use crate::decide::{Demand, Dispatch, Grant, Offer, Unmet, could_fit, dispatch};
+use crate::decide::{Demand, Dispatch, Grant, Offer, Prices, Unmet, could_fit, dispatch};
 
 /// A place that was taken for a study. To be handed back by [`Pool::offer_answered`].
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Place {
     pub worker_name: WorkerName,
     /// Places of checkpoints that the worker reaches.
     pub stores: Vec<CheckpointStoreId>,
+    /// What an hour of it costs.
+    pub price_per_hour: f64,
 }
 
 impl From<&Place> for Offer {
@@ -30,6 +32,7 @@ impl From<&Place> for Offer {
             worker_name: place.worker_name.to_string(),
             stores: place.stores.clone(),
             gpus: place.grant.gpus.clone(),
+            price_per_hour: place.price_per_hour,
         }
     }
 }
@@ -84,7 +87,7 @@ impl Pool {
             .filter_map(|(study, why)| Some((study, state.explain(wanting.get(&study)?, why))))
             .collect();
         state.reasons = reasons;
-        state.take(grants)
+        state.take(grants, &self.terms.prices)
     }
 
     /// Nothing of these attempts lives on their workers any more: takes for the study of `demand`, which is what it could use from now on,
@@ -108,7 +111,7 @@ impl Pool {
                     .collect();
                 let mut grants = dispatch(&mut state.open_demands(), &mut workers).grants;
                 grants.retain(|grant| grant.study == study);
-                state.take(grants)
+                state.take(grants, &self.terms.prices)
             }
             None => Vec::new(),
         };
@@ -154,8 +157,8 @@ impl State {
         open.filter(|demand| demand.wants > 0).collect()
     }
 
-    /// Takes granted places from their workers.
-    fn take(&mut self, grants: Vec<Grant>) -> Vec<Place> {
+    /// Takes granted places from their workers, at these prices.
+    fn take(&mut self, grants: Vec<Grant>, prices: &Prices) -> Vec<Place> {
         let mut taken = Vec::with_capacity(grants.len());
         for grant in grants {
             let (Some(demand), Some(worker)) = (
@@ -175,6 +178,7 @@ impl State {
                 number,
                 worker_name: worker.name.clone(),
                 stores: worker.resources.stores.clone(),
+                price_per_hour: prices.per_hour(&worker.resources.labels, grant.gpus.len()),
                 grant,
             });
         }

@@ -14,7 +14,7 @@ use tunesmith_common::{CheckpointStoreId, Clock, LeaseKey, StudyId, Timestamp, W
 use super::logs::{LogChunk, LogRequest, LogSender, READERS, WAITING_CHUNKS};
 use super::presence::Presence;
 use super::worker::{Link, PoolWorker, Taken, ToWorker, WorkerState, WorkerStatus};
-use crate::decide::{Demand, Order};
+use crate::decide::{Demand, Order, Terms};
 use crate::store::WorkerRow;
 
 /// Messages that wait for a slow session at most. A session that is slower is ended: when it comes back, everything that it
@@ -111,6 +111,7 @@ pub(super) struct State {
 pub struct Pool {
     state: Mutex<State>,
     pub(super) changed: Notify,
+    pub(super) terms: Arc<Terms>,
     presence: Arc<Presence>,
     clock: Arc<dyn Clock>,
     next_log: AtomicU64,
@@ -119,7 +120,11 @@ pub struct Pool {
 impl Pool {
     /// An empty pool, or one that knows workers from before as offline.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, known: Vec<(WorkerRow, WorkerResources)>) -> Arc<Self> {
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        known: Vec<(WorkerRow, WorkerResources)>,
+        terms: Arc<Terms>,
+    ) -> Arc<Self> {
         let workers = known
             .into_iter()
             .map(|(row, resources)| {
@@ -145,6 +150,7 @@ impl Pool {
                 ..State::default()
             }),
             changed: Notify::new(),
+            terms,
             presence: Arc::default(),
             clock,
             next_log: AtomicU64::new(1),

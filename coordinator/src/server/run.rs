@@ -19,6 +19,7 @@ use super::accept::{Ending, accept};
 use super::door::Door;
 use crate::auth::{HostPolicy, Tokens, TokensError};
 use crate::crash::crash_point;
+use crate::decide::Terms;
 use crate::engine::{EngineSettings, Engines};
 use crate::grpc::{Api, Parts, SERVICES};
 use crate::http;
@@ -50,6 +51,8 @@ pub struct Setup {
     pub lease_ttl: Duration,
     /// Names by which HTTP clients may call.
     pub allowed_hosts: Vec<String>,
+    /// On what terms studies use the machines.
+    pub terms: Terms,
 }
 
 /// Why a coordinator could not be started.
@@ -115,7 +118,9 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         data,
         lease_ttl,
         allowed_hosts,
+        terms,
     } = setup;
+    let terms = Arc::new(terms);
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|source| StartError::Listen {
@@ -139,7 +144,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         .into_iter()
         .filter_map(known_worker)
         .collect();
-    let pool = Pool::new(Arc::clone(&clock), known);
+    let pool = Pool::new(Arc::clone(&clock), known, Arc::clone(&terms));
     let engines_end = CancellationToken::new();
     let engines = Engines::new(
         Arc::clone(&store),
@@ -161,6 +166,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
 
     let api = Api::new(Parts {
         engines: Arc::clone(&engines),
+        terms,
         tokens: Arc::clone(&tokens),
         metrics: Arc::clone(&metrics),
         tasks: calls.clone(),

@@ -24,6 +24,14 @@ pub(super) fn check_changes(study: StudyId, changes: &Changes) -> Result<(), Sto
     for row in &changes.attempts {
         fits("trial of an attempt", row.trial.0)?;
         fits("peak_memory", row.peak_memory)?;
+        for (name, number) in [("price_per_hour", row.price_per_hour), ("cost", row.cost)] {
+            if !number.is_finite() {
+                return Err(invalid(format!(
+                    "attempt at trial {}: {name} is {number}",
+                    row.trial
+                )));
+            }
+        }
     }
     for row in &changes.decisions {
         fits("trial of a decision", row.trial.0)?;
@@ -51,11 +59,10 @@ pub(super) fn check_changes(study: StudyId, changes: &Changes) -> Result<(), Sto
 
 /// Checks a study about to be created or changed.
 pub(super) fn check_study(row: &StudyRow) -> Result<(), StoreError> {
-    if !row.gpu_seconds.is_finite() {
-        return Err(invalid(format!(
-            "study {}: gpu_seconds is {}",
-            row.id, row.gpu_seconds
-        )));
+    for (name, sum) in [("gpu_seconds", row.gpu_seconds), ("cost", row.cost)] {
+        if !sum.is_finite() {
+            return Err(invalid(format!("study {}: {name} is {sum}", row.id)));
+        }
     }
     let ended = match row.state {
         StudyState::Active | StudyState::Paused | StudyState::Ending(_) => false,

@@ -17,6 +17,7 @@ mod lineage;
 mod loading;
 mod memory;
 mod open;
+mod policy;
 mod postgres;
 mod query;
 mod sql;
@@ -43,6 +44,7 @@ pub use lineage::{Lineage, PriorTrial, Relative, Source};
 pub use loading::{End, EndedTrial, PointRun, PointRuns, StoredTrial};
 pub use memory::MemoryStore;
 pub use open::{OpenError, open};
+pub use policy::ByPolicy;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::{StateCounts, TrialOrder, TrialQuery};
 pub use sqlite::SqliteStore;
@@ -131,6 +133,12 @@ pub struct StudyRow {
     pub active_time: Duration,
     /// GPU time of attempts that have ended, in seconds.
     pub gpu_seconds: f64,
+    /// What attempts that have ended have cost.
+    pub cost: f64,
+    /// Label of the token that it was made with; empty if unknown. Commits do not change it.
+    pub creator: String,
+    /// The policy that it falls under.
+    pub policy: Option<ByPolicy>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it reached DONE.
@@ -194,6 +202,10 @@ pub struct AttemptRow {
     pub holder_name: String,
     /// UUIDs of the GPUs it had.
     pub gpus: Vec<String>,
+    /// What an hour of it costs, as of when it was handed out.
+    pub price_per_hour: f64,
+    /// What it has cost; 0 until it has ended.
+    pub cost: f64,
     /// Time without a sign of life after which a client's lease ends, in whole milliseconds; never if none. Workers' leases
     /// end by the coordinator's setting.
     pub client_ttl: Option<Duration>,

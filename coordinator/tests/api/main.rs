@@ -3,6 +3,7 @@
 
 mod ask_tell;
 mod backtest;
+mod cost;
 mod errors;
 mod http;
 mod improvement;

@@ -12,7 +12,7 @@ use tunesmith_proto::{SESSION_PROTOCOL, v1};
 
 use crate::support::{World, points, refused, soon, spec_for_workers};
 
-struct Worker {
+pub(crate) struct Worker {
     say: mpsc::Sender<v1::OpenSessionRequest>,
     hear: Streaming<v1::OpenSessionResponse>,
 }
@@ -29,7 +29,7 @@ impl Worker {
         Self { say, hear }
     }
 
-    async fn join(world: &World, hello: v1::WorkerHello) -> (Self, v1::CoordinatorHello) {
+    pub(crate) async fn join(world: &World, hello: v1::WorkerHello) -> (Self, v1::CoordinatorHello) {
         let mut worker = Self::open(world).await;
         worker.say(Say::Hello(hello)).await;
         match worker.hear().await.unwrap() {
@@ -38,7 +38,7 @@ impl Worker {
         }
     }
 
-    async fn say(&self, message: Say) {
+    pub(crate) async fn say(&self, message: Say) {
         self.say
             .send(v1::OpenSessionRequest {
                 message: Some(message),
@@ -48,7 +48,7 @@ impl Worker {
     }
 
     /// The next message that is no heartbeat.
-    async fn hear(&mut self) -> Result<Hear, Status> {
+    pub(crate) async fn hear(&mut self) -> Result<Hear, Status> {
         loop {
             match soon(self.hear.message()).await? {
                 Some(message) if matches!(message.message, Some(Hear::Heartbeat(_))) => {}
@@ -59,7 +59,7 @@ impl Worker {
     }
 }
 
-fn hello() -> v1::WorkerHello {
+pub(crate) fn hello() -> v1::WorkerHello {
     v1::WorkerHello {
         worker: "gpu1".to_owned(),
         worker_uid: "018f7a3e-0000-7000-8000-000000000001".to_owned(),
@@ -79,7 +79,7 @@ fn hello() -> v1::WorkerHello {
     }
 }
 
-fn ended(lease: &v1::Lease, last_seq: u64) -> v1::AttemptEnded {
+pub(crate) fn ended(lease: &v1::Lease, last_seq: u64) -> v1::AttemptEnded {
     v1::AttemptEnded {
         lease: Some(lease.clone()),
         last_seq,
@@ -92,7 +92,7 @@ fn ended(lease: &v1::Lease, last_seq: u64) -> v1::AttemptEnded {
     }
 }
 
-async fn assignment(worker: &mut Worker) -> v1::Assignment {
+pub(crate) async fn assignment(worker: &mut Worker) -> v1::Assignment {
     match worker.hear().await.unwrap() {
         Hear::Assignment(assignment) => assignment,
         other => panic!("expected an assignment, got {other:?}"),

@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use tunesmith_common::clock::SystemClock;
+use tunesmith_coordinator::decide::Terms;
 use tunesmith_coordinator::server::{Running, Setup, start};
 use tunesmith_coordinator::store::{MemoryStore, Store};
 use tunesmith_proto::v1;
@@ -58,6 +59,11 @@ impl World {
 
     /// A coordinator on a store and a folder that another one has left.
     pub(crate) async fn again(store: Arc<dyn Store>, folder: tempfile::TempDir) -> Self {
+        Self::on_terms(store, folder, Terms::default()).await
+    }
+
+    /// The same, with prices and policies.
+    pub(crate) async fn on_terms(store: Arc<dyn Store>, folder: tempfile::TempDir, terms: Terms) -> Self {
         let running = start(Setup {
             store,
             clock: Arc::new(SystemClock),
@@ -65,6 +71,7 @@ impl World {
             data: folder.path().to_owned(),
             lease_ttl: Duration::from_secs(30),
             allowed_hosts: vec!["tune.example.org".to_owned()],
+            terms,
         })
         .await
         .unwrap();

@@ -136,6 +136,7 @@ fn hand_out(core: &mut StudyCore, out: &mut Outbox, ctx: &mut Ctx<'_>, worker: W
             worker_name: "w".to_owned(),
             stores: vec![STORE],
             gpus: Vec::new(),
+            price_per_hour: 0.0,
         };
         let _ = core.offer(out, ctx, offer);
     }
@@ -162,6 +163,9 @@ impl World {
             strategy_note: String::new(),
             active_time: Duration::ZERO,
             gpu_seconds: 0.0,
+            cost: 0.0,
+            creator: String::new(),
+            policy: None,
             created_at: clock.now(),
             done_at: None,
             updated_at: clock.now(),

@@ -13,6 +13,7 @@ mod coordinator_faults;
 mod crash_points;
 mod database_faults;
 mod lineage;
+mod money;
 mod network_faults;
 mod objectives;
 mod pool;

@@ -56,6 +56,7 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
             parallel: raw.budget.parallel,
             wall_time: raw.budget.wall_time.map(|time| duration_to_wire(time.0)),
             gpu_hours: raw.budget.gpu_hours,
+            cost: raw.budget.cost,
             failures: raw.budget.failures,
             target: raw.budget.target,
             no_improvement: raw.budget.no_improvement.as_ref().map(|rule| v1::NoImprovement {
@@ -106,6 +107,7 @@ pub fn from_wire(spec: v1::StudySpec) -> Result<RawStudy, ConvertError> {
             parallel: budget.parallel,
             wall_time: duration(budget.wall_time.as_ref(), "budget.wall_time")?,
             gpu_hours: budget.gpu_hours,
+            cost: budget.cost,
             failures: budget.failures,
             target: budget.target,
             no_improvement: budget.no_improvement.map(|rule| RawNoImprovement {

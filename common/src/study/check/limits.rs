@@ -26,11 +26,13 @@ pub(super) fn budget(raw: &RawBudget, one: bool, problems: &mut Problems) -> Bud
             ),
         );
     }
-    if let Some(hours) = raw.gpu_hours.filter(|hours| !(hours.is_finite() && *hours > 0.0)) {
-        problems.add(
-            "budget.gpu_hours",
-            format!("must be above 0 and finite, got {hours}"),
-        );
+    for (key, limit) in [("gpu_hours", raw.gpu_hours), ("cost", raw.cost)] {
+        if let Some(limit) = limit.filter(|limit| !(limit.is_finite() && *limit > 0.0)) {
+            problems.add(
+                format!("budget.{key}"),
+                format!("must be above 0 and finite, got {limit}"),
+            );
+        }
     }
     if raw.wall_time.is_some_and(|time| time.0.is_zero()) {
         problems.add("budget.wall_time", "must be longer than 0s");
@@ -40,6 +42,7 @@ pub(super) fn budget(raw: &RawBudget, one: bool, problems: &mut Problems) -> Bud
         parallel: raw.parallel,
         wall_time: raw.wall_time.map(|time| time.0),
         gpu_hours: raw.gpu_hours,
+        cost: raw.cost,
         failures: raw.failures,
         target: raw.target,
         no_improvement: raw
@@ -127,6 +130,12 @@ pub(super) fn check(budget: &Budget, trial: Option<&TrialSpec>, problems: &mut P
         problems.add(
             "budget.gpu_hours",
             "no trial asks for a GPU; add trial.resources.gpus or remove this",
+        );
+    }
+    if let (Some(cost), None) = (budget.cost, trial) {
+        problems.add(
+            "budget.cost",
+            format!("is {cost}, but only trials that run on workers cost anything; add trial or remove this"),
         );
     }
     let max_runtime = trial.and_then(|trial| trial.max_runtime);

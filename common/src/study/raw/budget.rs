@@ -27,6 +27,9 @@ pub struct RawBudget {
     /// GPU hours of all attempts together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_hours: Option<f64>,
+    /// What all attempts together may cost, in the coordinator's currency. For studies whose trials run on workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
     /// Failed trials after which the study ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u64>,

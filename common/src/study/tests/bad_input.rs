@@ -400,6 +400,14 @@ fn contradictory_budgets_are_refused() {
             "study.yaml:4: budget.gpu_hours: must be above 0 and finite, got -4",
         ),
         (
+            "budget: {cost: 0}\ntrial: {command: [a]}",
+            "study.yaml:4: budget.cost: must be above 0 and finite, got 0",
+        ),
+        (
+            "budget: {cost: 40}",
+            "study.yaml:4: budget.cost: is 40, but only trials that run on workers cost anything; add trial or remove this",
+        ),
+        (
             "budget: {wall_time: 1h}\ntrial: {command: [a], max_runtime: 90m}",
             "study.yaml:5: trial.max_runtime: 1h30m is longer than the whole study, budget.wall_time is 1h",
         ),

@@ -62,6 +62,8 @@ fn attempt(attempt: Attempt, from: i64, to: Option<i64>, gpus: usize) -> Attempt
         holder: Holder::Client("program".to_owned()),
         holder_name: "program".to_owned(),
         gpus: vec!["gpu".to_owned(); gpus],
+        price_per_hour: 0.0,
+        cost: 0.0,
         client_ttl: None,
         leased_at: at(from),
         started_at: Some(at(from)),

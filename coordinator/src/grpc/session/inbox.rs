@@ -218,7 +218,7 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let engines = Engines::new(
             Arc::new(MemoryStore::default()),
-            Pool::new(Arc::clone(&clock), vec![]),
+            Pool::new(Arc::clone(&clock), vec![], Arc::default()),
             clock,
             EngineSettings::new(std::time::Duration::from_secs(30)),
             CancellationToken::new(),

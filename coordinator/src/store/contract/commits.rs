@@ -118,6 +118,20 @@ pub(super) async fn rows_that_contradict_themselves_are_refused(fixture: &mut Fi
         },
         Changes {
             study: Some(crate::store::StudyRow {
+                cost: f64::INFINITY,
+                ..study(1)
+            }),
+            ..trials([pending(1)])
+        },
+        Changes {
+            attempts: vec![AttemptRow {
+                price_per_hour: f64::NAN,
+                ..attempt(1, 1)
+            }],
+            ..trials([pending(1)])
+        },
+        Changes {
+            study: Some(crate::store::StudyRow {
                 done_at: Some(at(1)),
                 ..study(1)
             }),
@@ -304,6 +318,8 @@ pub(super) async fn attempts_read_back(fixture: &mut Fixture) {
     open.sort_by_key(|row| row.trial);
     assert_same(open, [&first[0], &second]);
     let ended = AttemptRow {
+        price_per_hour: 0.1 + 0.2,
+        cost: 1e-7,
         ended_at: Some(at(9)),
         outcome: "completed".to_owned(),
         exit_code: Some(0),

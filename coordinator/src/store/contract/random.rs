@@ -141,9 +141,12 @@ fn any_attempt() -> impl Strategy<Value = AttemptRow> {
         any_text(),
         any::<bool>(),
         any::<Option<i32>>(),
+        0.0..1e6_f64,
     )
         .prop_map(
-            |(trial, number, failure, log_tail, ended, exit_code)| AttemptRow {
+            |(trial, number, failure, log_tail, ended, exit_code, price_per_hour)| AttemptRow {
+                price_per_hour,
+                cost: if ended { price_per_hour / 7.0 } else { 0.0 },
                 failure,
                 log_tail,
                 exit_code,
@@ -182,6 +185,7 @@ fn any_study_row(n: u128) -> impl Strategy<Value = StudyRow> {
     ]);
     (states, any_text(), 1..=STUDIES, 0.0..1e9_f64).prop_map(move |(state, reason, name, gpu_seconds)| {
         StudyRow {
+            cost: gpu_seconds / 7.0,
             name: study(name).name,
             state,
             state_reason: reason,

@@ -12,8 +12,8 @@ use super::rows::{
 };
 use super::{Fixture, all};
 use crate::store::{
-    Changes, DoneReason, End, Lineage, PriorTrial, Relative, RequestRow, Source, StoreError, StudyRow,
-    StudyState, TrialQuery,
+    ByPolicy, Changes, DoneReason, End, Lineage, PriorTrial, Relative, RequestRow, Source, StoreError,
+    StudyRow, StudyState, TrialQuery,
 };
 
 pub(super) async fn a_study_reads_back_as_it_was_created(fixture: &mut Fixture) {
@@ -50,6 +50,11 @@ pub(super) async fn trials_of_other_studies_read_back_in_order(fixture: &mut Fix
         name: study(n).name,
     };
     let row = StudyRow {
+        creator: "kim\u{202e} \"of\" rack 3".to_owned(),
+        policy: Some(ByPolicy {
+            name: "guests".to_owned(),
+            sets: vec![],
+        }),
         lineage: Lineage {
             parent: Some(relative(7)),
             history: vec![
@@ -277,6 +282,11 @@ pub(super) async fn every_state_of_a_study_reads_back(fixture: &mut Fixture) {
         row.strategy_note = String::new();
         row.active_time = Duration::from_micros(86_400_000_000_001);
         row.gpu_seconds = 0.1 + 0.2;
+        row.cost = 0.2 + 0.4;
+        row.policy = ended.then(|| ByPolicy {
+            name: "guests \u{1f600}".to_owned(),
+            sets: vec!["budget.cost".to_owned(), "trial.max_runtime".to_owned()],
+        });
         row.done_at = ended.then(|| at(7));
         row.updated_at = at(8);
         owner

@@ -6,14 +6,14 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tokio_util::task::TaskTracker;
 use tunesmith_common::decision::{Origin, Provenance};
-use tunesmith_common::trial::TrialState;
-use tunesmith_common::{Attempt, StudyId, Timestamp, TrialNumber};
+use tunesmith_common::trial::{Holder, TrialState};
+use tunesmith_common::{Attempt, LeaseId, StudyId, Timestamp, TrialNumber};
 use uuid::Uuid;
 
 use super::super::sql::SCHEMA_VERSION;
 use super::super::testing::{Backend, TestPostgres};
 use super::super::{
-    AuditRow, Changes, Lineage, StoreError, StudyRow, StudyState, TokenKind, TokenRow, TrialRow,
+    AttemptRow, AuditRow, Changes, Lineage, StoreError, StudyRow, StudyState, TokenKind, TokenRow, TrialRow,
 };
 use super::*;
 
@@ -191,10 +191,12 @@ async fn a_schema_that_is_too_new_is_refused_and_one_that_is_only_newer_is_not()
     postgres.drop().await;
 }
 
-/// Trials from before a study could have several objectives.
+/// Trials from before a study could have several objectives, and attempts and studies from before anything had a price.
 #[tokio::test]
 async fn rows_from_before_a_migration_stay_what_they_were() {
     let undo = "ALTER TABLE trial DROP COLUMN more_values; DELETE FROM _sqlx_migrations WHERE version = 2;
+        ALTER TABLE attempt DROP COLUMN price_per_hour; ALTER TABLE attempt DROP COLUMN cost; ALTER TABLE study DROP COLUMN cost;
+        ALTER TABLE study DROP COLUMN creator; ALTER TABLE study DROP COLUMN policy; DELETE FROM _sqlx_migrations WHERE version = 6;
         UPDATE schema_version SET version = 1";
     for backend in [Backend::sqlite().await, Backend::postgres().await] {
         let store = backend.open().await;
@@ -210,6 +212,7 @@ async fn rows_from_before_a_migration_stay_what_they_were() {
         let owner = store.study_take(study.id).await.unwrap();
         let changes = Changes {
             trials: vec![trial.clone()],
+            attempts: vec![attempt()],
             ..Changes::default()
         };
         store.commit(&owner, &changes).await.unwrap();
@@ -231,6 +234,9 @@ async fn rows_from_before_a_migration_stay_what_they_were() {
             store.trial_page(study.id, TrialNumber(0), 9).await.unwrap().len(),
             1
         );
+        let attempts = store.attempt_list(study.id, trial.number).await.unwrap();
+        assert_eq!(attempts, [attempt()]);
+        assert_eq!(store.study_fetch(study.id).await.unwrap(), Some(study));
         store.close().await;
         backend.remove().await;
     }
@@ -248,9 +254,35 @@ fn study() -> StudyRow {
         strategy_note: String::new(),
         active_time: Duration::ZERO,
         gpu_seconds: 0.0,
+        cost: 0.0,
+        creator: String::new(),
+        policy: None,
         created_at: Timestamp::UNIX_EPOCH,
         done_at: None,
         updated_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn attempt() -> AttemptRow {
+    AttemptRow {
+        trial: TrialNumber(1),
+        attempt: Attempt(1),
+        lease: LeaseId(Uuid::from_u128(1)),
+        holder: Holder::Client("old".to_owned()),
+        holder_name: "old".to_owned(),
+        gpus: Vec::new(),
+        price_per_hour: 0.0,
+        cost: 0.0,
+        client_ttl: None,
+        leased_at: Timestamp::UNIX_EPOCH,
+        started_at: Some(Timestamp::UNIX_EPOCH),
+        ended_at: None,
+        outcome: String::new(),
+        failure: None,
+        pid: 0,
+        exit_code: None,
+        peak_memory: 0,
+        log_tail: String::new(),
     }
 }
 

@@ -25,7 +25,7 @@ const OWNER: &str = "WITH owner AS (
 
 const STUDY: &str = "study_part AS (
     UPDATE study SET name = $1, spec = $2, state = $3, done_reason = $4, state_reason = $5, strategy_note = $6,
-        active_microseconds = $7, gpu_seconds = $8, created_at = $9, done_at = $10, updated_at = $11
+        active_microseconds = $7, gpu_seconds = $8, created_at = $9, done_at = $10, updated_at = $11, cost = $12, policy = $13
     FROM owner WHERE study.id = owner.study_id)";
 
 const TRIALS: &str = "trial_part AS (
@@ -43,16 +43,17 @@ const TRIALS: &str = "trial_part AS (
 
 const ATTEMPTS: &str = "attempt_part AS (
     INSERT INTO attempt (study_id, trial, attempt, lease_id, holder, holder_name, gpus, client_ttl_microseconds, leased_at,
-        started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail)
+        started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail, price_per_hour, cost)
     SELECT owner.study_id, new.* FROM owner, unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::json[], $5::text[],
         $6::json[], $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::json[],
-        $13::bigint[], $14::bigint[], $15::bigint[], $16::text[]) AS new
+        $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::float8[], $18::float8[]) AS new
     ON CONFLICT (study_id, trial, attempt) DO UPDATE SET lease_id = excluded.lease_id, holder = excluded.holder,
         holder_name = excluded.holder_name, gpus = excluded.gpus,
         client_ttl_microseconds = excluded.client_ttl_microseconds, leased_at = excluded.leased_at,
         started_at = excluded.started_at, ended_at = excluded.ended_at, outcome = excluded.outcome,
         failure = excluded.failure, pid = excluded.pid, exit_code = excluded.exit_code,
-        peak_memory = excluded.peak_memory, log_tail = excluded.log_tail)";
+        peak_memory = excluded.peak_memory, log_tail = excluded.log_tail,
+        price_per_hour = excluded.price_per_hour, cost = excluded.cost)";
 
 const POINTS: &str = "point_part AS (
     INSERT INTO point_chunk (study_id, trial, attempt, metric, first_seq, last_seq, steps, vals, times)
@@ -128,7 +129,9 @@ impl Statement {
         self.bind(record.gpu_seconds)?;
         self.bind(record.created_at)?;
         self.bind(record.done_at)?;
-        self.bind(record.updated_at)
+        self.bind(record.updated_at)?;
+        self.bind(record.cost)?;
+        self.bind(record.policy)
     }
 
     fn trials(&mut self, rows: &[TrialRow]) -> Result<(), StoreError> {
@@ -183,6 +186,8 @@ impl Statement {
             exit_code,
             peak_memory,
             log_tail,
+            price_per_hour,
+            cost,
         );
         Ok(())
     }

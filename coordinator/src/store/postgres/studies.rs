@@ -31,8 +31,8 @@ pub(super) async fn create(
         "WITH study_part AS (
              INSERT INTO study (id, name, spec, state, done_reason, state_reason, strategy_note, active_microseconds,
                  gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content,
-                 lineage)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $20) RETURNING id),
+                 lineage, cost, creator, policy)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $20, $22, $23, $24) RETURNING id),
          owner_part AS (INSERT INTO study_owner (study_id) SELECT id FROM study_part),
          history_part AS (
              INSERT INTO history (study_id, position, trials)
@@ -60,6 +60,9 @@ pub(super) async fn create(
     .bind(audit.detail)
     .bind(record.lineage)
     .bind(history)
+    .bind(record.cost)
+    .bind(record.creator)
+    .bind(record.policy)
     .execute(pool)
     .await;
     let Err(error) = inserted else {

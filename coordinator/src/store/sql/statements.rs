@@ -7,7 +7,7 @@ macro_rules! select_studies {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, spec, lineage, state, done_reason, state_reason, strategy_note, active_microseconds, gpu_seconds, ",
-            "created_at, done_at, updated_at FROM study ",
+            "cost, creator, policy, created_at, done_at, updated_at FROM study ",
             $rest
         )
     };
@@ -27,7 +27,7 @@ macro_rules! select_trials {
 macro_rules! select_attempts {
     ($rest:literal) => {
         concat!(
-            "SELECT trial, attempt, lease_id, holder, holder_name, gpus, client_ttl_microseconds, leased_at, started_at, ",
+            "SELECT trial, attempt, lease_id, holder, holder_name, gpus, price_per_hour, cost, client_ttl_microseconds, leased_at, started_at, ",
             "ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail FROM attempt WHERE study_id = $1 ",
             $rest
         )

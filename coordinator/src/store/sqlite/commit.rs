@@ -45,14 +45,16 @@ const TRIALS: Insert = Insert {
 
 const ATTEMPTS: Insert = Insert {
     head: "INSERT INTO attempt (study_id, trial, attempt, lease_id, holder, holder_name, gpus, client_ttl_microseconds,
-        leased_at, started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail) VALUES ",
-    columns: 17,
+        leased_at, started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail,
+        price_per_hour, cost) VALUES ",
+    columns: 19,
     tail: " ON CONFLICT (study_id, trial, attempt) DO UPDATE SET lease_id = excluded.lease_id, holder = excluded.holder,
         holder_name = excluded.holder_name, gpus = excluded.gpus,
         client_ttl_microseconds = excluded.client_ttl_microseconds, leased_at = excluded.leased_at,
         started_at = excluded.started_at, ended_at = excluded.ended_at, outcome = excluded.outcome,
         failure = excluded.failure, pid = excluded.pid, exit_code = excluded.exit_code,
-        peak_memory = excluded.peak_memory, log_tail = excluded.log_tail",
+        peak_memory = excluded.peak_memory, log_tail = excluded.log_tail,
+        price_per_hour = excluded.price_per_hour, cost = excluded.cost",
 };
 
 const POINTS: Insert = Insert {
@@ -182,7 +184,8 @@ async fn write_study(connection: &mut SqliteConnection, row: &StudyRow) -> Resul
     let record = StudyRecord::try_from(row)?;
     sqlx::query(
         "UPDATE study SET name = $2, spec = $3, state = $4, done_reason = $5, state_reason = $6, strategy_note = $7,
-            active_microseconds = $8, gpu_seconds = $9, created_at = $10, done_at = $11, updated_at = $12 WHERE id = $1",
+            active_microseconds = $8, gpu_seconds = $9, created_at = $10, done_at = $11, updated_at = $12,
+            cost = $13, policy = $14 WHERE id = $1",
     )
     .bind(record.id)
     .bind(record.name)
@@ -196,6 +199,8 @@ async fn write_study(connection: &mut SqliteConnection, row: &StudyRow) -> Resul
     .bind(record.created_at)
     .bind(record.done_at)
     .bind(record.updated_at)
+    .bind(record.cost)
+    .bind(record.policy)
     .execute(connection)
     .await
     .map_err(|error| store_error("commit", error))?;
@@ -284,6 +289,8 @@ async fn write_attempts(
             exit_code,
             peak_memory,
             log_tail,
+            price_per_hour,
+            cost,
         )
     };
     ATTEMPTS.run(connection, records, bind).await

@@ -24,8 +24,8 @@ pub(super) async fn create(
     let record = StudyRecord::try_from(study)?;
     let done = sqlx::query(
         "INSERT INTO study (id, name, spec, state, done_reason, state_reason, strategy_note, active_microseconds,
-             gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content, lineage)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING",
+             gpu_seconds, created_at, done_at, updated_at, create_request_id, create_request_content, lineage, cost, creator, policy)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) DO NOTHING",
     )
     .bind(record.id)
     .bind(record.name)
@@ -42,6 +42,9 @@ pub(super) async fn create(
     .bind(request.map(|request| request.id.0))
     .bind(request.map(|request| request.content.to_vec()))
     .bind(record.lineage)
+    .bind(record.cost)
+    .bind(record.creator)
+    .bind(record.policy)
     .execute(&mut *connection)
     .await
     .map_err(|error| store_error("create a study", error))?;

@@ -25,6 +25,9 @@ pub(in crate::store) struct StudyRecord {
     pub(in crate::store) strategy_note: String,
     pub(in crate::store) active_microseconds: i64,
     pub(in crate::store) gpu_seconds: f64,
+    pub(in crate::store) cost: f64,
+    pub(in crate::store) creator: String,
+    pub(in crate::store) policy: Option<Json>,
     pub(in crate::store) created_at: Time,
     pub(in crate::store) done_at: Option<Time>,
     pub(in crate::store) updated_at: Time,
@@ -73,6 +76,9 @@ impl TryFrom<&StudyRow> for StudyRecord {
             strategy_note: text(&row.strategy_note),
             active_microseconds: micros(row.active_time),
             gpu_seconds: row.gpu_seconds,
+            cost: row.cost,
+            creator: text(&row.creator),
+            policy: row.policy.as_ref().map(to_json).transpose()?.map(Json),
             created_at: Time(row.created_at),
             done_at: row.done_at.map(Time),
             updated_at: Time(row.updated_at),
@@ -106,6 +112,12 @@ impl TryFrom<StudyRecord> for StudyRow {
             strategy_note: record.strategy_note,
             active_time: duration("active_microseconds", record.active_microseconds)?,
             gpu_seconds: record.gpu_seconds,
+            cost: record.cost,
+            creator: record.creator,
+            policy: record
+                .policy
+                .map(|json| from_json("policy", &json.0))
+                .transpose()?,
             created_at: record.created_at.0,
             done_at: record.done_at.map(|at| at.0),
             updated_at: record.updated_at.0,

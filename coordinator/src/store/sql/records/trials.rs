@@ -220,6 +220,8 @@ pub(in crate::store) struct AttemptRecord {
     pub(in crate::store) holder: Json,
     pub(in crate::store) holder_name: String,
     pub(in crate::store) gpus: Json,
+    pub(in crate::store) price_per_hour: f64,
+    pub(in crate::store) cost: f64,
     pub(in crate::store) client_ttl_microseconds: Option<i64>,
     pub(in crate::store) leased_at: Time,
     pub(in crate::store) started_at: Option<Time>,
@@ -243,6 +245,8 @@ impl TryFrom<&AttemptRow> for AttemptRecord {
             holder: Json(to_json(&row.holder)?),
             holder_name: text(&row.holder_name),
             gpus: Json(to_json(&row.gpus)?),
+            price_per_hour: row.price_per_hour,
+            cost: row.cost,
             client_ttl_microseconds: row.client_ttl.map(micros),
             leased_at: Time(row.leased_at),
             started_at: row.started_at.map(Time),
@@ -268,6 +272,8 @@ impl TryFrom<AttemptRecord> for AttemptRow {
             holder: from_json("holder", &record.holder.0)?,
             holder_name: record.holder_name,
             gpus: from_json("gpus", &record.gpus.0)?,
+            price_per_hour: record.price_per_hour,
+            cost: record.cost,
             client_ttl: record
                 .client_ttl_microseconds
                 .map(|ttl| duration("client_ttl_microseconds", ttl))

@@ -348,6 +348,11 @@ pub enum TrialCommand {
     },
     /// Print what a trial's program printed
     Logs(LogsArgs),
+    /// Print the parameters that a training went through, from its first ancestor on, so that a study can repeat it
+    Schedule {
+        /// The trial, as STUDY/NUMBER
+        trial: TrialRef,
+    },
 }
 
 /// Arguments of `trial list`.

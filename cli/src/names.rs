@@ -45,6 +45,14 @@ impl TrialRef {
         convert::trial_resource(&self.study, self.number)
     }
 
+    /// Another trial of the same study.
+    #[must_use]
+    pub fn sibling(&self, number: u64) -> Self {
+        let mut sibling = self.clone();
+        sibling.number = tunesmith_common::TrialNumber(number);
+        sibling
+    }
+
     /// `studies/{study}`.
     #[must_use]
     pub fn study_resource(&self) -> String {

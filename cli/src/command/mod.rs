@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod run;
+mod schedule;
 mod study;
 mod token;
 mod trial;

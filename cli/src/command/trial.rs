@@ -5,7 +5,7 @@ use pbjson_types::{Struct, Value};
 use tunesmith_common::units::{ByteSize, UnitError};
 use tunesmith_proto::v1 as pb;
 
-use super::{request_id, study};
+use super::{request_id, schedule, study};
 use crate::args::{LogsArgs, StateFilter, TrialAddArgs, TrialCommand, TrialListArgs};
 use crate::client::Client;
 use crate::context::Context;
@@ -23,6 +23,7 @@ pub(super) async fn execute(command: TrialCommand, context: &Context) -> Result<
         TrialCommand::Retry { trial } => retry(&trial, context).await,
         TrialCommand::Note { trial, text } => note(&trial, text, context).await,
         TrialCommand::Logs(args) => logs(&args, context).await,
+        TrialCommand::Schedule { trial } => schedule::execute(&trial, context).await,
     }
 }
 
@@ -90,7 +91,7 @@ fn states(filter: StateFilter) -> &'static [pb::TrialState] {
     }
 }
 
-async fn fetch(client: &Client, trial: &TrialRef) -> Result<pb::Trial, CliError> {
+pub(super) async fn fetch(client: &Client, trial: &TrialRef) -> Result<pb::Trial, CliError> {
     let request = pb::GetTrialRequest {
         name: trial.resource(),
     };

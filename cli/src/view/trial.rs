@@ -169,6 +169,7 @@ pub(crate) fn show(
     );
     facts.add("Parameters", exact_parameters(trial, spec));
     facts.add("Why these", provenance(trial.provenance.as_ref()));
+    facts.add_some("Parent", trial.parent.as_ref().map(|from| parent(from, spec)));
     facts.add("Rungs", rungs(trial, spec));
     facts.add_some(
         "Checkpoint",
@@ -214,6 +215,29 @@ pub(crate) fn show(
         );
     }
     output
+}
+
+/// With whose training it began.
+fn parent(parent: &pb::Parent, spec: Option<&pb::StudySpec>) -> String {
+    let mut text = format!(
+        "trial {} at {} {}, which had {}",
+        parent.trial,
+        parts::step_name(spec),
+        parent.step,
+        human::exact_number(parent.value)
+    );
+    if let Some(replaced) = parent.replaces {
+        let _ = write!(text, "; in the place of trial {replaced}");
+    }
+    let show = |value: &Option<pbjson_types::Value>| match value {
+        Some(value) => parts::value_exact(value),
+        None => "inactive".to_owned(),
+    };
+    for change in &parent.changed {
+        let name = human::clean(&change.name);
+        let _ = write!(text, "\n{name}: {} -> {}", show(&change.from), show(&change.to));
+    }
+    text
 }
 
 /// What the trial had come to at each rung.

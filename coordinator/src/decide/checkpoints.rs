@@ -128,11 +128,13 @@ impl StudyCore {
         out.trials.entry(number).or_insert(None);
     }
 
-    /// A trial has ended. What was trained to the end keeps its checkpoint, what may be given more time, and the best.
+    /// A trial has ended. What was trained to the end keeps its checkpoint, what may be given more time, and where all are to be trained in one go the
+    /// best so far.
     pub(super) fn end_checkpoint(&mut self, out: &mut Outbox, number: TrialNumber, trial: &mut ActiveTrial) {
         let is_kept = match trial.life.state() {
             TrialState::Completed | TrialState::TimedOut(_) => true,
-            _ => self.best.has(number) || self.is_needed_by_a_segment(number),
+            _ if self.course.is_some() => self.is_needed_by_a_segment(number),
+            _ => self.best.has(number),
         };
         if is_kept || trial.stages.checkpoint.is_none() {
             return;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tunesmith_common::checkpoint::{Changed, Parent};
 use tunesmith_common::decision::Origin;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{Bound, RawConstraint, StudySpec};
@@ -285,6 +286,22 @@ pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
             .as_ref()
             .map(worker_convert::checkpoint_to_wire),
         cost: None,
+        parent: row.stages.parent.as_ref().map(parent),
+    }
+}
+
+fn parent(parent: &Parent) -> v1::Parent {
+    let changed = |changed: &Changed| v1::ParameterChange {
+        name: changed.name.to_string(),
+        from: changed.from.as_ref().map(value::to_wire),
+        to: changed.to.as_ref().map(value::to_wire),
+    };
+    v1::Parent {
+        trial: parent.trial.0,
+        step: parent.step,
+        value: parent.value,
+        replaces: parent.replaces.map(|replaced| replaced.0),
+        changed: parent.changed.iter().map(changed).collect(),
     }
 }
 

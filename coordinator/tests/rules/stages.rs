@@ -8,8 +8,8 @@ use tunesmith_coordinator::store::StoredTrial;
 
 use super::*;
 
-const SHARED: CheckpointStoreId = CheckpointStoreId(Uuid::from_u128(1));
-const OWN: CheckpointStoreId = CheckpointStoreId(Uuid::from_u128(2));
+pub(super) const SHARED: CheckpointStoreId = CheckpointStoreId(Uuid::from_u128(1));
+pub(super) const OWN: CheckpointStoreId = CheckpointStoreId(Uuid::from_u128(2));
 
 /// Rungs at 1, 3 and 9 of 27 steps; one trial in three goes on.
 fn desk(more: &str) -> Desk {
@@ -18,7 +18,7 @@ fn desk(more: &str) -> Desk {
     ))
 }
 
-fn checkpoint(lease: LeaseKey, store: CheckpointStoreId, step: i64) -> Checkpoint {
+pub(super) fn checkpoint(lease: LeaseKey, store: CheckpointStoreId, step: i64) -> Checkpoint {
     Checkpoint {
         store,
         trial: lease.trial,
@@ -32,7 +32,7 @@ fn checkpoint(lease: LeaseKey, store: CheckpointStoreId, step: i64) -> Checkpoin
 
 impl Desk {
     /// A worker trains a trial from one step to another.
-    fn train(&mut self, lease: LeaseKey, steps: std::ops::RangeInclusive<i64>, value: f64) {
+    pub(super) fn train(&mut self, lease: LeaseKey, steps: std::ops::RangeInclusive<i64>, value: f64) {
         let batch = points(&steps.map(|step| (step, value)).collect::<Vec<_>>());
         self.step(|core, out, ctx| {
             core.started(out, ctx, worker(1), lease, 7);
@@ -41,7 +41,7 @@ impl Desk {
     }
 
     /// It was told to stop, has saved a checkpoint in `store`, and is gone.
-    fn stops(&mut self, lease: LeaseKey, last_seq: u64, store: CheckpointStoreId, step: i64) {
+    pub(super) fn stops(&mut self, lease: LeaseKey, last_seq: u64, store: CheckpointStoreId, step: i64) {
         let end = AttemptEnd {
             stop_cause: Some(StopCause::Asked),
             checkpoint: Some(checkpoint(lease, store, step)),
@@ -51,7 +51,10 @@ impl Desk {
     }
 
     /// A place is offered to a worker that reaches `stores`: what it is to run.
-    fn assigned(&mut self, stores: &[CheckpointStoreId]) -> (u64, Option<i64>, Option<i64>, LeaseKey) {
+    pub(super) fn assigned(
+        &mut self,
+        stores: &[CheckpointStoreId],
+    ) -> (u64, Option<i64>, Option<i64>, LeaseKey) {
         let lease = self.offer_with(worker(1), &[], stores).unwrap();
         let Some((_, Order::Assign(assignment))) = self.orders.first() else {
             panic!("no assignment: {:?}", self.orders);
@@ -60,11 +63,11 @@ impl Desk {
         (lease.trial.0, from, assignment.until, lease)
     }
 
-    fn counts(&mut self) -> Counts {
+    pub(super) fn counts(&mut self) -> Counts {
         self.step(|core, _, ctx| core.summary(ctx)).counts
     }
 
-    fn state(&self, trial: u64) -> TrialState {
+    pub(super) fn state(&self, trial: u64) -> TrialState {
         self.core.active_row(TrialNumber(trial)).unwrap().state
     }
 

@@ -100,7 +100,7 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
             replaces: Some(TrialNumber(2)).filter(|_| number.is_multiple_of(2)),
             changed: vec![Changed {
                 name: "lr".parse().unwrap(),
-                from: Some(ParamValue::Float(0.1)),
+                from: Some(tunesmith_common::params::ParamValue::Float(0.1)),
                 to: None,
             }],
         }),

@@ -59,6 +59,12 @@ bench-quality: ## Compare the strategies with other libraries on known problems 
 	cargo build --release -p tunesmith-optimizer --example tunesmith-optimizer-stdio
 	@scripts/bench-quality.sh $(TARGET_DIR)/release/examples/tunesmith-optimizer-stdio
 
+.PHONY: bench-population
+bench-population: ## Compare schedules that populations find with constant learning rates, on real trainings (POPULATION_SEEDS).
+	@scripts/setup.sh build
+	cargo build --release -p tunesmith-coordinator -p tunesmith-worker -p tunesmith-cli -p digits
+	python3 bench/population/run.py --programs $(TARGET_DIR)/release --seeds $(or $(POPULATION_SEEDS),10)
+
 .PHONY: bench-fidelity
 bench-fidelity: ## Compare rules of early stopping with other libraries on recorded learning curves (FIDELITY_SEEDS, FIDELITY_ONLY).
 	@scripts/setup.sh build

@@ -154,7 +154,7 @@ impl Loader {
             .for_each(|checkpoint| self.core.uses.add(checkpoint));
         self.rungs(trial.number, trial.origin, &past.encoded, &trial.stages);
         self.core
-            .leave_course(trial.number, trial.end, &Arc::new(trial.stages));
+            .leave_course(trial.number, (trial.end, trial.value), &Arc::new(trial.stages));
         let (value, finished) = self.core.remember(past);
         self.results.push((trial.ended_at, Kind::End, finished));
         self.stoppers.trial_ended(trial.number, value);

@@ -157,11 +157,12 @@ impl Members {
         }
     }
 
-    /// A trial has ended.
-    pub(super) fn ended(&mut self, number: TrialNumber, end: End) {
+    /// A trial has ended, with this value.
+    pub(super) fn ended(&mut self, number: TrialNumber, end: End, value: Option<f64>) {
         self.contest.leave(number);
-        // Whoever came to the end, or was stopped by a person, leaves no place.
-        if !matches!(end, End::EarlyStopped | End::Failed) {
+        // Whoever came to the end, or was stopped by a person, leaves no place. What is no number did not come to the end that was meant.
+        let has_diverged = end == End::Completed && value.is_none_or(|value| !value.is_finite());
+        if !matches!(end, End::EarlyStopped | End::Failed) && !has_diverged {
             return;
         }
         match self.contest.ranking(number) {
@@ -210,15 +211,19 @@ impl StudyCore {
         })
     }
 
+    /// The step from which on a child could go on with a trial's training.
+    fn step_to_begin_at(&self, trial: &ActiveTrial) -> Option<i64> {
+        let checkpoint = trial.stages.checkpoint.as_ref().map(|checkpoint| checkpoint.step);
+        checkpoint.or(trial.last_step.filter(|_| self.spec.trial.is_none()))
+    }
+
     /// The child that somebody with this reach could begin with, if there is a vacancy for one.
     fn next_child(&self, reach: Reach<'_>) -> Option<Descent> {
         let members = self.members()?;
         let child = TrialNumber(self.next_number);
         members.vacancies.iter().find_map(|(replaces, (mark, value))| {
             let parent = self.parent_at(*mark, *value, child, reach)?;
-            let trial = self.active.get(&parent)?;
-            let checkpoint = trial.stages.checkpoint.as_ref();
-            let step = checkpoint.map(|checkpoint| checkpoint.step).or(trial.last_step)?;
+            let step = self.step_to_begin_at(self.active.get(&parent)?)?;
             let value = members.contest.value_at(parent, step);
             Some(Descent {
                 child,
@@ -373,9 +378,14 @@ impl StudyCore {
     }
 
     /// A trial has ended: it takes part no more.
-    pub(super) fn leave_course(&mut self, number: TrialNumber, end: End, stages: &Arc<Stages>) {
+    pub(super) fn leave_course(
+        &mut self,
+        number: TrialNumber,
+        (end, value): (End, Option<f64>),
+        stages: &Arc<Stages>,
+    ) {
         match &mut self.course {
-            Some(Course::Population(members)) => members.ended(number, end),
+            Some(Course::Population(members)) => members.ended(number, end, value),
             Some(Course::Replay(segments)) => segments.ended(number, stages),
             Some(course @ Course::Halving(..)) => course.leave(number),
             None => {}

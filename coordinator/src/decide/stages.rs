@@ -79,7 +79,7 @@ impl StudyCore {
         self.course.as_ref().map_or("", Course::name)
     }
 
-    fn last_step_of_all(&self) -> i64 {
+    pub(super) fn last_step_of_all(&self) -> i64 {
         self.course.as_ref().map_or(i64::MAX, Course::last_step)
     }
 

@@ -515,6 +515,7 @@ impl StudyCore {
         let Some(end) = End::of(trial.life.state()) else {
             return;
         };
+        let first = values.first;
         let past = Past {
             number,
             end,
@@ -527,13 +528,15 @@ impl StudyCore {
         self.improvement.result(&self.spec, &finished, results);
         self.adviser.result(finished);
         self.stoppers.trial_ended(number, value);
-        self.leave_course(number, end, &trial.stages);
+        self.leave_course(number, (end, first), &trial.stages);
     }
 
     /// The same, but for early stoppers and the strategy. Returns what they need: the first objective's value, if the trial may be the best, and
     /// the trial as strategies see it.
     pub(super) fn remember(&mut self, past: Past) -> (Option<f64>, FinishedTrial) {
-        if let (End::EarlyStopped, Some(max)) = (past.end, self.max_step()) {
+        // What a population replaces it trains all the same.
+        let is_replaced = matches!(self.course, Some(Course::Population(_) | Course::Replay(_)));
+        if let (End::EarlyStopped, Some(max), false) = (past.end, self.max_step(), is_replaced) {
             self.steps_saved += u64::try_from(max.saturating_sub(past.last_step.unwrap_or(0))).unwrap_or(0);
         }
         let index = usize::try_from(past.number.0.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -267,6 +267,22 @@ fn a_trial_that_fails_is_replaced_too_but_not_for_ever() {
 }
 
 #[test]
+fn a_training_that_ends_with_no_number_is_replaced() {
+    let mut desk = pbt("");
+    let leases = desk.four([0.6, 0.9, 0.5, 0.4]);
+    desk.train_on(leases[0], 3, 3..=3, f64::NAN);
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(leases[0], 3, AttemptOutcome::Exited(0))));
+    let ended = desk.ended(1);
+    assert_eq!(ended.state, TrialState::Completed);
+    desk.load_again(&[ended]);
+    assert_eq!(desk.assigned(&[SHARED]).0, 5);
+    assert_eq!(
+        desk.row(5).stages.parent.clone().unwrap().replaces,
+        Some(TrialNumber(1))
+    );
+}
+
+#[test]
 fn a_tournament_replaces_the_worse_of_two() {
     let mut desk = desk("name: pbt, exploit: tournament, vary: [lr]", "");
     let leases = desk.four([0.9, 0.6, 0.6, 0.6]);

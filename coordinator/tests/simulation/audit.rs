@@ -156,6 +156,13 @@ impl Audit {
             let attempts =
                 (1..=row.attempt.0).map(|attempt| self.points.get(&(row.number, Attempt(attempt))));
             let steps: Vec<i64> = attempts.flatten().flatten().map(|(step, _)| *step).collect();
+            let begun = row.stages.parent.as_ref().map_or(0, |parent| parent.step);
+            assert!(
+                steps.first().is_none_or(|first| *first == begun + 1),
+                "trial {} began at {:?}, seed {seed}",
+                row.number,
+                steps.first()
+            );
             assert!(
                 steps.is_sorted_by(|a, b| a + 1 == *b),
                 "trial {} was trained twice or with a gap: {steps:?}, seed {seed}",
@@ -170,6 +177,34 @@ impl Audit {
             "no trial went to the end, seed {seed}"
         );
         went_on
+    }
+
+    /// Nobody's place was taken twice, nor that of somebody who did not leave it; and whoever was not the first of a line began where another one
+    /// was. Returns how many have a parent.
+    pub(crate) fn assert_lineage(&self, seed: u64) -> usize {
+        let mut replaced = BTreeSet::new();
+        let mut children = 0;
+        for row in self.trials.values() {
+            let Some(parent) = &row.stages.parent else {
+                continue;
+            };
+            children += 1;
+            let place = parent.replaces.unwrap();
+            assert!(
+                replaced.insert(place),
+                "two trials in the place of {place}, seed {seed}"
+            );
+            let before = &self.trials[&place];
+            assert!(
+                matches!(before.state, TrialState::EarlyStopped(_) | TrialState::Failed(_)),
+                "{before:?}, seed {seed}"
+            );
+            assert!(
+                parent.trial < row.number && parent.step > 0,
+                "{row:?}, seed {seed}"
+            );
+        }
+        children
     }
 
     pub(crate) fn assert_attempts_at_most(&self, limit: u32, seed: u64) {

@@ -9,7 +9,7 @@ mod audit;
 mod worker;
 mod world;
 
-use world::{Faults, IN_STAGES, World};
+use world::{Faults, IN_STAGES, POPULATION, World};
 
 fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("SIMULATION_SEED")
@@ -52,6 +52,31 @@ fn trained_in_stages_no_fact_is_lost_either() {
     for seed in seeds(150) {
         World::of(IN_STAGES, seed, Faults::all()).run();
     }
+}
+
+#[test]
+fn a_population_comes_to_its_end_and_every_place_is_filled_once() {
+    let mut children = 0;
+    let seeds = seeds(50);
+    for seed in &seeds {
+        let mut world = World::of(POPULATION, *seed, Faults::none());
+        world.run();
+        children += world.audit.assert_lineage(*seed);
+        world.audit.assert_trained_once(*seed);
+    }
+    assert!(children >= 2 * seeds.len(), "{children} children");
+}
+
+#[test]
+fn a_population_outlives_workers_and_coordinators() {
+    let mut children = 0;
+    let seeds = seeds(200);
+    for seed in &seeds {
+        let mut world = World::of(POPULATION, *seed, Faults::all());
+        world.run();
+        children += world.audit.assert_lineage(*seed);
+    }
+    assert!(children >= seeds.len(), "{children} children");
 }
 
 #[test]

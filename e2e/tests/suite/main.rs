@@ -17,6 +17,7 @@ mod money;
 mod network_faults;
 mod objectives;
 mod pool;
+mod population;
 mod stages;
 mod studies;
 mod up;

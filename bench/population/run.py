@@ -9,9 +9,11 @@ import json
 import math
 import os
 import pathlib
+import socket
 import statistics
 import subprocess
 import tempfile
+import time
 
 EPOCHS = 40
 SIZE = 12
@@ -31,16 +33,20 @@ class Service:
     """A coordinator with a worker, in a folder of its own."""
 
     def __init__(self, programs: pathlib.Path, folder: str, slots: int) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
         self.env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "OPENBLAS_NUM_THREADS": "1"}
         self.tunesmith = programs / "tunesmith"
-        command = [self.tunesmith, "up", "--data", folder, "--slots", str(slots), "--listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            key, _, value = line.strip().removeprefix("export ").partition("=")
-            if key.startswith("TUNESMITH_"):
-                self.env[key] = value
-            if line.startswith("Ctrl-C"):
-                break
+        command = [self.tunesmith, "up", "--data", folder, "--slots", str(slots), "--listen", f"127.0.0.1:{port}"]
+        self.process = subprocess.Popen(command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.env["TUNESMITH_COORDINATOR"] = f"http://127.0.0.1:{port}"
+        self.env["TUNESMITH_TOKEN_FILE"] = f"{folder}/admin.token"
+        for _ in range(300):
+            listed = subprocess.run([self.tunesmith, "worker", "list", "--output", "json"], env=self.env, capture_output=True)
+            if listed.returncode == 0 and json.loads(listed.stdout).get("workers"):
+                return
+            time.sleep(0.1)
+        raise SystemExit("the service did not come up")
 
     def run(self, text: str, name: str) -> list:
         """Trains a study to its end and returns its trials."""

@@ -38,7 +38,7 @@ pub struct Stages {
     /// The newest checkpoint that it can go on from.
     pub checkpoint: Option<Checkpoint>,
     /// The trial with whose training it began.
-    pub parent: Option<Parent>,
+    pub parent: Option<Box<Parent>>,
 }
 
 /// The trial with whose training another one began.

@@ -21,11 +21,11 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
     }
     let client = context.client().await?;
     let name = file.spec.name.clone();
-    let response = submit(
+    let response = Box::pin(submit(
         &client,
         file.spec,
         &format!("choose another with --name, such as --name {name}-2"),
-    )
+    ))
     .await?;
     let study = response.study.clone().unwrap_or_default();
     announce(&study, &file.warnings, context);

@@ -30,7 +30,7 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
         StudyCommand::Pause { study } => pause(&study, context).await,
         StudyCommand::Resume { study } => resume(&study, context).await,
         StudyCommand::Stop { study } => stop(&study, context).await,
-        StudyCommand::Edit(args) => edit(args, context).await,
+        StudyCommand::Edit(args) => Box::pin(edit(args, context)).await,
         StudyCommand::Clone { study, new_name, set } => {
             Box::pin(clone(&study, &new_name, &set, context)).await
         }
@@ -224,7 +224,7 @@ async fn clone(study: &StudyRef, new_name: &str, set: &[String], context: &Conte
     let client = context.client().await?;
     let found = fetch(&client, &study.resource()).await?;
     let spec = study_file::change(found.spec.unwrap_or_default(), set, new_name)?;
-    let response = run::submit(&client, spec, "choose another name").await?;
+    let response = Box::pin(run::submit(&client, spec, "choose another name")).await?;
     run::announce(&response.study.clone().unwrap_or_default(), &[], context);
     context.screen.result(&response, || {
         format!(

@@ -60,7 +60,7 @@ pub(super) async fn zoom(args: ZoomArgs, context: &Context) -> Result<(), CliErr
         text.push('\n');
         return context.screen.out_bytes(text.as_bytes());
     }
-    let response = run::submit(&client, spec, "choose another with --name").await?;
+    let response = Box::pin(run::submit(&client, spec, "choose another with --name")).await?;
     run::announce(&response.study.clone().unwrap_or_default(), &[], context);
     context.screen.result(&response, || {
         format!(

@@ -169,7 +169,7 @@ mod tests {
             value,
             more_values: more.into(),
             last_step: Some(5),
-            stages: tunesmith_common::checkpoint::Stages::default(),
+            stages: None,
             origin: Origin::Strategy,
             cursor: None,
             ended_at: Timestamp::UNIX_EPOCH,

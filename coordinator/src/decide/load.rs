@@ -147,14 +147,14 @@ impl Loader {
             last_step: trial.last_step,
         };
         self.core.last_end = self.core.last_end.max(trial.ended_at);
-        trial
-            .stages
+        let stages = trial.stages.map(|stages| *stages).unwrap_or_default();
+        stages
             .checkpoint
             .iter()
             .for_each(|checkpoint| self.core.uses.add(checkpoint));
-        self.rungs(trial.number, trial.origin, &past.encoded, &trial.stages);
+        self.rungs(trial.number, trial.origin, &past.encoded, &stages);
         self.core
-            .leave_course(trial.number, (trial.end, trial.value), &Arc::new(trial.stages));
+            .leave_course(trial.number, (trial.end, trial.value), &stages);
         let (value, finished) = self.core.remember(past);
         self.results.push((trial.ended_at, Kind::End, finished));
         self.stoppers.trial_ended(trial.number, value);

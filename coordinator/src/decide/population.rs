@@ -347,7 +347,7 @@ impl StudyCore {
         trial.stages = Arc::new(Stages {
             rungs: Vec::new(),
             checkpoint,
-            parent,
+            parent: parent.map(Box::new),
         });
         self.next_number += 1;
         self.proposed += 1;
@@ -382,7 +382,7 @@ impl StudyCore {
         &mut self,
         number: TrialNumber,
         (end, value): (End, Option<f64>),
-        stages: &Arc<Stages>,
+        stages: &Stages,
     ) {
         match &mut self.course {
             Some(Course::Population(members)) => members.ended(number, end, value),

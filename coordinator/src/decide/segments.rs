@@ -1,7 +1,5 @@
 //! One training in segments, each of which is a trial that goes on from the checkpoint of the one before.
 
-use std::sync::Arc;
-
 use tunesmith_common::TrialNumber;
 use tunesmith_common::checkpoint::{Changed, Checkpoint, Parent, Stages};
 use tunesmith_common::decision::{Origin, Provenance};
@@ -79,7 +77,7 @@ impl Segments {
     }
 
     /// A trial has ended, with what it has left.
-    pub(super) fn ended(&mut self, trial: TrialNumber, stages: &Arc<Stages>) {
+    pub(super) fn ended(&mut self, trial: TrialNumber, stages: &Stages) {
         if self.trials.last() == Some(&trial) {
             self.checkpoint.clone_from(&stages.checkpoint);
         }

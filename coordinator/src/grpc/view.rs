@@ -286,7 +286,7 @@ pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
             .as_ref()
             .map(worker_convert::checkpoint_to_wire),
         cost: None,
-        parent: row.stages.parent.as_ref().map(parent),
+        parent: row.stages.parent.as_deref().map(parent),
     }
 }
 

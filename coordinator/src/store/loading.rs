@@ -42,8 +42,8 @@ pub struct EndedTrial {
     pub more_values: Box<[Option<f64>]>,
     /// The highest step reported.
     pub last_step: Option<i64>,
-    /// How far it has come, if it was trained in stages.
-    pub stages: Stages,
+    /// How far it has come, if there is anything to tell of that.
+    pub stages: Option<Box<Stages>>,
     /// Who chose the parameters.
     pub origin: Origin,
     /// Where the strategy's enumeration stood after it, for strategies that enumerate.

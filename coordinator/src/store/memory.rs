@@ -139,7 +139,7 @@ fn stored(row: &TrialRow) -> StoredTrial {
             value: row.value,
             more_values: row.more_values.clone(),
             last_step: row.last_step,
-            stages: Stages::clone(&row.stages),
+            stages: (!row.stages.is_empty()).then(|| Box::new(Stages::clone(&row.stages))),
             origin: row.provenance.origin,
             cursor: row.provenance.cursor,
             ended_at: row.ended_at.unwrap_or(Timestamp::UNIX_EPOCH),

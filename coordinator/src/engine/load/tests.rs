@@ -284,15 +284,15 @@ async fn values_are_the_same_after_a_restart(backend: Backend) {
 
 #[tokio::test]
 async fn values_are_the_same_in_memory() {
-    values_are_the_same_after_a_restart(Backend::memory().await).await;
+    Box::pin(values_are_the_same_after_a_restart(Backend::memory().await)).await;
 }
 
 #[tokio::test]
 async fn values_are_the_same_in_sqlite() {
-    values_are_the_same_after_a_restart(Backend::sqlite().await).await;
+    Box::pin(values_are_the_same_after_a_restart(Backend::sqlite().await)).await;
 }
 
 #[tokio::test]
 async fn values_are_the_same_in_postgres() {
-    values_are_the_same_after_a_restart(Backend::postgres().await).await;
+    Box::pin(values_are_the_same_after_a_restart(Backend::postgres().await)).await;
 }

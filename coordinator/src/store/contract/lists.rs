@@ -290,7 +290,7 @@ pub(super) async fn of_trials_that_have_ended_as_much_is_loaded_as_decides(fixtu
                     value: row.value,
                     more_values: row.more_values,
                     last_step: row.last_step,
-                    stages: Stages::clone(&row.stages),
+                    stages: Some(Box::new(Stages::clone(&row.stages))).filter(|stages| !stages.is_empty()),
                     origin: row.provenance.origin,
                     cursor: row.provenance.cursor,
                     ended_at: row.ended_at.unwrap(),

@@ -93,16 +93,18 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
             .map(|value| vec![rung(1, value), rung(3, 0.5)])
             .unwrap_or_default(),
         checkpoint: Some(checkpoint).filter(|_| value.is_some() || number.is_multiple_of(2)),
-        parent: value.filter(|_| number.is_multiple_of(3)).map(|value| Parent {
-            trial: TrialNumber(1),
-            step: 4,
-            value,
-            replaces: Some(TrialNumber(2)).filter(|_| number.is_multiple_of(2)),
-            changed: vec![Changed {
-                name: "lr".parse().unwrap(),
-                from: Some(tunesmith_common::params::ParamValue::Float(0.1)),
-                to: None,
-            }],
+        parent: value.filter(|_| number.is_multiple_of(3)).map(|value| {
+            Box::new(Parent {
+                trial: TrialNumber(1),
+                step: 4,
+                value,
+                replaces: Some(TrialNumber(2)).filter(|_| number.is_multiple_of(2)),
+                changed: vec![Changed {
+                    name: "lr".parse().unwrap(),
+                    from: Some(tunesmith_common::params::ParamValue::Float(0.1)),
+                    to: None,
+                }],
+            })
         }),
     }
 }

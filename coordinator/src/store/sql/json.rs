@@ -211,12 +211,14 @@ pub(in crate::store) fn stages_from_json(json: &str) -> Result<Stages, StoreErro
     Ok(Stages {
         rungs: stored.rungs.into_iter().map(rung).collect(),
         checkpoint: stored.checkpoint,
-        parent: stored.parent.map(|parent| Parent {
-            trial: parent.trial,
-            step: parent.step,
-            value: parent.value.0,
-            replaces: parent.replaces,
-            changed: parent.changed,
+        parent: stored.parent.map(|parent| {
+            Box::new(Parent {
+                trial: parent.trial,
+                step: parent.step,
+                value: parent.value.0,
+                replaces: parent.replaces,
+                changed: parent.changed,
+            })
         }),
     })
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use sqlx::FromRow;
-use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::decision::{Origin, StopDecision};
 use tunesmith_common::trial::{Lease, TrialState};
 use tunesmith_common::{Attempt, LeaseId, RequestId, TrialNumber};
@@ -201,8 +200,8 @@ impl EndedTrialRecord<'_> {
             more_values: values_from_json(self.more_values)?,
             last_step: self.last_step,
             stages: match self.stages {
-                "" => Stages::default(),
-                json => stages_from_json(json)?,
+                "" => None,
+                json => Some(Box::new(stages_from_json(json)?)),
             },
             origin: chosen.origin,
             cursor: chosen.cursor,

@@ -267,6 +267,32 @@ fn a_trial_that_fails_is_replaced_too_but_not_for_ever() {
 }
 
 #[test]
+fn children_that_always_fail_are_not_tried_for_ever() {
+    let mut desk = pbt("budget: {failures: 100}");
+    let leases = desk.four([0.6, 0.9, 0.5, 0.1]);
+    desk.stops(leases[3], 2, SHARED, 2);
+    let mut children = 0;
+    while let Ok(lease) = desk.offer_with(worker(1), &[], &[SHARED]) {
+        children += 1;
+        assert!(children < 100, "there is always another one");
+        desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(lease, 0, AttemptOutcome::Exited(3))));
+    }
+    assert_eq!(children, 5, "one, and another one for each of the population");
+}
+
+#[test]
+fn nobody_begins_with_the_training_of_a_trial_that_is_being_stopped() {
+    let mut desk = pbt("");
+    let leases = desk.four([0.6, 0.9, 0.5, 0.1]);
+    desk.stops(leases[3], 2, SHARED, 2);
+    desk.step(|core, out, ctx| core.stop_trial(out, ctx, TrialNumber(2), "kim"))
+        .unwrap();
+    desk.assigned(&[SHARED]);
+    let parent = desk.row(5).stages.parent.clone().unwrap();
+    assert_eq!(parent.trial.0, 1, "the best is about to end");
+}
+
+#[test]
 fn a_training_that_ends_with_no_number_is_replaced() {
     let mut desk = pbt("");
     let leases = desk.four([0.6, 0.9, 0.5, 0.4]);

@@ -548,6 +548,7 @@ fn a_study_that_ended_by_a_budget_goes_on_when_it_is_raised() {
     let edit = StudyEdit {
         raw,
         spec,
+        policy: None,
         changed: vec!["budget".to_owned()],
     };
     assert!(!desk.step(|core, out, ctx| core.edit(out, ctx, edit, "kim")));

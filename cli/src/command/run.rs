@@ -49,8 +49,7 @@ pub(super) async fn submit(
         request_id: request_id(),
         ..Default::default()
     };
-    client
-        .create_study(request, &doing)
+    Box::pin(client.create_study(request, &doing))
         .await
         .map_err(|error| match error {
             taken @ CliError::NameTaken { .. } => taken.hint(remedy),

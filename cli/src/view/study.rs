@@ -162,9 +162,13 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
         "Message",
         spec.map(|spec| human::clean(&spec.message)).unwrap_or_default(),
     );
+    let creator = match human::clean(&study.creator) {
+        name if name.is_empty() => String::new(),
+        name => format!(" by {name}"),
+    };
     facts.add_some(
         "Created",
-        parts::at(study.created_at.as_ref()).map(|at| human::time(at, now)),
+        parts::at(study.created_at.as_ref()).map(|at| format!("{}{creator}", human::time(at, now))),
     );
     facts.add_some(
         "Ended",
@@ -204,6 +208,7 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
     facts.add("", clean_lines(&study.stopper_notes));
     facts.add("Budget", budget(study));
     facts.add_some("Cost", cost(study));
+    facts.add_some("Policy", study.policy.as_ref().map(|by| policy(by, spec)));
     facts.add(
         "Improvement",
         study
@@ -421,6 +426,33 @@ fn cost(study: &pb::Study) -> Option<String> {
         format!("{}{committed}", human::amount(spent.cost)),
         study,
     ))
+}
+
+/// The policy that the study falls under, and what that has set in it.
+fn policy(by: &pb::StudyPolicy, spec: Option<&pb::StudySpec>) -> String {
+    let budget = spec.and_then(|spec| spec.budget).unwrap_or_default();
+    let span = |time: Option<&pbjson_types::Duration>| parts::span(time).map(human::duration);
+    let sets = by.sets.iter().map(|key| {
+        let value = match key.as_str() {
+            "budget.trials" => budget.trials.map(human::count),
+            "budget.parallel" => budget.parallel.map(|parallel| human::count(parallel.into())),
+            "budget.wall_time" => span(budget.wall_time.as_ref()),
+            "budget.gpu_hours" => budget.gpu_hours.map(human::exact_number),
+            "budget.cost" => budget.cost.map(human::exact_number),
+            "trial.max_runtime" => {
+                let trial = spec.and_then(|spec| spec.trial.as_ref());
+                trial.and_then(|trial| span(trial.max_runtime.as_ref()))
+            }
+            _ => None,
+        };
+        let value = value.map(|value| format!(" to {value}")).unwrap_or_default();
+        format!("{}{value}", human::clean(key))
+    });
+    let (name, sets) = (human::clean(&by.name), sets.collect::<Vec<_>>());
+    if sets.is_empty() {
+        return name;
+    }
+    format!("{name}, which has set {}", sets.join(", "))
 }
 
 fn command(spec: Option<&pb::StudySpec>) -> String {

@@ -336,3 +336,43 @@ fn what_a_trial_costs_is_shown_for_each_attempt() {
     let shown = trial::show(&sample, &study, &[], PLAIN, NOW);
     assert!(!shown.to_lowercase().contains("cost"), "{shown}");
 }
+
+#[test]
+fn what_a_policy_has_set_in_a_study_is_said_to_come_from_it() {
+    let mut study = samples::running_study();
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(!shown.contains("Policy") && !shown.contains(" by kim"), "{shown}");
+    study.creator = "kim".to_owned();
+    study.policy = Some(pb::StudyPolicy {
+        name: "guests".to_owned(),
+        sets: vec![],
+    });
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    assert!(
+        shown.contains("Policy          guests\n") && shown.contains(" by kim\n"),
+        "{shown}"
+    );
+    let hours = |hours: i64| pbjson_types::Duration {
+        seconds: hours * 3_600,
+        nanos: 0,
+    };
+    let spec = study.spec.get_or_insert_default();
+    let budget = spec.budget.get_or_insert_default();
+    (budget.cost, budget.gpu_hours, budget.parallel) = (Some(50.0), Some(0.5), Some(4));
+    budget.wall_time = Some(hours(8));
+    spec.trial.get_or_insert_default().max_runtime = Some(hours(4));
+    study.policy.get_or_insert_default().sets = [
+        "budget.parallel",
+        "budget.wall_time",
+        "budget.gpu_hours",
+        "budget.cost",
+        "trial.max_runtime",
+        "later.key",
+    ]
+    .map(str::to_owned)
+    .into();
+    let shown = study::show(&study, &[], PLAIN, NOW);
+    let told = "guests, which has set budget.parallel to 4, budget.wall_time to 8 h, budget.gpu_hours to 0.5, budget.cost to 50, \
+                trial.max_runtime to 4 h, later.key\n";
+    assert!(shown.contains(told), "{shown}");
+}

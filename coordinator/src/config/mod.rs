@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tunesmith_common::units::HumanDuration;
 
 pub use secret::StoreUrl;
-pub use terms::RawPrice;
+pub use terms::{RawMatch, RawPolicy, RawPrice};
 
 use crate::decide::Terms;
 
@@ -134,6 +134,10 @@ pub struct RawConfig {
     #[arg(skip)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub price: Vec<RawPrice>,
+    /// What studies may ask for.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<RawPolicy>,
 }
 
 impl RawConfig {
@@ -186,6 +190,11 @@ impl RawConfig {
                 below.price
             } else {
                 self.price
+            },
+            policy: if self.policy.is_empty() {
+                below.policy
+            } else {
+                self.policy
             },
         }
     }
@@ -312,7 +321,7 @@ impl Config {
             allowed_hosts: raw.allowed_hosts,
             log_format: raw.log_format.unwrap_or_default(),
             log,
-            terms: terms::check(raw.currency, &raw.price)?,
+            terms: terms::check(raw.currency, &raw.price, &raw.policy)?,
         })
     }
 
@@ -333,6 +342,7 @@ impl Config {
             log: Some(self.log.clone()),
             currency: Some(self.terms.prices.currency.clone()),
             price: self.terms.prices.list.iter().map(RawPrice::from).collect(),
+            policy: self.terms.policies.iter().map(RawPolicy::from).collect(),
         })
     }
 }

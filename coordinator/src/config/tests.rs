@@ -198,3 +198,85 @@ fn prices_that_cannot_be_are_refused_with_entry_value_and_remedy() {
     let error = toml::from_str::<RawConfig>("[[price]]\nper_our = 1").unwrap_err();
     assert!(error.to_string().contains("unknown field `per_our`"), "{error}");
 }
+
+#[test]
+fn policies_come_from_the_file_and_are_shown_as_they_are() {
+    let text = "[[price]]\nper_hour = 0.02\n\n[[policy]]\nname = \"guests\"\nmax_gpu_hours = 20.0\nmax_wall_time = \"2d\"\nmax_cost = 50.0\n\
+                max_trials = 100\nmax_parallel = 4\nmax_runtime = \"4h\"\n\n[policy.match]\ncreators = [\"ann\", \"kim\"]\n\
+                name_prefix = \"s-\"\n\n[policy.match.labels]\ngpu = \"h100\"\n\n[[policy]]\nname = \"others\"\n";
+    let config = of_file(text).unwrap();
+    let [guests, others] = &config.terms.policies[..] else {
+        panic!("two policies")
+    };
+    assert_eq!(guests.caps.wall_time, Some(Duration::from_secs(2 * 86_400)));
+    assert_eq!(guests.matches.creators, ["ann", "kim"]);
+    assert!(others.matches.is_all() && others.caps == crate::decide::Caps::default());
+    let shown = config.show().unwrap();
+    assert!(shown.ends_with(text), "{shown}");
+}
+
+#[test]
+fn policies_that_cannot_be_are_refused_with_key_value_and_remedy() {
+    let one = |more: &str| format!("[[policy]]\nname = \"a\"\n{more}");
+    let cases = [
+        (
+            "[[policy]]\nname = \"\"".to_owned(),
+            "name must be 1 to 64 characters, got \"\"",
+        ),
+        (
+            one("max_gpu_hours = 0"),
+            "max_gpu_hours of \"a\" must be above 0 and finite, got 0",
+        ),
+        (
+            one("max_cost = nan"),
+            "max_cost of \"a\" must be above 0 and finite, got NaN",
+        ),
+        (
+            one("max_trials = 0"),
+            "max_trials of \"a\" must be at least 1, got 0",
+        ),
+        (
+            one("max_parallel = 0"),
+            "max_parallel of \"a\" must be at least 1, got 0",
+        ),
+        (
+            one("max_wall_time = \"0s\""),
+            "max_wall_time of \"a\" must be longer than 0s",
+        ),
+        (
+            one("max_runtime = \"0s\""),
+            "max_runtime of \"a\" must be longer than 0s",
+        ),
+        (
+            one("max_cost = 4"),
+            "max_cost of \"a\" is 4, but nothing has a price; add [[price]], or remove this",
+        ),
+        (
+            one("match = {name_prefix = \"x\"}\n") + &one(""),
+            "\"a\" is there twice; names tell policies apart",
+        ),
+        (
+            one("[[policy]]\nname = \"b\""),
+            "\"b\" is never looked at, since one before it has no match and fits every study; put that one last",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(
+            of_file(&text).unwrap_err().to_string(),
+            format!("policy: {message}"),
+            "{text}"
+        );
+    }
+    let hidden = "[[price]]\nper_hour = 1\n[[price]]\nlabels = {gpu = \"h100\"}\nper_hour = 2";
+    assert_eq!(
+        of_file(hidden).unwrap_err().to_string(),
+        "price: entry 2 is never looked at, since one before it has no labels and fits every worker; put that one last"
+    );
+    for wrong in [
+        "max_tials = 1",
+        "match = {creator = \"ann\"}",
+        "max_wall_time = \"long\"",
+    ] {
+        assert!(toml::from_str::<RawConfig>(&one(wrong)).is_err(), "{wrong}");
+    }
+}

@@ -8,7 +8,7 @@ use tunesmith_common::trial::{Event, StopReason, TrialState};
 
 use super::outbox::Outbox;
 use super::study::{CoreError, Ctx, StudyCore};
-use crate::store::{DoneReason, StudyState};
+use crate::store::{ByPolicy, DoneReason, StudyState};
 
 /// New values of what may change while a study lives.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct StudyEdit {
     pub raw: RawStudy,
     /// The same, checked.
     pub spec: StudySpec,
+    /// The policy that it falls under with them.
+    pub policy: Option<ByPolicy>,
     /// Names of what was changed, for the audit.
     pub changed: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl StudyCore {
         self.row.strategy_note = note;
         self.warnings = edit.spec.warnings();
         self.row.spec = edit.raw;
+        self.row.policy = edit.policy;
         self.spec = Arc::new(edit.spec);
         out.study = true;
         self.audit(out, ctx, actor, "update_study", None, &edit.changed.join(", "));

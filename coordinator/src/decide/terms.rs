@@ -1,4 +1,4 @@
-//! On what terms studies use the machines: what an hour of them costs.
+//! On what terms studies use the machines: what an hour of them costs, and what studies may ask for.
 //!
 //! Comes from the coordinator's configuration and stays the same while the coordinator runs. What was spent under other terms stays what it was:
 //! each attempt is stored with the price that it was handed out at.
@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 
 use tunesmith_common::study::{FieldError, RawBudget};
 
-/// The terms. By default nothing costs anything.
+use super::policy::Policy;
+
+/// The terms. By default nothing costs anything, and studies may ask for everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
     /// What machines cost.
     pub prices: Prices,
+    /// What studies may ask for; the first that fits a study counts.
+    pub policies: Vec<Policy>,
 }
 
 /// What machines cost, by the labels of their workers.

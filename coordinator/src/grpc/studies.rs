@@ -1,8 +1,10 @@
 //! The study service.
 
+use std::sync::Arc;
+
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
-use tunesmith_common::study::{FieldError, RawConstraint, RawStudy, SpecErrors, StudySpec};
+use tunesmith_common::study::{RawConstraint, RawStudy, SpecErrors, StudySpec};
 use tunesmith_common::{StudyId, StudyName, TrialNumber};
 use tunesmith_proto::convert::{
     request_id_from_wire, required, study as study_convert, study_from_resource, study_resource,
@@ -13,7 +15,7 @@ use tunesmith_proto::v1::{self};
 use super::page::Page;
 use super::status::ApiError;
 use super::{Api, Messages, actor, lineage, view};
-use crate::decide::{Counts, StudyEdit, Summary};
+use crate::decide::{Counts, StudyEdit, Summary, Terms};
 use crate::engine::{EngineError, EngineHandle};
 use crate::store::{
     PriorTrial, RequestRow, StoreError, StudyRow, StudyState, TrialOrder, TrialQuery, TrialRow,
@@ -249,8 +251,11 @@ impl Api {
         if raw.strategy.seed.is_none() {
             raw.strategy.seed = Some(draw_seed()?);
         }
-        let spec = StudySpec::try_from(raw.clone())?;
-        self.terms.check_budget(&raw.budget).map_err(refused)?;
+        let mut spec = StudySpec::try_from(raw.clone())?;
+        let policy = self.terms.govern(&mut raw, &spec, actor)?;
+        if policy.as_ref().is_some_and(|policy| !policy.sets.is_empty()) {
+            spec = StudySpec::try_from(raw.clone())?;
+        }
         let given = request
             .detached
             .then(|| lineage::prior_trials(&request.history, &spec))
@@ -281,7 +286,7 @@ impl Api {
             gpu_seconds: 0.0,
             cost: 0.0,
             creator: actor.to_owned(),
-            policy: None,
+            policy,
             created_at: now,
             done_at: None,
             updated_at: now,
@@ -382,21 +387,15 @@ impl Api {
         given.trial = None;
         given.strategy = None;
         let given = study_convert::from_wire(given).map_err(|error| error.within("spec"))?;
-        if paths.iter().any(|path| path == "budget") {
-            self.terms.check_budget(&given.budget).map_err(refused)?;
-        }
+        let terms = Arc::clone(&self.terms);
         let actor = actor.to_owned();
         let edited: Result<(), SpecErrors> = engine
             .call_and_reload(move |core, out, ctx| {
-                let raw = merge(core.summary(ctx).study.spec, &given, &paths);
-                let spec = match StudySpec::try_from(raw.clone()) {
-                    Ok(spec) => spec,
+                let stored = core.summary(ctx).study;
+                let raw = merge(stored.spec.clone(), &given, &paths);
+                let edit = match edited(&terms, raw, &stored, paths) {
+                    Ok(edit) => edit,
                     Err(errors) => return Ok((Err(errors), false)),
-                };
-                let edit = StudyEdit {
-                    raw,
-                    spec,
-                    changed: paths,
                 };
                 let reload = core.edit(out, ctx, edit, &actor);
                 Ok((Ok(()), reload))
@@ -407,9 +406,25 @@ impl Api {
     }
 }
 
-/// What the coordinator's terms do not allow.
-fn refused(error: FieldError) -> ApiError {
-    SpecErrors(vec![error]).into()
+/// An edit, if the study is one with it and its policy allows it. What is not about the budget, no policy looks at.
+fn edited(
+    terms: &Terms,
+    mut raw: RawStudy,
+    stored: &StudyRow,
+    changed: Vec<String>,
+) -> Result<StudyEdit, SpecErrors> {
+    let mut spec = StudySpec::try_from(raw.clone())?;
+    let mut policy = stored.policy.clone();
+    if changed.iter().any(|path| path == "budget") {
+        policy = terms.govern_edit(&mut raw, &spec, stored)?;
+        spec = StudySpec::try_from(raw.clone())?;
+    }
+    Ok(StudyEdit {
+        raw,
+        spec,
+        policy,
+        changed,
+    })
 }
 
 /// In which order the best trial of a study comes first.

@@ -100,6 +100,11 @@ pub(super) fn study_row(terms: &Terms, row: &StudyRow) -> v1::Study {
         strategy_note: row.strategy_note.clone(),
         parent: row.lineage.parent.as_ref().map(relative),
         history: row.lineage.history.iter().map(history_source).collect(),
+        creator: row.creator.clone(),
+        policy: row.policy.as_ref().map(|policy| v1::StudyPolicy {
+            name: policy.name.clone(),
+            sets: policy.sets.clone(),
+        }),
         ..v1::Study::default()
     }
 }

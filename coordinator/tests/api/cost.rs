@@ -1,15 +1,16 @@
 //! What studies cost, as programs that call see it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::Code;
-use tunesmith_coordinator::decide::{Price, Prices, Terms};
+use tunesmith_coordinator::decide::{Caps, Match, Policy, Price, Prices, Terms};
 use tunesmith_coordinator::store::MemoryStore;
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::open_session_request::Message as Say;
 
 use crate::session::{Worker, assignment, ended, hello};
-use crate::support::{World, refused, soon, spec_for_workers};
+use crate::support::{World, refused, request_id, soon, spec_for_workers};
 
 /// So high that the moments of a test show.
 const PER_GPU_HOUR: f64 = 3_600_000.0;
@@ -24,6 +25,7 @@ fn terms(per_gpu_hour: f64) -> Terms {
                 per_hour: 100.0,
             }],
         },
+        policies: vec![],
     }
 }
 
@@ -182,4 +184,118 @@ async fn what_runs_is_counted_live_and_a_restart_with_other_prices_does_not_chan
     );
     let spent = study.spending.map(|spent| spent.cost);
     assert_eq!(spent, Some(done.cost), "what was spent stays");
+}
+
+/// A policy for studies that begin with `guest`.
+fn guests() -> Terms {
+    let policy = Policy {
+        name: "guests".to_owned(),
+        matches: Match {
+            name_prefix: "guest".to_owned(),
+            ..Match::default()
+        },
+        caps: Caps {
+            cost: Some(50.0),
+            trials: Some(10),
+            max_runtime: Some(Duration::from_secs(7_200)),
+            ..Caps::default()
+        },
+    };
+    Terms {
+        policies: vec![policy],
+        ..terms(2.5)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_gets_what_its_policy_gives_and_no_more_and_keeps_it() {
+    let store = Arc::new(MemoryStore::default());
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::on_terms(store.clone(), folder, guests()).await;
+    let free = world.create(spec_for_workers("other")).await;
+    assert_eq!((free.policy, free.creator.as_str()), (None, "admin"));
+
+    let told = "budget.cost: is 51, but the policy \"guests\" has max_cost = 50; ask for no more, leave it out to get what the policy gives, or \
+                have whoever runs the coordinator change the policy";
+    let created = world.studies().create_study(create(costing("guest", 51.0))).await;
+    refused(created, Code::InvalidArgument, "INVALID_ARGUMENT", told);
+    let checked = v1::CreateStudyRequest {
+        validate_only: true,
+        ..create(costing("guest", 51.0))
+    };
+    refused(
+        world.studies().create_study(checked).await,
+        Code::InvalidArgument,
+        "INVALID_ARGUMENT",
+        told,
+    );
+
+    let repeated = v1::CreateStudyRequest {
+        request_id: request_id(),
+        ..create(spec_for_workers("guest"))
+    };
+    let first = world.studies().create_study(repeated.clone()).await.unwrap();
+    let first = first.into_inner().study.unwrap();
+    let spec = first.spec.clone().unwrap();
+    let budget = spec.budget.unwrap();
+    assert_eq!((budget.cost, budget.trials), (Some(50.0), Some(1)));
+    assert_eq!(spec.trial.unwrap().max_runtime.unwrap().seconds, 7_200);
+    let by = first.policy.clone().unwrap();
+    assert_eq!(
+        (by.name.as_str(), by.sets),
+        (
+            "guests",
+            vec!["budget.cost".to_owned(), "trial.max_runtime".to_owned()]
+        )
+    );
+
+    let edit = |budget: v1::Budget| v1::UpdateStudyRequest {
+        name: "studies/guest".to_owned(),
+        spec: Some(v1::StudySpec {
+            budget: Some(budget),
+            ..spec_for_workers("guest")
+        }),
+        update_mask: Some(pbjson_types::FieldMask {
+            paths: vec!["budget".to_owned()],
+        }),
+    };
+    let more = v1::Budget {
+        cost: Some(51.0),
+        ..Default::default()
+    };
+    let edited = world.studies().update_study(edit(more)).await;
+    refused(edited, Code::InvalidArgument, "INVALID_ARGUMENT", told);
+    let less = v1::Budget {
+        cost: Some(12.0),
+        ..Default::default()
+    };
+    let edited = world.studies().update_study(edit(less)).await.unwrap();
+    let edited = edited.into_inner().study.unwrap();
+    let budget = edited.spec.unwrap().budget.unwrap();
+    assert_eq!((budget.cost, budget.trials), (Some(12.0), Some(10)));
+    let sets = ["budget.trials", "trial.max_runtime"].map(str::to_owned);
+    assert_eq!(edited.policy.unwrap().sets, sets);
+
+    // Under other terms it is what it was, until its budget is edited; and the call that made it makes no other.
+    let folder = world.folder;
+    world.running.stop().await;
+    world = World::on_terms(store, folder, terms(2.5)).await;
+    let kept = world.study("guest").await;
+    assert_eq!(
+        (kept.policy.unwrap().sets, kept.creator.as_str()),
+        (sets.into(), "admin")
+    );
+    let again = world.studies().create_study(repeated).await.unwrap();
+    assert_eq!(again.into_inner().study.unwrap().uid, first.uid);
+    let free = world
+        .studies()
+        .update_study(edit(more))
+        .await
+        .unwrap()
+        .into_inner();
+    let free = free.study.unwrap();
+    assert_eq!(
+        (free.policy, free.spec.unwrap().budget.unwrap().trials),
+        (None, None)
+    );
 }

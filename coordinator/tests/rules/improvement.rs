@@ -24,7 +24,12 @@ impl Desk {
         let (raw, _) = StudyFile::parse(&file(more), "desk.yaml").unwrap();
         let spec = StudySpec::try_from(raw.clone()).unwrap();
         let changed = vec!["budget".to_owned()];
-        let edit = StudyEdit { raw, spec, changed };
+        let edit = StudyEdit {
+            raw,
+            spec,
+            policy: None,
+            changed,
+        };
         self.step(|core, out, ctx| core.edit(out, ctx, edit, "kim"));
     }
 

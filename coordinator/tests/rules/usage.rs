@@ -77,7 +77,12 @@ fn people_are_warned_once_when_a_limit_is_near_and_again_after_it_was_raised() {
         let (raw, _) = StudyFile::parse(&file(&rules(hours)), "desk.yaml").unwrap();
         let spec = StudySpec::try_from(raw.clone()).unwrap();
         let changed = vec!["budget".to_owned()];
-        let edit = StudyEdit { raw, spec, changed };
+        let edit = StudyEdit {
+            raw,
+            spec,
+            policy: None,
+            changed,
+        };
         desk.step(|core, out, ctx| core.edit(out, ctx, edit, "kim"));
         (desk.seen().warnings.len(), desk.recorded().len())
     };
@@ -196,7 +201,12 @@ fn a_study_ends_when_its_cost_is_reached_and_goes_on_when_the_limit_is_raised() 
     let (raw, _) = StudyFile::parse(&file(&rules(4)), "desk.yaml").unwrap();
     let spec = StudySpec::try_from(raw.clone()).unwrap();
     let changed = vec!["budget".to_owned()];
-    let edit = StudyEdit { raw, spec, changed };
+    let edit = StudyEdit {
+        raw,
+        spec,
+        policy: None,
+        changed,
+    };
     desk.step(|core, out, ctx| core.edit(out, ctx, edit, "kim"));
     desk.step(|core, out, ctx| core.resume(out, ctx, "kim")).unwrap();
     assert!(desk.offer(worker(1), &[]).is_ok());

@@ -1,4 +1,5 @@
-//! What trainings cost: prices in the coordinator's file, a budget in the study's, and a coordinator that dies in between.
+//! What trainings cost and what studies may ask for: prices and policies in the coordinator's file, a budget in the study's, and a coordinator that
+//! dies in between.
 
 use tunesmith_e2e::{Coordinator, Database, Storage, Worker, eventually};
 use tunesmith_proto::v1;
@@ -77,4 +78,40 @@ async fn a_study_ends_at_its_cost_at_the_price_that_its_trial_began_with() {
         drop(worker);
     }
     database.drop_database().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_that_says_nothing_of_its_cost_ends_at_that_of_its_policy() {
+    let policy = "[[policy]]\nname = \"guests\"\nmax_cost = 20\nmatch = {name_prefix = \"paid\"}\n";
+    let config = prices(PRICE) + policy;
+    let mut coordinator = Coordinator::start_configured(&Storage::Sqlite, LEASE, &config).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("paid.yaml");
+    std::fs::write(&file, STUDY_FILE).unwrap();
+    let file = file.display().to_string();
+    let refused = coordinator.cli(&["run", &file, "--detach"]).await.expect_code(2);
+    let told = "budget.cost: is 40, but the policy \"guests\" has max_cost = 20;";
+    assert!(refused.err.contains(told), "{}", refused.err);
+    let _ = coordinator
+        .cli(&["run", &file, "--detach", "--set", "budget.cost="])
+        .await
+        .expect_code(0);
+    let shown = async |coordinator: &Coordinator| {
+        let shown = coordinator.cli(&["study", "show", "paid"]).await.expect_code(0);
+        assert!(
+            shown.out.contains("guests, which has set budget.cost to 20\n"),
+            "{}",
+            shown.out
+        );
+    };
+    shown(&coordinator).await;
+    // It was set when the study was created, whatever the file says later.
+    coordinator.configure(&prices(PRICE));
+    coordinator.restart().await;
+    let worker = Worker::start(&coordinator, "first", &["--label", "zone=a"]);
+    let mut api = coordinator.api();
+    let study = api.done("paid", STUDY).await;
+    assert_eq!(study.state_reason, "budget: cost of 20 is used up");
+    shown(&coordinator).await;
+    drop(worker);
 }

@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_rules;
 mod limits;
 mod objectives;
+mod population;
 mod round_trip;
 mod schema;
 mod zoom;

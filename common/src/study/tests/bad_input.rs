@@ -143,7 +143,7 @@ fn wrong_types_say_what_was_expected_and_found() {
         ),
         (
             "strategy: annealing",
-            "study.yaml:4: strategy: unknown value \"annealing\"; known are auto, manual, grid, random, sobol, gp, tpe, cmaes, evolution, nsga2, asha, hyperband, bohb",
+            "study.yaml:4: strategy: unknown value \"annealing\"; known are auto, manual, grid, random, sobol, gp, tpe, cmaes, evolution, nsga2, asha, hyperband, bohb, pbt, pb2, replay",
         ),
         (
             "strategy: {name: gp, acquisition: logei}",

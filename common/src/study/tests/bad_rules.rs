@@ -73,8 +73,12 @@ fn rungs_that_cannot_be_are_refused() {
         ),
         (
             "strategy: {name: gp, sampler: tpe}",
-            "study.yaml:4: strategy.sampler: only the strategies asha, hyperband and bohb take \"sampler\"; for the rule that stops trials \
-             and never lets them go on, write it under early_stopping",
+            "study.yaml:4: strategy.sampler: only the strategies asha, hyperband, bohb, pbt and pb2 take \"sampler\"",
+        ),
+        (
+            "strategy: {name: gp, reduction: 3}",
+            "study.yaml:4: strategy.reduction: only the strategies asha, hyperband and bohb take \"reduction\"; for the rule that stops \
+             trials and never lets them go on, write it under early_stopping",
         ),
         (
             "strategy: random\ntrial: {command: [a, '--epochs={until}']}",

@@ -300,20 +300,25 @@ async fn replay(study: &StudyRef, context: &Context) -> Result<(), CliError> {
         all.same += some.same;
         all.not_proposed += some.not_proposed;
         all.differences.extend(some.differences);
+        all.same_decisions += some.same_decisions;
+        all.decision_differences.extend(some.decision_differences);
         if some.next_trial == 0 {
             break;
         }
         request.from_trial = some.next_trial;
     }
     context.screen.result(&all, || view::replayed(&all))?;
-    match all.differences.len() {
-        0 => Ok(()),
-        count => Err(CliError::Failed {
+    let count = |count: usize, what: &str| (count > 0).then(|| human::plural(count as u64, what));
+    let proposals = count(all.differences.len(), "proposal");
+    let judgements = count(all.decision_differences.len(), "judgement");
+    let wrong: Vec<String> = proposals.into_iter().chain(judgements).collect();
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::Failed {
             headline: format!(
-                "{} of study \"{}\" {} not what its history gives",
-                human::plural(count as u64, "proposal"),
+                "{} of study \"{}\" differ from what its history gives",
+                wrong.join(" and "),
                 study.0,
-                if count == 1 { "is" } else { "are" }
             ),
             hints: vec![
                 "a trial that was retried by hand, or another version of Tunesmith, explains differences"

@@ -40,11 +40,35 @@ pub(crate) fn replayed(replay: &pb::ReplayStudyResponse) -> String {
             }
         );
     }
+    for difference in &replay.decision_differences {
+        let text = |decision: &Option<pb::StopDecision>| match decision {
+            Some(decision) => format!(
+                "{} ({})",
+                human::clean(&decision.text),
+                human::clean(&decision.rule)
+            ),
+            None => "no judgement".to_owned(),
+        };
+        let _ = writeln!(
+            out,
+            "Trial {}: stored {}, now {}",
+            difference.trial,
+            text(&difference.stored),
+            text(&difference.again)
+        );
+    }
     let _ = write!(
         out,
         "{} made again and the same",
         human::plural(replay.same, "proposal")
     );
+    if replay.same_decisions > 0 {
+        let _ = write!(
+            out,
+            "; so {} of early-stopping rules",
+            human::plural(replay.same_decisions, "judgement")
+        );
+    }
     if replay.not_proposed > 0 {
         let _ = write!(
             out,

@@ -7,8 +7,10 @@
 //! A trial that is stopped reports nothing more, and ends at once with the value that it has then. Trials that would have been started in its place
 //! are not made up.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::TrialState;
@@ -352,6 +354,112 @@ impl Backtest {
             *best = Some((number, value));
         }
     }
+}
+
+/// What came of making the judgements of a study's rules again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// Judgements that are the same.
+    pub same: u64,
+    /// Those that are not: the trial, what is stored, and what is judged now.
+    pub different: Vec<(TrialNumber, Option<DecisionRow>, Option<DecisionRow>)>,
+}
+
+impl Backtest {
+    /// Of a study with its own rules, shadows included, whose judgements are made again.
+    #[must_use]
+    pub fn of_its_own(spec: StudySpec) -> Self {
+        let rules = spec.early_stopping.clone();
+        let mut own = Self::new(spec);
+        own.spec.early_stopping = rules;
+        own
+    }
+
+    /// Makes all judgements again and compares them with those that are stored. As long as nobody has stopped a trial, each rule judges it once.
+    #[must_use]
+    pub fn judge_again(mut self, stored: Vec<DecisionRow>) -> Judged {
+        self.events
+            .sort_by_key(|event| (event.at, matches!(event.what, What::End(_))));
+        let mut stoppers = Stoppers::new(&self.spec.early_stopping, &self.spec.objective);
+        let mut is_stopped = vec![false; self.trials.len()];
+        let mut again: Vec<DecisionRow> = Vec::new();
+        for event in &self.events {
+            let known = &self.trials[event.trial];
+            match event.what {
+                What::Point {
+                    attempt,
+                    metric,
+                    step,
+                    value,
+                    begins,
+                } => {
+                    let name = &self.metrics[metric];
+                    if begins {
+                        stoppers.metric_restarted(known.number, name, step);
+                    }
+                    for decision in stoppers.report(known.number, name, step, value) {
+                        if is_stopped[event.trial] {
+                            continue;
+                        }
+                        is_stopped[event.trial] = !decision.shadow;
+                        again.push(DecisionRow {
+                            trial: known.number,
+                            attempt,
+                            decision,
+                            at: event.at,
+                        });
+                    }
+                }
+                What::End(end) => {
+                    let ranking = self.ranking(known.number, end, known.values.clone());
+                    stoppers.trial_ended(known.number, ranking);
+                }
+            }
+        }
+        let mut judged = Judged::default();
+        // Of rules alone: a schedule judges by what stands in its rungs.
+        let rules = self.spec.early_stopping.len();
+        let is_rule =
+            |row: &DecisionRow| usize::try_from(row.decision.rule_index).is_ok_and(|index| index < rules);
+        for row in stored.into_iter().filter(is_rule) {
+            let key = |other: &DecisionRow| {
+                (other.trial, other.decision.rule_index) == (row.trial, row.decision.rule_index)
+            };
+            let found = again.iter().position(key).map(|index| again.swap_remove(index));
+            match found {
+                Some(found) if is_same(&found.decision, &row.decision) => judged.same += 1,
+                found => judged.different.push((row.trial, Some(row), found)),
+            }
+        }
+        // Whom a person, a limit or a schedule stopped was not judged any more.
+        let states: HashMap<TrialNumber, &TrialState> = self
+            .trials
+            .iter()
+            .map(|known| (known.number, &known.state))
+            .collect();
+        let was_judged = |row: &DecisionRow| match states.get(&row.trial) {
+            None | Some(TrialState::Cancelled(_) | TrialState::TimedOut(_)) => false,
+            Some(TrialState::EarlyStopped(_)) => row.decision.shadow,
+            Some(_) => true,
+        };
+        let more = again.into_iter().filter(was_judged);
+        judged
+            .different
+            .extend(more.map(|row| (row.trial, None, Some(row))));
+        judged.different.sort_by_key(|(trial, ..)| *trial);
+        judged
+    }
+}
+
+/// Whether two judgements are the same, numbers bit for bit: what is no number is the same as itself.
+fn is_same(a: &StopDecision, b: &StopDecision) -> bool {
+    let numbers = |decision: &StopDecision| [decision.value, decision.reference].map(f64::to_bits);
+    let others = |decision: &StopDecision| StopDecision {
+        value: 0.0,
+        reference: 0.0,
+        ..decision.clone()
+    };
+    numbers(a) == numbers(b) && others(a) == others(b)
 }
 
 impl Known {

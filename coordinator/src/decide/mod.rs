@@ -42,7 +42,7 @@ mod values;
 
 pub use advice::{Advice, Question};
 pub use ask::{Asked, Given};
-pub use backtest::{Backtest, Backtested, Cost, Stopped};
+pub use backtest::{Backtest, Backtested, Cost, Judged, Stopped};
 pub use checkpoints::Reach;
 pub(crate) use dispatch::could_fit;
 pub use dispatch::{BoundTo, Demand, Dispatch, Grant, Unmet, WorkerView, dispatch};

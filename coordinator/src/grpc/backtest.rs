@@ -9,7 +9,7 @@ use super::Api;
 use super::status::ApiError;
 use super::studies::stored_study;
 use super::view;
-use crate::decide::{Backtest, Backtested, Cost, Stopped};
+use crate::decide::{Backtest, Backtested, Cost, Judged, Stopped};
 use crate::store::{StudyRow, TrialOrder, TrialQuery};
 
 /// Trials read at a time; the points of each are read by themselves.
@@ -26,7 +26,7 @@ impl Api {
         let (spec, rules) = with_rules(&row, request.early_stopping)?;
         // One at a time: it takes a whole processor, and the memory of all points.
         let turn = self.replaying.clone().lock_owned().await;
-        let backtest = self.backtest_of(&row, spec).await?;
+        let backtest = self.filled(&row, Backtest::new(spec)).await?;
         let computed = self.tasks.spawn_blocking(move || {
             let outcome = backtest.run();
             drop(turn);
@@ -38,9 +38,22 @@ impl Api {
         Ok(answer(outcome, rules))
     }
 
+    /// The judgements of a study's own rules, made again. Whoever calls it has the turn to compute.
+    pub(super) async fn judged(&self, study: &StudyRow) -> Result<Judged, ApiError> {
+        let spec = StudySpec::try_from(study.spec.clone())?;
+        if spec.early_stopping.is_empty() {
+            return Ok(Judged::default());
+        }
+        let stored = self.store().decision_list_all(study.id).await?;
+        let backtest = self.filled(study, Backtest::of_its_own(spec)).await?;
+        self.tasks
+            .spawn_blocking(move || backtest.judge_again(stored))
+            .await
+            .map_err(|error| ApiError::Internal(format!("rules could not judge again: {error}")))
+    }
+
     /// All trials there are now, from the first to the last.
-    async fn backtest_of(&self, study: &StudyRow, spec: StudySpec) -> Result<Backtest, ApiError> {
-        let mut backtest = Backtest::new(spec);
+    async fn filled(&self, study: &StudyRow, mut backtest: Backtest) -> Result<Backtest, ApiError> {
         let mut query = TrialQuery {
             states: Vec::new(),
             order: TrialOrder::Number,

@@ -1,4 +1,4 @@
-//! Making the proposals of a study again: reads what is stored, computes for a bounded time, changes nothing.
+//! Making the proposals and judgements of a study again: reads what is stored, computes for a bounded time, changes nothing.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tunesmith_proto::v1;
 use super::Api;
 use super::status::ApiError;
 use super::studies::stored_study;
+use super::view;
 use crate::decide::{History, Replay, Replayed};
 use crate::store::{StudyRow, TrialOrder, TrialQuery};
 
@@ -35,13 +36,25 @@ impl Api {
         let computed = self.tasks.spawn_blocking(move || {
             let mut replay = history.replay();
             replay.skip_to(from);
-            let answer = some_of(replay, clock.monotonic() + TIME, &*clock);
-            drop(turn);
-            answer
+            (some_of(replay, clock.monotonic() + TIME, &*clock), turn)
         });
-        computed
+        let (mut answer, turn) = computed
             .await
-            .map_err(|error| ApiError::Internal(format!("proposals could not be made again: {error}")))
+            .map_err(|error| ApiError::Internal(format!("proposals could not be made again: {error}")))?;
+        if answer.next_trial == 0 {
+            let judged = self.judged(&row).await?;
+            answer.same_decisions = judged.same;
+            let different = judged.different.into_iter().take(MOST_DIFFERENCES);
+            answer.decision_differences = different
+                .map(|(trial, stored, again)| v1::DecisionDifference {
+                    trial: trial.0,
+                    stored: stored.as_ref().map(view::decision),
+                    again: again.as_ref().map(view::decision),
+                })
+                .collect();
+        }
+        drop(turn);
+        Ok(answer)
     }
 
     /// All trials there are now, read from the newest to the oldest, and those of other studies that it knows.

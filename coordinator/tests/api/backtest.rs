@@ -110,6 +110,70 @@ async fn rules_are_tried_on(store: Arc<dyn Store>) {
     );
 }
 
+/// What rules judged is judged again in the same way from what is stored.
+async fn judgements_are_made_again(store: Arc<dyn Store>) {
+    let world = World::on(store).await;
+    let mut with_rules = spec("s");
+    let shadow = v1::StopperRule {
+        rule: "threshold".to_owned(),
+        shadow: true,
+        above: Some(0.42),
+        ..Default::default()
+    };
+    let diverging = v1::StopperRule {
+        rule: "diverging".to_owned(),
+        ..Default::default()
+    };
+    with_rules.early_stopping = vec![rule("median"), shadow, diverging];
+    world.create(with_rules).await;
+    run(
+        &world,
+        &[
+            &[0.5, 0.4, 0.3],
+            &[0.6, 0.2, 0.1],
+            &[0.4, 0.3, 0.35],
+            &[f64::NAN, 0.2, 0.3],
+            &[0.45, 0.44, 0.3],
+        ],
+    )
+    .await;
+    let mut stored = 0;
+    for number in 1..=5 {
+        let request = v1::GetTrialRequest {
+            name: format!("studies/s/trials/{number}"),
+        };
+        let trial = world
+            .trials()
+            .get_trial(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .trial;
+        stored += trial.unwrap().decisions.len() as u64;
+    }
+    assert!(stored >= 5, "{stored} judgements");
+    let request = v1::ReplayStudyRequest {
+        name: "studies/s".to_owned(),
+        from_trial: 0,
+    };
+    let replayed = soon(async { world.studies().replay_study(request).await }).await;
+    let replayed = replayed.unwrap().into_inner();
+    assert_eq!(replayed.decision_differences, []);
+    assert_eq!(replayed.same_decisions, stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn judgements_are_made_again_from_memory() {
+    judgements_are_made_again(Arc::new(MemoryStore::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn judgements_are_made_again_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("t.db")).await.unwrap();
+    judgements_are_made_again(Arc::new(store)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_are_tried_on_what_is_in_memory() {
     rules_are_tried_on(Arc::new(MemoryStore::default())).await;

@@ -7,7 +7,7 @@
 //! A trial that is stopped reports nothing more, and ends at once with the value that it has then. Trials that would have been started in its place
 //! are not made up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tunesmith_common::decision::StopDecision;
@@ -421,12 +421,10 @@ impl Backtest {
         let rules = self.spec.early_stopping.len();
         let is_rule =
             |row: &DecisionRow| usize::try_from(row.decision.rule_index).is_ok_and(|index| index < rules);
+        let key = |row: &DecisionRow| (row.trial, row.decision.rule_index);
+        let mut again: BTreeMap<_, _> = again.into_iter().map(|row| (key(&row), row)).collect();
         for row in stored.into_iter().filter(is_rule) {
-            let key = |other: &DecisionRow| {
-                (other.trial, other.decision.rule_index) == (row.trial, row.decision.rule_index)
-            };
-            let found = again.iter().position(key).map(|index| again.swap_remove(index));
-            match found {
+            match again.remove(&key(&row)) {
                 Some(found) if is_same(&found.decision, &row.decision) => judged.same += 1,
                 found => judged.different.push((row.trial, Some(row), found)),
             }
@@ -442,7 +440,7 @@ impl Backtest {
             Some(TrialState::EarlyStopped(_)) => row.decision.shadow,
             Some(_) => true,
         };
-        let more = again.into_iter().filter(was_judged);
+        let more = again.into_values().filter(was_judged);
         judged
             .different
             .extend(more.map(|row| (row.trial, None, Some(row))));

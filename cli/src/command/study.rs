@@ -301,6 +301,7 @@ async fn replay(study: &StudyRef, context: &Context) -> Result<(), CliError> {
         all.not_proposed += some.not_proposed;
         all.differences.extend(some.differences);
         all.same_decisions += some.same_decisions;
+        all.near_decisions += some.near_decisions;
         all.decision_differences.extend(some.decision_differences);
         if some.next_trial == 0 {
             break;
@@ -316,9 +317,9 @@ async fn replay(study: &StudyRef, context: &Context) -> Result<(), CliError> {
         true => Ok(()),
         false => Err(CliError::Failed {
             headline: format!(
-                "{} of study \"{}\" differ from what its history gives",
-                wrong.join(" and "),
+                "study \"{}\" has {} that its history does not give",
                 study.0,
+                wrong.join(" and "),
             ),
             hints: vec![
                 "a trial that was retried by hand, or another version of Tunesmith, explains differences"

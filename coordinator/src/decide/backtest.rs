@@ -361,6 +361,8 @@ impl Backtest {
 pub struct Judged {
     /// Judgements that are the same.
     pub same: u64,
+    /// Those that are made at the same step with other numbers: others had reported at about the same time, and more or less of that had arrived.
+    pub near: u64,
     /// Those that are not: the trial, what is stored, and what is judged now.
     pub different: Vec<(TrialNumber, Option<DecisionRow>, Option<DecisionRow>)>,
 }
@@ -426,6 +428,7 @@ impl Backtest {
         for row in stored.into_iter().filter(is_rule) {
             match again.remove(&key(&row)) {
                 Some(found) if is_same(&found.decision, &row.decision) => judged.same += 1,
+                Some(found) if found.decision.step == row.decision.step => judged.near += 1,
                 found => judged.different.push((row.trial, Some(row), found)),
             }
         }

@@ -259,7 +259,9 @@ impl Promotions {
     /// A trial with `place.value` at `rung`; one that does not rest counts among those that have left.
     fn stands(&self, rung: &Rung, place: &Place, rests: bool) -> Standing {
         let kept = rung.reached / self.reduction;
-        let needed = kept.checked_sub(1).and_then(|last| rung.values.select(last));
+        // Where fewer have a finite value than may go on, all of them do.
+        let last = kept.min(rung.values.len()).checked_sub(1);
+        let needed = last.and_then(|last| rung.values.select(last));
         let goes_on = needed.is_some_and(|needed| {
             // Of equals of the last that goes on, as many as there is room for beside those that are better.
             let room = kept - rung.values.rank(needed, NOBODY).unwrap_or(kept);

@@ -77,7 +77,9 @@ pub fn breed(
             .into_iter()
             .map(|x| if x.is_nan() { uniform(&mut rng) } else { x })
             .collect();
-        let params = space.decode(&point);
+        let params = inherited(space.decode(&point), parent, space, |index| {
+            (point[index] - at[index]).abs() > 0.0
+        });
         if space.satisfies(&params) && params != *parent {
             return Ok(Child { params, note });
         }
@@ -86,6 +88,24 @@ pub fn breed(
         params: parent.clone(),
         note: "the same as its parent, since the constraints refuse every change that was tried".to_owned(),
     })
+}
+
+/// Values of a child, those of its parent to the last digit where it was not changed.
+fn inherited(
+    mut child: Params,
+    parent: &Params,
+    space: &Space,
+    is_changed: impl Fn(usize) -> bool,
+) -> Params {
+    for (name, value) in parent.iter() {
+        let same = space
+            .index_of(name.as_str())
+            .is_some_and(|index| !is_changed(index));
+        if same && child.value(name.as_str()).is_some() {
+            child.insert(name.clone(), value.clone());
+        }
+    }
+    child
 }
 
 /// A changed parent, shape `(d,)`; NaN where the parent has no value.

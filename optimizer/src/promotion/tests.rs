@@ -112,6 +112,15 @@ fn equals_of_the_last_that_goes_on_do_not_all_go_on() {
 }
 
 #[test]
+fn where_fewer_have_a_number_than_may_go_on_all_of_them_do() {
+    let mut promotions = Promotions::new(&halving(2, 9, 1));
+    for trial in 1..=3 {
+        assert!(!reach(&mut promotions, trial, 1, f64::NAN));
+    }
+    assert!(reach(&mut promotions, 4, 1, 0.5), "two of four may, and one can");
+}
+
+#[test]
 fn brackets_begin_later_and_are_compared_with_themselves_only() {
     let promotions = Promotions::new(&halving(3, 28, 3));
     let firsts: Vec<i64> = promotions.view().iter().map(|rungs| rungs[0].step).collect();

@@ -4,6 +4,7 @@
 //! changes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,23 @@ pub struct Stages {
     pub checkpoint: Option<Checkpoint>,
     /// The trial with whose training it began.
     pub parent: Option<Box<Parent>>,
+    /// If another trial is to take its place: what that one begins with. Set aside from the moment in which that is decided.
+    pub heir: Option<Box<Heir>>,
+}
+
+/// What a trial begins with that takes the place of another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heir {
+    /// The trial with whose training it goes on.
+    pub parent: TrialNumber,
+    /// That one's parameters.
+    pub params: Arc<Params>,
+    /// Steps that it had been trained.
+    pub step: i64,
+    /// The first objective's value that it had come to. May be NaN or infinite.
+    pub value: f64,
+    /// Its checkpoint at that step; none where programs that ask and tell keep their own.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// The trial with whose training another one began.
@@ -101,7 +119,7 @@ impl Stages {
     /// Whether there is nothing to tell, as of trials that are trained in one go.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rungs.is_empty() && self.checkpoint.is_none() && self.parent.is_none()
+        self.rungs.is_empty() && self.checkpoint.is_none() && self.parent.is_none() && self.heir.is_none()
     }
 }
 

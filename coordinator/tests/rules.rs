@@ -29,6 +29,8 @@ mod ends;
 mod improvement;
 #[path = "rules/objectives.rs"]
 mod objectives;
+#[path = "rules/places.rs"]
+mod places;
 #[path = "rules/population.rs"]
 mod population;
 #[path = "rules/stages.rs"]

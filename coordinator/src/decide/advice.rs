@@ -25,7 +25,7 @@ use tunesmith_optimizer::{
     fallback,
 };
 
-use super::population::{ChildAdvice, ChildQuestion};
+use super::children::{ChildAdvice, ChildQuestion};
 use super::propose::NoTrial;
 use super::study::{Ctx, StudyCore};
 
@@ -330,12 +330,12 @@ impl Advice {
     pub fn panic(&self) -> Option<&str> {
         match self {
             Self::Point(advice) => advice.panic.as_deref(),
-            Self::Child(_) => None,
+            Self::Child(advice) => advice.panic.as_deref(),
         }
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("no text").to_owned()

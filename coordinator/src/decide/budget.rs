@@ -106,9 +106,10 @@ impl StudyCore {
         }
     }
 
-    /// Whether the budget of trials has room for one more.
-    pub(super) fn has_room_for_trials(&self) -> bool {
-        self.spec.budget.trials.is_none_or(|limit| self.created() < limit)
+    /// Whether the budget of trials has room for so many more.
+    pub(super) fn has_room_for(&self, more: u64) -> bool {
+        let limit = self.spec.budget.trials;
+        limit.is_none_or(|limit| self.created().saturating_add(more) <= limit)
     }
 
     /// Whether trials that begin with others' training are still to come.

@@ -7,16 +7,17 @@
 //!
 //! * A checkpoint is given up in the commit after which no trial refers to it, and never before that is stored.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tunesmith_common::checkpoint::Checkpoint;
+use tunesmith_common::checkpoint::{Checkpoint, Heir, Stages};
 use tunesmith_common::clock::Monotonic;
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, CheckpointStoreId, LeaseKey, TrialNumber, WorkerId};
 
 use super::dispatch::BoundTo;
+use super::members::Members;
 use super::order::Order;
 use super::outbox::Outbox;
 use super::study::{Ctx, StudyCore};
@@ -67,6 +68,22 @@ impl Uses {
     /// One more trial refers to it.
     pub(super) fn add(&mut self, checkpoint: &Checkpoint) {
         *self.0.entry(Self::key(checkpoint)).or_default() += 1;
+    }
+
+    /// One more trial refers to its own, and to what is set aside for its place.
+    pub(super) fn add_all(&mut self, stages: &Stages) {
+        let set_aside = stages.heir.as_ref().and_then(|heir| heir.checkpoint.as_ref());
+        stages
+            .checkpoint
+            .iter()
+            .chain(set_aside)
+            .for_each(|checkpoint| self.add(checkpoint));
+    }
+
+    /// What is set aside is needed no more. Returns what nobody needs now.
+    pub(super) fn remove_of(&mut self, heir: Option<Heir>) -> Option<Checkpoint> {
+        let checkpoint = heir.and_then(|heir| heir.checkpoint)?;
+        self.remove(&checkpoint).then_some(checkpoint)
     }
 
     /// One trial less refers to it. Whether none is left.
@@ -192,35 +209,49 @@ impl StudyCore {
         ctx: &Ctx<'_>,
         is_reached: impl Fn(CheckpointStoreId) -> bool,
     ) {
-        let waiting: BTreeMap<TrialNumber, CheckpointStoreId> = self
+        let resting = self
             .active
             .iter()
             .filter(|(_, trial)| matches!(trial.life.state(), TrialState::Pending | TrialState::Paused))
-            .filter_map(|(number, trial)| Some((*number, trial.stages.checkpoint.as_ref()?.store)))
-            .collect();
-        let stores: BTreeSet<CheckpointStoreId> = waiting.values().copied().collect();
+            .filter_map(|(number, trial)| {
+                let patience = trial.trained.clamp(LEAST_PATIENCE, MOST_PATIENCE);
+                Some((*number, trial.stages.checkpoint.as_ref()?.store, patience))
+            });
+        let places = self.members().into_iter().flat_map(Members::vacancies);
+        let set_aside = places.filter_map(|(number, vacancy)| {
+            let checkpoint = vacancy.heir.as_ref()?.checkpoint.as_ref()?;
+            Some((*number, checkpoint.store, MOST_PATIENCE))
+        });
+        let waiting: Vec<(TrialNumber, CheckpointStoreId, Duration)> = resting.chain(set_aside).collect();
+        let stores: BTreeSet<CheckpointStoreId> = waiting.iter().map(|(_, store, _)| *store).collect();
         let unreached: BTreeSet<CheckpointStoreId> =
             stores.into_iter().filter(|store| !is_reached(*store)).collect();
         self.unreached.retain(|store, _| unreached.contains(store));
-        for (number, store) in waiting {
+        for (number, store, patience) in waiting {
             if !unreached.contains(&store) {
                 continue;
             }
             let since: Monotonic = *self.unreached.entry(store).or_insert(ctx.mono);
-            let Some(trial) = self.active.get_mut(&number) else {
-                continue;
-            };
-            let patience = trial.trained.clamp(LEAST_PATIENCE, MOST_PATIENCE);
             if ctx.mono.saturating_since(since) < patience {
                 continue;
             }
-            if let Some(lost) = Arc::make_mut(&mut trial.stages).checkpoint.take() {
-                self.uses.remove(&lost);
-            }
-            out.trials.entry(number).or_insert(None);
-            let text = "no worker reaches its checkpoint, and waiting longer is not worth it: it is trained again from the beginning";
+            let text = self.give_up(out, number);
             self.audit(out, ctx, "coordinator", "lose_checkpoint", Some(number), text);
         }
+    }
+
+    /// Gives up the checkpoint that a trial, or whoever is to take its place, waits for. Returns what that means.
+    fn give_up(&mut self, out: &mut Outbox, number: TrialNumber) -> &'static str {
+        let Some(trial) = self.active.get_mut(&number) else {
+            let unused = self.members_mut().and_then(|members| members.forsake(number));
+            self.uses.remove_of(unused.map(|unused| *unused));
+            return "no worker reaches the checkpoint that was kept for whoever takes its place: only a child of a trial that is still trained can";
+        };
+        if let Some(lost) = Arc::make_mut(&mut trial.stages).checkpoint.take() {
+            self.uses.remove(&lost);
+        }
+        out.trials.entry(number).or_insert(None);
+        "no worker reaches its checkpoint, and waiting longer is not worth it: it is trained again from the beginning"
     }
 }
 

@@ -4,7 +4,7 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::study::{Halving, Schedule, StudySpec};
 use tunesmith_optimizer::{Promotions, RungView};
 
-use super::population::Members;
+use super::members::Members;
 use super::segments::Segments;
 
 /// What the trials of a study go through.

@@ -148,10 +148,7 @@ impl Loader {
         };
         self.core.last_end = self.core.last_end.max(trial.ended_at);
         let stages = trial.stages.map(|stages| *stages).unwrap_or_default();
-        stages
-            .checkpoint
-            .iter()
-            .for_each(|checkpoint| self.core.uses.add(checkpoint));
+        self.core.uses.add_all(&stages);
         self.rungs(trial.number, trial.origin, &past.encoded, &stages);
         self.core
             .leave_course(trial.number, (trial.end, trial.value), &stages);
@@ -162,7 +159,8 @@ impl Loader {
 
     /// Where a trial began, and what it had come to at rungs.
     fn rungs(&mut self, number: TrialNumber, origin: Origin, encoded: &[f64], stages: &Stages) {
-        self.core.enter_course(number, encoded, stages, origin);
+        let used = self.core.enter_course(number, encoded, stages, origin);
+        self.core.uses.remove_of(used.map(|used| *used));
         let Some(course) = &mut self.core.course else {
             return;
         };
@@ -189,10 +187,7 @@ impl Loader {
             self.core.ready.insert(row.number);
         }
         let encoded = self.encode(&row.params);
-        row.stages
-            .checkpoint
-            .iter()
-            .for_each(|checkpoint| self.core.uses.add(checkpoint));
+        self.core.uses.add_all(&row.stages);
         self.rungs(row.number, row.provenance.origin, &encoded, &row.stages);
         if matches!(
             row.state,

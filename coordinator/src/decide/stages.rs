@@ -65,6 +65,17 @@ pub(super) fn counts_for_best(spec: &StudySpec) -> bool {
         && spec.measured_constraints.is_empty()
 }
 
+/// How a trial stands among those that have come as far. Values are turned so that smaller is better.
+pub(super) struct Judgement {
+    pub(super) step: i64,
+    pub(super) value: f64,
+    /// What it would have needed.
+    pub(super) needed: f64,
+    /// Trials that were compared, itself included.
+    pub(super) trials: u64,
+    pub(super) text: String,
+}
+
 impl StudyCore {
     /// The promotions of a study, if it has any.
     fn promotions(&self) -> Option<&Promotions> {
@@ -159,26 +170,39 @@ impl StudyCore {
             return self.leave_rung(number);
         }
         let text = self.explain(&standing);
+        let judged = Judgement {
+            step: standing.rung,
+            value: standing.value,
+            needed: standing.needed,
+            trials: standing.trials,
+            text: text.clone(),
+        };
+        self.carry_out(out, ctx, (number, attempt), judged, StopReason::Paused { text });
+    }
+
+    /// Records what was decided of a running or resting trial by what it goes through, and asks it to stop.
+    pub(super) fn carry_out(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        (number, attempt): (TrialNumber, Attempt),
+        judged: Judgement,
+        reason: StopReason,
+    ) {
         let decision = StopDecision {
             rule_index: SCHEDULE_INDEX,
             rule: self.course_name().to_owned(),
             shadow: false,
             metric: self.spec.objective.metric.clone(),
-            step: standing.rung,
-            value: self.as_reported(standing.value),
-            reference: self.as_reported(standing.needed),
-            compared_trials: standing.trials - 1,
-            text: text.clone(),
+            step: judged.step,
+            value: self.as_reported(judged.value),
+            reference: self.as_reported(judged.needed),
+            compared_trials: judged.trials - 1,
+            text: judged.text,
         };
         out.decision(number, attempt, decision, ctx.now);
-        // Cannot be refused: the trial runs.
-        let _ = self.apply(
-            out,
-            ctx,
-            number,
-            Event::StopRequested(StopReason::Paused { text }),
-            "",
-        );
+        // Cannot be refused: the trial has not ended.
+        let _ = self.apply(out, ctx, number, Event::StopRequested(reason), "");
     }
 
     /// Turns a value back, as its metric was reported.

@@ -364,7 +364,8 @@ impl StudyCore {
     /// Adds a new trial that waits.
     pub(super) fn insert(&mut self, out: &mut Outbox, number: TrialNumber, trial: ActiveTrial) {
         self.counts.add(trial.life.state());
-        self.enter_course(number, &trial.encoded, &trial.stages, trial.provenance.origin);
+        let unused = self.enter_course(number, &trial.encoded, &trial.stages, trial.provenance.origin);
+        self.release(out, unused);
         self.ready.insert(number);
         self.active.insert(number, trial);
         out.trials.insert(number, None);
@@ -497,6 +498,7 @@ impl StudyCore {
         if let Some(started) = trial.started_at {
             self.adviser.trial_took(ctx.now.saturating_since(started));
         }
+        self.end_heir(out, number, &mut trial, values.first);
         self.remember_end(number, &trial, values.clone());
         self.end_checkpoint(out, number, &mut trial);
         let at = self.end_time(ctx.now);

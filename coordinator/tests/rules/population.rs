@@ -8,7 +8,7 @@ use super::stages::{OWN, SHARED, checkpoint};
 use super::*;
 
 /// Four trials, compared at steps 2, 4 and 6 of 8: the worst of four is replaced.
-fn desk(strategy: &str, more: &str) -> Desk {
+pub(super) fn desk(strategy: &str, more: &str) -> Desk {
     Desk::of(&format!(
         "name: desk\nobjective: {{metric: acc, goal: maximize}}\n\
          space: {{lr: {{type: float, low: 1e-4, high: 1, scale: log}}, width: {{type: int, low: 1, high: 64}}}}\n\
@@ -17,25 +17,25 @@ fn desk(strategy: &str, more: &str) -> Desk {
     ))
 }
 
-fn pbt(more: &str) -> Desk {
+pub(super) fn pbt(more: &str) -> Desk {
     desk("name: pbt, vary: [lr]", more)
 }
 
 impl Desk {
     /// A trial has saved a checkpoint, which is stored.
-    fn saves(&mut self, lease: LeaseKey, step: i64) {
+    pub(super) fn saves(&mut self, lease: LeaseKey, step: i64) {
         let saved = checkpoint(lease, SHARED, step);
         self.step(|core, out, _| core.checkpoint(out, worker(1), &lease, saved));
     }
 
-    fn is_told_to_stop(&self, lease: LeaseKey) -> bool {
+    pub(super) fn is_told_to_stop(&self, lease: LeaseKey) -> bool {
         self.orders
             .iter()
             .any(|(_, order)| matches!(order, Order::Stop { lease: told, .. } if *told == lease))
     }
 
     /// Trials 1 to 4 come to step 2 side by side, with these values, and save there.
-    fn four(&mut self, values: [f64; 4]) -> [LeaseKey; 4] {
+    pub(super) fn four(&mut self, values: [f64; 4]) -> [LeaseKey; 4] {
         let leases = values.map(|_| self.assigned(&[SHARED]).3);
         for (lease, value) in leases.iter().zip(values) {
             self.saves(*lease, 1);
@@ -47,12 +47,12 @@ impl Desk {
         leases
     }
 
-    fn row(&self, trial: u64) -> TrialRow {
+    pub(super) fn row(&self, trial: u64) -> TrialRow {
         self.core.active_row(TrialNumber(trial)).unwrap()
     }
 
     /// The study as somebody finds it who loads it, all of its trials being in `rows` or alive.
-    fn load_again(&mut self, ended: &[TrialRow]) {
+    pub(super) fn load_again(&mut self, ended: &[TrialRow]) {
         let mut random = || 0;
         let ctx = Ctx {
             now: self.clock.now(),
@@ -87,7 +87,7 @@ impl Desk {
     }
 
     /// The row of a trial that ended in the last step.
-    fn ended(&self, trial: u64) -> TrialRow {
+    pub(super) fn ended(&self, trial: u64) -> TrialRow {
         let mut rows = self.changes.trials.iter();
         rows.find(|row| row.number.0 == trial && row.state.is_final())
             .unwrap()
@@ -427,7 +427,13 @@ fn a_model_chooses_elsewhere_while_the_study_goes_on() {
 
 impl Desk {
     /// Points after the first of an attempt.
-    fn train_on(&mut self, lease: LeaseKey, seq: u64, steps: std::ops::RangeInclusive<i64>, value: f64) {
+    pub(super) fn train_on(
+        &mut self,
+        lease: LeaseKey,
+        seq: u64,
+        steps: std::ops::RangeInclusive<i64>,
+        value: f64,
+    ) {
         let batch = points(&steps.map(|step| (step, value)).collect::<Vec<_>>());
         self.step(|core, out, ctx| {
             core.started(out, ctx, worker(1), lease, 7);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tunesmith_common::checkpoint::Checkpoint;
-use tunesmith_common::trial::TrialState;
+use tunesmith_common::trial::{StopReason, TrialState};
 use tunesmith_common::{Attempt, LeaseId, LeaseKey, TrialNumber};
 use tunesmith_coordinator::store::{AttemptRow, Changes, TrialRow};
 
@@ -32,17 +32,22 @@ impl Audit {
     /// Checkpoints were removed: no trial that is stored may refer to them.
     pub(crate) fn dropped(&mut self, checkpoints: &[Checkpoint], seed: u64) {
         for checkpoint in checkpoints {
-            let needed = self
-                .trials
-                .values()
-                .find(|row| row.stages.checkpoint.as_ref() == Some(checkpoint));
-            assert!(
-                needed.is_none(),
-                "{checkpoint:?} is needed by {needed:?}, seed {seed}"
-            );
+            let needed = self.referred_to().find(|known| *known == checkpoint);
+            assert_eq!(needed, None, "it was removed, seed {seed}");
             self.saved
                 .remove(&(checkpoint.trial, checkpoint.attempt, checkpoint.step));
         }
+    }
+
+    /// Checkpoints that trials refer to, or that are kept for whoever takes their place.
+    fn referred_to(&self) -> impl Iterator<Item = &Checkpoint> {
+        let parents = self.trials.values().filter_map(|row| row.stages.parent.as_ref());
+        let taken: BTreeSet<TrialNumber> = parents.filter_map(|parent| parent.replaces).collect();
+        self.trials.values().flat_map(move |row| {
+            let heir = row.stages.heir.as_ref().filter(|_| !taken.contains(&row.number));
+            let set_aside = heir.and_then(|heir| heir.checkpoint.as_ref());
+            row.stages.checkpoint.iter().chain(set_aside)
+        })
     }
 
     /// A trial begins from a checkpoint: it must be there.
@@ -56,9 +61,7 @@ impl Audit {
     /// Checkpoints that are there and that no trial refers to.
     pub(crate) fn left_behind(&self) -> usize {
         let refers = |(trial, attempt, step): &(TrialNumber, Attempt, i64)| {
-            self.trials
-                .values()
-                .filter_map(|row| row.stages.checkpoint.as_ref())
+            self.referred_to()
                 .any(|known| (known.trial, known.attempt, known.step) == (*trial, *attempt, *step))
         };
         self.saved.iter().filter(|key| !refers(key)).count()
@@ -205,6 +208,19 @@ impl Audit {
             );
         }
         children
+    }
+
+    /// Whoever was to be replaced was.
+    pub(crate) fn assert_places_taken(&self, seed: u64) {
+        let parents = self.trials.values().filter_map(|row| row.stages.parent.as_ref());
+        let taken: BTreeSet<TrialNumber> = parents.filter_map(|parent| parent.replaces).collect();
+        for row in self.trials.values() {
+            if let TrialState::EarlyStopped(StopReason::EarlyStopped { rule, .. }) = &row.state
+                && rule == "pbt"
+            {
+                assert!(taken.contains(&row.number), "{row:?}, seed {seed}");
+            }
+        }
     }
 
     pub(crate) fn assert_attempts_at_most(&self, limit: u32, seed: u64) {

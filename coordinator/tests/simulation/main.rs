@@ -62,6 +62,7 @@ fn a_population_comes_to_its_end_and_every_place_is_filled_once() {
         let mut world = World::of(POPULATION, *seed, Faults::none());
         world.run();
         children += world.audit.assert_lineage(*seed);
+        world.audit.assert_places_taken(*seed);
         world.audit.assert_trained_once(*seed);
     }
     assert!(children >= 2 * seeds.len(), "{children} children");
@@ -75,6 +76,7 @@ fn a_population_outlives_workers_and_coordinators() {
         let mut world = World::of(POPULATION, *seed, Faults::all());
         world.run();
         children += world.audit.assert_lineage(*seed);
+        world.audit.assert_places_taken(*seed);
     }
     assert!(children >= seeds.len(), "{children} children");
 }

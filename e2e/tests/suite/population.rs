@@ -16,7 +16,7 @@ objective: {metric: val_loss, goal: minimize}
 space: {lr: {type: float, low: 1e-4, high: 0.2, scale: log}}
 strategy: {name: pbt, seed: 5, population: 6, interval: 2, vary: [lr]}
 trial:
-  command: [digits, --copies=7, --epochs=16, --checkpoint-every=1, \"{args}\"]
+  command: [digits, --copies=7, \"--epochs={until}\", --checkpoint-every=1, \"{args}\"]
   steps: {name: epoch, max: 16}
   grace: 20s
 ";

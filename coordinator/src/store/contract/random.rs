@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tunesmith_common::checkpoint::{Changed, Checkpoint, Parent, RungResult, Stages};
+use tunesmith_common::checkpoint::{Changed, Checkpoint, Heir, Parent, RungResult, Stages};
+use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, CheckpointStoreId, Timestamp, TrialNumber};
 
@@ -92,7 +93,7 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
         rungs: value
             .map(|value| vec![rung(1, value), rung(3, 0.5)])
             .unwrap_or_default(),
-        checkpoint: Some(checkpoint).filter(|_| value.is_some() || number.is_multiple_of(2)),
+        checkpoint: Some(checkpoint.clone()).filter(|_| value.is_some() || number.is_multiple_of(2)),
         parent: value.filter(|_| number.is_multiple_of(3)).map(|value| {
             Box::new(Parent {
                 trial: TrialNumber(1),
@@ -101,9 +102,21 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
                 replaces: Some(TrialNumber(2)).filter(|_| number.is_multiple_of(2)),
                 changed: vec![Changed {
                     name: "lr".parse().unwrap(),
-                    from: Some(tunesmith_common::params::ParamValue::Float(0.1)),
+                    from: Some(ParamValue::Float(0.1)),
                     to: None,
                 }],
+            })
+        }),
+        heir: value.filter(|_| number.is_multiple_of(2)).map(|value| {
+            Box::new(Heir {
+                parent: TrialNumber(2),
+                params: Arc::new(Params::from_iter([(
+                    "lr".parse().unwrap(),
+                    ParamValue::Float(0.1),
+                )])),
+                step: 4,
+                value,
+                checkpoint: Some(checkpoint).filter(|_| number.is_multiple_of(4)),
             })
         }),
     }

@@ -8,9 +8,9 @@ use std::io;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
-use tunesmith_common::checkpoint::{Changed, Checkpoint, Parent, RungResult, Stages};
+use tunesmith_common::checkpoint::{Changed, Checkpoint, Heir, Parent, RungResult, Stages};
 use tunesmith_common::measurement::MetricName;
-use tunesmith_common::{Timestamp, TrialNumber};
+use tunesmith_common::{Params, Timestamp, TrialNumber};
 
 use super::super::{PointChunk, StoreError};
 use super::corrupt;
@@ -145,6 +145,18 @@ struct StoredStages {
     checkpoint: Option<Checkpoint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<StoredParent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heir: Option<StoredHeir>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredHeir {
+    parent: TrialNumber,
+    params: Params,
+    step: i64,
+    value: Number,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<Checkpoint>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -190,6 +202,13 @@ pub(in crate::store) fn stages_to_json(stages: &Stages) -> Result<Option<String>
             replaces: parent.replaces,
             changed: parent.changed.clone(),
         }),
+        heir: stages.heir.as_ref().map(|heir| StoredHeir {
+            parent: heir.parent,
+            params: Params::clone(&heir.params),
+            step: heir.step,
+            value: Number(heir.value),
+            checkpoint: heir.checkpoint.clone(),
+        }),
     })
     .map(Some)
 }
@@ -218,6 +237,15 @@ pub(in crate::store) fn stages_from_json(json: &str) -> Result<Stages, StoreErro
                 value: parent.value.0,
                 replaces: parent.replaces,
                 changed: parent.changed,
+            })
+        }),
+        heir: stored.heir.map(|heir| {
+            Box::new(Heir {
+                parent: heir.parent,
+                params: heir.params.into(),
+                step: heir.step,
+                value: heir.value.0,
+                checkpoint: heir.checkpoint,
             })
         }),
     })

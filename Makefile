@@ -29,12 +29,12 @@ demo: build ## Run a study of real training on this machine, from start to resul
 	@scripts/demo.sh $(TARGET_DIR)/release
 
 .PHONY: test
-test: setup ## Run every test but the end-to-end ones, with a private Postgres.
+test: setup ## Run every test but the end-to-end ones, with a private Postgres and S3 server.
 	@scripts/test-quality.sh
 	@scripts/test.sh --workspace --exclude tunesmith-e2e
 
 .PHONY: e2e
-e2e: setup ## Run the end-to-end tests: real programs, real Postgres, real signals.
+e2e: setup ## Run the end-to-end tests: real programs, real Postgres and S3, real signals.
 	cargo build $(PROGRAMS) --features tunesmith-coordinator/crash-points
 	@scripts/test.sh -p tunesmith-e2e
 

@@ -35,3 +35,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     exit 1
   fi
 fi
+
+if [ "${1:-}" != build ]; then
+  "$(dirname "$0")/s3.sh" install
+fi

@@ -12,6 +12,8 @@ use tonic::transport::Uri;
 use tunesmith_common::WorkerName;
 use tunesmith_common::units::{ByteSize, HumanDuration};
 
+use crate::checkpoint::{Access, Location};
+
 mod token;
 mod values;
 
@@ -135,12 +137,13 @@ pub struct RawConfig {
     #[arg(long, env = "TUNESMITH_WORKER_KEEP_ATTEMPTS_LIMIT", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_attempts_limit: Option<ByteSize>,
-    /// Folder for checkpoints that other workers are to go on with, on a file system that all of them reach [default: in the state folder, where
-    /// only this worker does]
-    #[arg(long, env = "TUNESMITH_WORKER_CHECKPOINT_DIR", value_name = "DIR")]
+    /// Where checkpoints are kept that other workers are to go on with: a folder on a file system that all of them reach, or s3://BUCKET/PREFIX,
+    /// gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, with access by the usual AWS_, GOOGLE_ or AZURE_ variables [default: in the state folder, which only this
+    /// worker reaches]
+    #[arg(long, env = "TUNESMITH_WORKER_CHECKPOINT_DIR", value_name = "DIR|URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_dir: Option<PathBuf>,
-    /// Room for checkpoints in that folder, of all who use it together [default: all but 256MiB of the file system]
+    /// Room for checkpoints in that place, of all who use it together [default: all but 256MiB of the file system; in a bucket, no limit]
     #[arg(long, env = "TUNESMITH_WORKER_CHECKPOINT_LIMIT", value_name = "SIZE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_limit: Option<ByteSize>,
@@ -221,6 +224,8 @@ pub struct Surroundings {
     pub xdg_state_home: Option<PathBuf>,
     /// `HOME`.
     pub home: Option<PathBuf>,
+    /// How object stores are reached.
+    pub access: Access,
     /// Whether the worker runs as root.
     pub root: bool,
     /// The machine's name.
@@ -252,6 +257,10 @@ impl Surroundings {
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute()),
             home: variable("HOME").map(PathBuf::from),
+            access: Access::of(
+                std::env::vars_os()
+                    .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+            ),
             root: rustix::process::geteuid().is_root(),
             host_name: std::fs::read_to_string("/proc/sys/kernel/hostname")
                 .unwrap_or_default()
@@ -296,8 +305,8 @@ pub struct Config {
     pub keep_attempts: Duration,
     /// Bytes of such files that are kept.
     pub keep_attempts_limit: u64,
-    /// Folder for stored checkpoints; in the state folder if none.
-    pub checkpoint_dir: Option<PathBuf>,
+    /// Where checkpoints are stored; in the state folder if none.
+    pub checkpoint_dir: Option<Location>,
     /// Bytes of stored checkpoints at most.
     pub checkpoint_limit: Option<u64>,
     /// Bytes of each output file of an attempt that are kept.
@@ -386,12 +395,9 @@ impl Config {
             keep_attempts_limit: size(raw.keep_attempts_limit, 10 << 30),
             checkpoint_dir: raw
                 .checkpoint_dir
-                .map(|path| {
-                    std::path::absolute(&path).map_err(|error| {
-                        ConfigError::value("checkpoint-dir", format!("{}: {error}", path.display()))
-                    })
-                })
-                .transpose()?,
+                .map(|place| Location::parse(&place, surroundings.access))
+                .transpose()
+                .map_err(|error| ConfigError::value("checkpoint-dir", error))?,
             checkpoint_limit: raw.checkpoint_limit.map(|limit| limit.0),
             output_limit: size(raw.output_limit, 64 << 20),
             orphan_timeout: duration(raw.orphan_timeout, 15 * 60),

@@ -14,6 +14,7 @@
 //!     stop                              for the program: there once it should stop
 //!     stdout.log stderr.log metrics.jsonl socket
 //!     infeasible forgotten              written by the daemon
+//!     resume/step-N/                    checkpoint that the program goes on from, fetched for it; goes with the program
 //!     spool/points                      the same; in a folder of its own, whose changes wake nobody
 //!     reserve                           space kept for the last words when the disk is full
 //! ```
@@ -62,6 +63,7 @@ files! {
     infeasible = "infeasible";
     forgotten = "forgotten";
     reserve = "reserve";
+    resume = "resume";
 }
 
 impl Folder {

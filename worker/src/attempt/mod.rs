@@ -22,6 +22,7 @@ mod ending;
 pub(crate) mod folder;
 mod handle;
 mod keeping;
+mod launching;
 mod limits;
 mod log;
 mod options;

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::checkpoint::Location;
+
 /// How attempts are kept on this machine.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Folder of everything the worker keeps; made if absent, readable by its owner alone.
     pub state_dir: PathBuf,
-    /// Folder of stored checkpoints that other workers reach, too; in the state folder if none.
-    pub checkpoint_dir: Option<PathBuf>,
-    /// Bytes of stored checkpoints at most, counted in that folder.
+    /// Place of stored checkpoints that other workers reach, too; in the state folder if none.
+    pub checkpoint_dir: Option<Location>,
+    /// Bytes of stored checkpoints at most, counted in that place.
     pub checkpoint_limit: Option<u64>,
     /// Program that is started as `PROGRAM supervise` for each attempt.
     pub supervisor: PathBuf,

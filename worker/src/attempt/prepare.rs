@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
 use tunesmith_common::clock::Timestamp;
 use tunesmith_common::metrics::Patterns;
 use tunesmith_common::study::MetricSource;
@@ -13,7 +14,7 @@ use tunesmith_common::worker::Assignment;
 use super::folder::{Folder, daemon_lock};
 use super::options::StoreOptions;
 use super::records::{Launch, Source};
-use crate::checkpoint::{Place, newest};
+use crate::checkpoint::{Place, newest, step_folder};
 
 /// Marks every process of an attempt: the path of the attempt's folder.
 pub(crate) const MARKER: &str = "TUNESMITH_LEASE";
@@ -27,13 +28,14 @@ pub(crate) fn base_env(
     vars.filter(|(name, _)| !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
 }
 
-/// Makes the launch record. The second value says why it cannot be launched, if so; the record then tells only what it is.
+/// Makes the launch record, and fetches the checkpoint to go on from. The second value says why it cannot be launched, if so; the record then tells only what it is.
 pub(crate) fn prepare(
     assignment: &Assignment,
     folder: &Folder,
     socket: PathBuf,
     options: &StoreOptions,
     place: &Place,
+    given_up: &CancellationToken,
     now: Timestamp,
 ) -> (Launch, Option<String>) {
     let mut launch = Launch {
@@ -57,11 +59,18 @@ pub(crate) fn prepare(
         resumed_at: None,
         warnings: Vec::new(),
     };
-    let failure = fill(&mut launch, assignment, folder, place).err();
+    let failure = resume(&mut launch, assignment, folder, place, given_up)
+        .and_then(|resume_from| fill(&mut launch, assignment, folder, resume_from))
+        .err();
     (launch, failure)
 }
 
-fn fill(launch: &mut Launch, assignment: &Assignment, folder: &Folder, place: &Place) -> Result<(), String> {
+fn fill(
+    launch: &mut Launch,
+    assignment: &Assignment,
+    folder: &Folder,
+    resume_from: Option<PathBuf>,
+) -> Result<(), String> {
     let text = |path: &Path| match path.to_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(format!(
@@ -69,7 +78,6 @@ fn fill(launch: &mut Launch, assignment: &Assignment, folder: &Folder, place: &P
             path.display()
         )),
     };
-    let resume_from = resume(launch, assignment, folder, place)?;
     let until = assignment.until.or(assignment.spec.steps.max);
     let trial_dir = text(folder.trial())?;
     let checkpoint_dir = text(&folder.checkpoint())?;
@@ -171,6 +179,7 @@ fn resume(
     assignment: &Assignment,
     folder: &Folder,
     place: &Place,
+    given_up: &CancellationToken,
 ) -> Result<Option<PathBuf>, String> {
     let here = newest(&folder.checkpoint());
     let told = assignment.resume.as_ref();
@@ -179,7 +188,8 @@ fn resume(
         launch.resumed_at = here.as_ref().map(|(step, _)| *step);
         return Ok(here.map(|(_, path)| path));
     };
-    match place.read(assignment.lease.study, told) {
+    let into = folder.resume().join(step_folder(told.step));
+    match place.read(assignment.lease.study, told, &into, given_up) {
         Ok(path) => {
             launch.resumed_at = Some(told.step);
             Ok(Some(path))

@@ -8,6 +8,7 @@ use tunesmith_common::study::{Resources, Steps, TrialSpec};
 use uuid::Uuid;
 
 use super::*;
+use crate::checkpoint::Location;
 
 fn assignment(command: &[&str]) -> Assignment {
     let mut params = tunesmith_common::Params::new();
@@ -61,7 +62,7 @@ fn what_has_come_furthest_is_gone_on_with_and_a_checkpoint_of_the_trial_that_is_
     );
     let here = folder.checkpoint().join("step-5");
     std::fs::create_dir_all(&here).unwrap();
-    let place = Place::open(state.path().join("checkpoints"), None).unwrap();
+    let place = place_in(state.path());
     let stored = |step| place.save(&assignment.lease, step, &here).unwrap();
     let (earlier, later) = (stored(3), stored(9));
     let resumed = |assignment: &Assignment| {
@@ -106,6 +107,10 @@ fn what_has_come_furthest_is_gone_on_with_and_a_checkpoint_of_the_trial_that_is_
     );
 }
 
+fn place_in(state: &Path) -> Place {
+    Place::open(&Location::Folder(state.join("checkpoints")), None).unwrap()
+}
+
 fn prepared(assignment: &Assignment, state: &Path) -> (Launch, Option<String>) {
     let lease = assignment.lease;
     let folder = Folder::of(state, lease.study, lease.trial, lease.attempt);
@@ -116,7 +121,8 @@ fn prepared(assignment: &Assignment, state: &Path) -> (Launch, Option<String>) {
         &folder,
         socket,
         &StoreOptions::new(state),
-        &Place::open(state.join("checkpoints"), None).unwrap(),
+        &place_in(state),
+        &CancellationToken::new(),
         Timestamp::UNIX_EPOCH,
     )
 }

@@ -542,6 +542,8 @@ impl Eyes {
             Err(error) => (None, Some(error.to_string())),
         };
         warnings.extend(problem.map(|problem| format!("a checkpoint could not be stored: {problem}")));
+        // Before the end is written down, after which nobody would look for it. Its room may be needed for the end itself.
+        let _ = std::fs::remove_dir_all(folder.resume());
         let end = end_of(
             folder,
             launch,

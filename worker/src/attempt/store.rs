@@ -13,33 +13,28 @@ use tokio_util::task::TaskTracker;
 use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::{Clock, Timestamp};
 use tunesmith_common::id::{Attempt as AttemptNumber, CheckpointStoreId, LeaseKey, StudyId, TrialNumber};
-use tunesmith_common::template::params_json;
-use tunesmith_common::worker::{Assignment, AttemptEnd};
+use tunesmith_common::worker::AttemptEnd;
 
 use super::ending::StoredEnd;
 use super::folder::{self, Folder, daemon_lock, make_dir, trials};
 use super::handle::{Attempt, Inner, blocking};
+use super::launching::{Launching, launch_record};
 use super::log::{LogError, LogReader, LogStart, LogStream};
 use super::options::StoreOptions;
-use super::prepare::prepare;
 use super::pump::Pump;
-use super::records::{Exit, How, Launch, State};
+use super::records::{Launch, State};
 use super::runner::{Runner, program};
 use super::spool::{Recovered, Spool};
 use super::supervisors::{Supervisor, Supervisors};
+use super::sweep;
 use super::watch::Watcher;
-use super::{socket, sweep};
-use crate::checkpoint::Place;
+use crate::checkpoint::{Location, Place};
 
 /// Events that may wait to be read.
 const EVENTS: usize = 256;
 /// Supervisors take the daemon's lock for a moment when they look whether there is a daemon: one such moment is not a daemon.
 const LOCK_TRIES: u32 = 100;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// How often it is looked whether a supervisor has gone, with that pause.
-const LAST_WORDS_ROUNDS: u32 = 500;
-/// How long an attempt that is in the way may take to be killed.
-const SET_ASIDE: Duration = Duration::from_secs(30);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Something happened to an attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +72,9 @@ pub enum AttemptError {
     /// The attempt was launched before; the earlier one goes on.
     #[error("this attempt was launched before")]
     Exists,
+    /// The worker ends; the program was not started and nothing of the attempt is on disk.
+    #[error("the worker ends before it had all that the program needs")]
+    GivenUp,
     /// The attempt was launched before, and forgotten.
     #[error("this attempt is over and was forgotten")]
     Forgotten,
@@ -95,7 +93,7 @@ pub enum AttemptError {
 
 /// All attempts of this machine. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct AttemptStore(Arc<Shared>);
+pub struct AttemptStore(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -109,11 +107,10 @@ pub(super) struct Shared {
     /// Held while this daemon lives.
     lock: File,
     attempts: Mutex<HashMap<LeaseKey, Attempt>>,
-    /// One launch at a time, so that two of the same attempt cannot both find its folder free.
-    launching: tokio::sync::Mutex<()>,
+    pub(super) launching: Launching,
     /// Where checkpoints are kept.
     pub(super) place: Place,
-    supervisors: Arc<Supervisors>,
+    pub(super) supervisors: Arc<Supervisors>,
 }
 
 impl Shared {
@@ -125,7 +122,7 @@ impl Shared {
         }
     }
 
-    fn attempts(&self) -> MutexGuard<'_, HashMap<LeaseKey, Attempt>> {
+    pub(super) fn attempts(&self) -> MutexGuard<'_, HashMap<LeaseKey, Attempt>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,8 +156,8 @@ impl AttemptStore {
                 // Programs run elsewhere, and sockets need a name that is the same from everywhere.
                 let dir = std::fs::canonicalize(dir)?;
                 let lock = folder::create(&daemon_lock(&dir))?;
-                let checkpoints = kept.unwrap_or_else(|| dir.join("checkpoints"));
-                let place = Place::open(checkpoints, limit).map_err(io::Error::other)?;
+                let checkpoints = kept.unwrap_or_else(|| Location::Folder(dir.join("checkpoints")));
+                let place = Place::open(&checkpoints, limit).map_err(io::Error::other)?;
                 Ok((dir, lock, place))
             }
         });
@@ -188,6 +185,7 @@ impl AttemptStore {
                 None
             }
         };
+        let shutdown = CancellationToken::new();
         let supervisors = Arc::new(Supervisors::new(options.supervisor.clone()));
         let store = Self(Arc::new(Shared {
             options: StoreOptions {
@@ -197,11 +195,11 @@ impl AttemptStore {
             clock,
             events,
             tasks,
-            shutdown: CancellationToken::new(),
+            launching: Launching::new(&shutdown),
+            shutdown,
             watcher,
             lock,
             attempts: Mutex::default(),
-            launching: tokio::sync::Mutex::default(),
             place,
             supervisors,
         }));
@@ -296,7 +294,7 @@ impl AttemptStore {
         self.spawn(&attempt, supervisor, &recovered);
     }
 
-    fn track(&self, folder: Folder, launch: Launch, spool: Spool, listed: bool) -> Attempt {
+    pub(super) fn track(&self, folder: Folder, launch: Launch, spool: Spool, listed: bool) -> Attempt {
         let lease = launch.lease;
         let inner = Inner::new(folder, launch, Arc::new(spool), Arc::downgrade(&self.0));
         let attempt = Attempt(Arc::new(inner));
@@ -306,7 +304,7 @@ impl AttemptStore {
         attempt
     }
 
-    fn spawn(&self, attempt: &Attempt, supervisor: Supervisor, recovered: &Recovered) {
+    pub(super) fn spawn(&self, attempt: &Attempt, supervisor: Supervisor, recovered: &Recovered) {
         let inner = Arc::clone(&attempt.0);
         let pump = Pump::new(
             inner.folder.clone(),
@@ -319,87 +317,6 @@ impl AttemptStore {
         self.0
             .tasks
             .spawn(Runner::new(inner, pump, supervisor, Arc::clone(&self.0)).run());
-    }
-
-    /// Launches an attempt. A program that cannot be started is not an error here but an event
-    /// [`AttemptEventKind::Ended`] with [`tunesmith_common::worker::AttemptOutcome::LaunchFailed`].
-    ///
-    /// If the folder is taken by an attempt under *another* lease with the same number (numbers are issued again after a restore of the
-    /// coordinator), that one is killed and its folder set aside.
-    ///
-    /// # Errors
-    /// [`AttemptError::Exists`] or [`AttemptError::Forgotten`] if it was launched before, [`AttemptError::Io`] if nothing could be written: the caller reports
-    /// a launch failure, nothing of it is on disk.
-    pub async fn launch(&self, assignment: Assignment) -> Result<Attempt, AttemptError> {
-        let _one = self.0.launching.lock().await;
-        let lease = assignment.lease;
-        let folder = Folder::of(&self.0.options.state_dir, lease.study, lease.trial, lease.attempt);
-        let io_error = |action, source| AttemptError::Io {
-            action,
-            path: folder.path().to_owned(),
-            source,
-        };
-        let earlier = blocking({
-            let folder = folder.clone();
-            move || {
-                let earlier = launch_record(&folder)?;
-                if earlier.is_none() && folder.path().exists() {
-                    // Nothing of what is left there may be taken for the new one's.
-                    folder::write_unsynced(&folder.forgotten(), b"")?;
-                    sweep::set_aside(&folder)?;
-                }
-                Ok(earlier)
-            }
-        });
-        if let Some(earlier) = earlier.await.map_err(|error| io_error("read", error))? {
-            if earlier.lease == lease {
-                let listed = self.0.attempts().contains_key(&lease);
-                return Err(if listed {
-                    AttemptError::Exists
-                } else {
-                    AttemptError::Forgotten
-                });
-            }
-            self.set_aside(&earlier.lease, &folder).await?;
-        }
-        let prepared = blocking({
-            let (folder, shared) = (folder.clone(), Arc::clone(&self.0));
-            move || {
-                let result = start(&assignment, &folder, &shared);
-                if result.is_err() {
-                    let _ = std::fs::remove_dir_all(folder.path());
-                }
-                result
-            }
-        });
-        let (launch, spool, supervisor) = prepared.await.map_err(|error| io_error("set up", error))?;
-        let attempt = self.track(folder, launch, spool, true);
-        self.spawn(&attempt, supervisor, &Recovered::default());
-        Ok(attempt)
-    }
-
-    async fn set_aside(&self, lease: &LeaseKey, folder: &Folder) -> Result<(), AttemptError> {
-        if let Some(attempt) = self.attempt(lease) {
-            attempt.kill_stale().await?;
-            // What cannot be killed keeps its folder, and the launch fails.
-            let _ = tokio::time::timeout(SET_ASIDE, attempt.0.over.cancelled()).await;
-            attempt.forget().await?;
-        }
-        let from = folder.clone();
-        let moved = blocking(move || {
-            if !gone(&from)? {
-                return Err(io::Error::other(
-                    "an attempt under another lease still runs in it",
-                ));
-            }
-            folder::write(&from.forgotten(), b"")?;
-            sweep::set_aside(&from)
-        });
-        moved.await.map_err(|source| AttemptError::Io {
-            action: "set aside",
-            path: folder.path().to_owned(),
-            source,
-        })
     }
 
     /// Opens a log, also of an attempt that was forgotten but not removed yet.
@@ -456,18 +373,6 @@ impl AttemptStore {
     }
 }
 
-/// Waits for the supervisor of an attempt that has ended: it goes once its last words are on the disk. False if it stays.
-fn gone(folder: &Folder) -> io::Result<bool> {
-    let lock = folder::create(&folder.supervisor_lock())?;
-    for _ in 1..LAST_WORDS_ROUNDS {
-        if lock.try_lock().is_ok() {
-            return Ok(true);
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-    Ok(lock.try_lock().is_ok())
-}
-
 async fn take(lock: &File) -> Result<(), std::fs::TryLockError> {
     for _ in 1..LOCK_TRIES {
         match lock.try_lock() {
@@ -476,55 +381,6 @@ async fn take(lock: &File) -> Result<(), std::fs::TryLockError> {
         }
     }
     lock.try_lock()
-}
-
-/// Writes the attempt's folder and starts its supervisor. What only this attempt can be blamed for becomes its end.
-fn start(
-    assignment: &Assignment,
-    folder: &Folder,
-    shared: &Shared,
-) -> io::Result<(Launch, Spool, Supervisor)> {
-    let (options, now) = (&shared.options, shared.clock.now());
-    folder.make()?;
-    folder.make_reserve();
-    let (launch, mut failure) = prepare(
-        assignment,
-        folder,
-        socket::place(folder)?,
-        options,
-        &shared.place,
-        now,
-    );
-    // Not synced: they are about a program that a power failure ends, or keeps from being started.
-    folder::write_unsynced(&folder.params(), params_json(&assignment.params).as_bytes())?;
-    let (spool, _) = Spool::open(&folder.spool())?;
-    folder::write_json_unsynced(&folder.launch(), &launch)?;
-    if failure.is_none() {
-        match shared.supervisors.start(folder) {
-            Ok(supervisor) => return Ok((launch, spool, supervisor)),
-            Err(error) => {
-                failure = Some(format!(
-                    "cannot start a supervisor ({}): {error}",
-                    options.supervisor.display()
-                ));
-            }
-        }
-    }
-    let how = How::LaunchFailed(failure.unwrap_or_default());
-    folder::write_json(&folder.exit(), &Exit::without_program(how, now))?;
-    Ok((launch, spool, Supervisor::Never))
-}
-
-/// What an attempt was launched with. None if there is no such record, or one that a power failure left torn, in which case nothing runs.
-fn launch_record(folder: &Folder) -> io::Result<Option<Launch>> {
-    match folder::read_json(&folder.launch()) {
-        Err(error)
-            if folder::is_torn(&error) && folder::create(&folder.supervisor_lock())?.try_lock().is_ok() =>
-        {
-            Ok(None)
-        }
-        read => read,
-    }
 }
 
 /// An attempt that an earlier daemon left.
@@ -566,6 +422,7 @@ fn one(state_dir: &Path, folder: &Folder) -> io::Result<Option<Found>> {
     }
     let Some(launch) = launch_record(folder)? else {
         // Ended by a kill or a power failure while it was being set up: nothing of it runs.
+        let _ = std::fs::remove_dir_all(folder.resume());
         folder::write(&folder.forgotten(), b"")?;
         return Ok(None);
     };

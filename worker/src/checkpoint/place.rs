@@ -1,89 +1,98 @@
-//! A place where checkpoints are kept: a folder, of this machine alone or on a file system that several workers reach.
+//! A place where checkpoints are kept: a folder, or a bucket of an object store.
 //!
 //! ```text
 //! PLACE/store.json                               identity of the place, made by whoever is there first
 //! PLACE/STUDY/TRIAL-ATTEMPT/step-N/              the files of a checkpoint
-//! PLACE/STUDY/TRIAL-ATTEMPT/step-N.json          what they are: there once all of them are, on the disk
+//! PLACE/STUDY/TRIAL-ATTEMPT/step-N.json          what they are: there once all of them are, to stay
 //! ```
+//!
+//! What is kept where, and in which order, is decided here for both; how, by the [`Backend`].
 //!
 //! # Invariants
 //!
 //! * A checkpoint whose manifest is there is whole, and does not change any more.
 //! * Names come from numbers and identities; what programs named stays below the checkpoint's own folder.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::StatVfsMountFlags;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::id::{CheckpointStoreId, LeaseKey, StudyId};
 use uuid::Uuid;
 
+use super::disk::Disk;
+use super::error::CheckpointError;
+use super::files::{Entry, list};
 use super::folder::step_folder;
-use crate::attempt::folder::{make_dir, read_json, write, write_json};
+use super::location::Location;
+use super::objects::Objects;
 
-/// Files and folders of one checkpoint at most.
-const MAX_FILES: usize = 100_000;
-/// Folders within each other at most: links may lead in circles.
-const MAX_DEPTH: usize = 32;
-/// Room that is left on the file system.
-const LEAVE_FREE: u64 = 256 << 20;
-/// Bytes read at a time.
-const CHUNK: usize = 1 << 20;
+/// Where the identity of a place stands.
+const IDENTITY: &str = "store.json";
 
-/// Why a checkpoint cannot be stored, or not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// Something that cannot be part of a checkpoint.
-    #[error("{path} {problem}")]
-    Content {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// There is no room for it.
-    #[error("{0}")]
-    NoRoom(String),
-    /// It is not there, or not what it was.
-    #[error("the checkpoint of step {step} in {path} {problem}")]
-    Lost {
-        /// Its step.
-        step: i64,
-        /// Where it was to be.
-        path: PathBuf,
-        /// What was found instead.
-        problem: &'static str,
-    },
-    /// The operating system refused.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
+/// What keeps the files. Names are relative to the place, with `/` between their parts. Blocking.
+pub(super) trait Backend: fmt::Debug + Send + Sync {
+    /// A name as people look for it.
+    fn address(&self, name: &str) -> String;
+
+    /// The content of a small file; none if it is not there.
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, CheckpointError>;
+
+    /// Writes a small file unless there is one of that name, which is no error. Of several who do this at once, one writes.
+    fn create(&self, name: &str, content: &[u8]) -> Result<(), CheckpointError>;
+
+    /// Writes a small file, all of it or nothing. On return it is there to stay.
+    fn put(&self, name: &str, content: &[u8]) -> Result<(), CheckpointError>;
+
+    /// Makes sure that there is room for so many bytes.
+    fn make_sure_of_room(&self, bytes: u64) -> Result<(), CheckpointError>;
+
+    /// Bytes of all checkpoints that have a manifest.
+    fn used(&self) -> Result<u64, CheckpointError>;
+
+    /// Stores `files` of the folder `from` below a name, in place of whatever is there. On return they are there to stay. Returns their digest. What is left
+    /// after an error is for the caller to remove.
+    fn store(&self, name: &str, from: &Path, files: &[Entry]) -> Result<String, CheckpointError>;
+
+    /// Has what is below a name in a folder of this machine: in `into` if it is not anyway. None if there is nothing. What is left after an error
+    /// is for the caller to remove.
+    fn fetch(
+        &self,
+        name: &str,
+        into: &Path,
+        given_up: &CancellationToken,
+    ) -> Result<Option<Fetched>, CheckpointError>;
+
+    /// Removes a file that may not be there.
+    fn remove_file(&self, name: &str) -> Result<(), CheckpointError>;
+
+    /// Removes all that there may be below a name, manifests before what they are of.
+    fn remove_below(&self, name: &str) -> Result<(), CheckpointError>;
 }
 
-impl CheckpointError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+/// A checkpoint's folder on this machine, with the digest of what is in it.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) path: PathBuf,
+    pub(super) digest: String,
+}
+
+/// What a checkpoint consists of.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    pub(super) bytes: u64,
+    files: u32,
+    digest: String,
+}
+
+impl Manifest {
+    pub(super) fn read(content: &[u8]) -> Option<Self> {
+        serde_json::from_slice(content).ok()
     }
-}
-
-/// A place where checkpoints are kept.
-#[derive(Clone, Debug)]
-pub struct Place {
-    id: CheckpointStoreId,
-    root: PathBuf,
-    /// Bytes of all checkpoints at most.
-    quota: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,61 +100,63 @@ struct Identity {
     id: CheckpointStoreId,
 }
 
-/// What a checkpoint consists of.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Manifest {
-    bytes: u64,
-    files: u32,
-    digest: String,
+/// Whether a name is that of a manifest: `STUDY/TRIAL-ATTEMPT/step-N.json`. What programs named lies deeper.
+pub(super) fn is_manifest(name: &str) -> bool {
+    name.ends_with(".json") && name.matches('/').count() == 2
+}
+
+fn manifest_of(folder: &str) -> String {
+    format!("{folder}.json")
+}
+
+fn folder_of(study: StudyId, checkpoint: &Checkpoint) -> String {
+    let Checkpoint {
+        trial, attempt, step, ..
+    } = checkpoint;
+    format!("{study}/{trial}-{attempt}/{}", step_folder(*step))
+}
+
+/// A place where checkpoints are kept. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Place {
+    id: CheckpointStoreId,
+    backend: Arc<dyn Backend>,
+    /// Bytes of all checkpoints at most.
+    quota: Option<u64>,
 }
 
 impl Place {
-    /// The place in a folder, which is made if it is not there. All who open the same folder know it by the same identity.
+    /// The place at a location; a folder is made if it is not there, a bucket is not. All who open the same location know it by the same identity.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`] if it cannot be made, read or written.
-    pub fn open(root: impl Into<PathBuf>, quota: Option<u64>) -> Result<Self, CheckpointError> {
-        let root = root.into();
-        make_dir(&root).map_err(CheckpointError::io("make", &root))?;
-        let path = root.join("store.json");
-        let read = || read_json::<Identity>(&path).map_err(CheckpointError::io("read", &path));
-        let known = match read()? {
-            Some(known) => known,
+    /// [`CheckpointError::Io`] or [`CheckpointError::Store`] if it cannot be made, read or written.
+    pub fn open(location: &Location, quota: Option<u64>) -> Result<Self, CheckpointError> {
+        let backend: Arc<dyn Backend> = match location {
+            Location::Folder(path) => Arc::new(Disk::open(path.clone())?),
+            Location::Bucket(bucket) => Arc::new(Objects::open(bucket)?),
+        };
+        Self::on(backend, quota)
+    }
+
+    pub(super) fn on(backend: Arc<dyn Backend>, quota: Option<u64>) -> Result<Self, CheckpointError> {
+        let id = match identity(&*backend)? {
+            Some(id) => id,
             None => {
-                // Whoever comes first decides; a file of another name becomes this one at once or not at all.
-                let mine = root.join(format!("store.{}.json", Uuid::new_v4()));
-                let id = CheckpointStoreId(Uuid::new_v4());
-                write_json(&mine, &Identity { id }).map_err(CheckpointError::io("write", &mine))?;
-                let linked = std::fs::hard_link(&mine, &path);
-                let _ = std::fs::remove_file(&mine);
-                match (linked, read()?) {
-                    (_, Some(known)) => known,
-                    (Err(error), None) => return Err(CheckpointError::io("write", &path)(error)),
-                    (Ok(()), None) => Identity { id },
-                }
+                // Whoever comes first decides.
+                let mine = Identity {
+                    id: CheckpointStoreId(Uuid::new_v4()),
+                };
+                backend.create(IDENTITY, &serde_json::to_vec(&mine).unwrap_or_default())?;
+                identity(&*backend)?.unwrap_or(mine.id)
             }
         };
-        Ok(Self {
-            id: known.id,
-            root,
-            quota,
-        })
+        Ok(Self { id, backend, quota })
     }
 
     /// Its identity.
     #[must_use]
     pub fn id(&self) -> CheckpointStoreId {
         self.id
-    }
-
-    fn folder(&self, study: StudyId, checkpoint: &Checkpoint) -> PathBuf {
-        let Checkpoint {
-            trial, attempt, step, ..
-        } = checkpoint;
-        self.root
-            .join(study.to_string())
-            .join(format!("{trial}-{attempt}"))
-            .join(step_folder(*step))
     }
 
     /// Stores what is in `from` as the checkpoint of an attempt at `step`. Done a second time it finds the first.
@@ -163,29 +174,17 @@ impl Place {
             files: 0,
             digest: String::new(),
         };
-        let target = self.folder(lease.study, &checkpoint);
-        let manifest_path = manifest_of(&target);
-        let known =
-            read_json::<Manifest>(&manifest_path).map_err(CheckpointError::io("read", &manifest_path))?;
-        let manifest = match known {
+        let folder = folder_of(lease.study, &checkpoint);
+        let manifest = match self.manifest(&folder)? {
             Some(known) => known,
             None => {
                 let files = list(from)?;
                 let bytes = files.iter().map(|file| file.length).sum();
                 self.make_sure_of_room(bytes)?;
-                let partial = target.with_extension("partial");
-                let _ = std::fs::remove_dir_all(&partial);
-                let _ = std::fs::remove_dir_all(&target);
-                let stored = copy(from, &partial, &files).and_then(|manifest| {
-                    std::fs::rename(&partial, &target).map_err(CheckpointError::io("rename", &partial))?;
-                    let json = serde_json::to_vec(&manifest).unwrap_or_default();
-                    write(&manifest_path, &json).map_err(CheckpointError::io("write", &manifest_path))?;
-                    Ok(manifest)
-                });
+                let stored = self.store(&folder, from, &files, bytes);
                 if stored.is_err() {
                     // Half a checkpoint would take room that is needed elsewhere.
-                    let _ = std::fs::remove_dir_all(&partial);
-                    let _ = std::fs::remove_dir_all(&target);
+                    let _ = self.discard(&folder);
                 }
                 stored?
             }
@@ -195,373 +194,122 @@ impl Place {
         Ok(checkpoint)
     }
 
-    /// The folder of a checkpoint, after its files were compared with what was stored.
+    fn store(
+        &self,
+        folder: &str,
+        from: &Path,
+        files: &[Entry],
+        bytes: u64,
+    ) -> Result<Manifest, CheckpointError> {
+        let manifest = Manifest {
+            bytes,
+            files: u32::try_from(files.len()).unwrap_or(u32::MAX),
+            digest: self.backend.store(folder, from, files)?,
+        };
+        let json = serde_json::to_vec(&manifest).unwrap_or_default();
+        self.backend.put(&manifest_of(folder), &json)?;
+        Ok(manifest)
+    }
+
+    /// The folder of a checkpoint, after its files were compared with what was stored: `into`, which is made for it, or the one where it is kept.
     ///
     /// # Errors
-    /// [`CheckpointError::Lost`] if it is not there or not what it was.
-    pub fn read(&self, study: StudyId, checkpoint: &Checkpoint) -> Result<PathBuf, CheckpointError> {
-        let path = self.folder(study, checkpoint);
+    /// [`CheckpointError::Lost`] if it is not there or not what it was; [`CheckpointError::NoRoom`] before anything is written, if it does not fit;
+    /// [`CheckpointError::GivenUp`] soon after `given_up` was cancelled.
+    pub fn read(
+        &self,
+        study: StudyId,
+        checkpoint: &Checkpoint,
+        into: &Path,
+        given_up: &CancellationToken,
+    ) -> Result<PathBuf, CheckpointError> {
+        let folder = folder_of(study, checkpoint);
         let lost = |problem| CheckpointError::Lost {
             step: checkpoint.step,
-            path: path.clone(),
+            place: self.backend.address(&folder),
             problem,
         };
-        if !manifest_of(&path).exists() || !path.is_dir() {
+        if self.manifest(&folder)?.is_none() {
             return Err(lost("is not there"));
         }
-        let mut digest = Sha256::new();
-        for file in list(&path)? {
-            add(&mut digest, &path, &file, None)?;
-        }
-        if hexadecimal(digest) != checkpoint.digest {
-            return Err(lost("is not what was stored"));
-        }
-        Ok(path)
+        let read = match self.backend.fetch(&folder, into, given_up) {
+            Ok(Some(found)) if found.digest == checkpoint.digest => return Ok(found.path),
+            Ok(Some(_)) => Err(lost("is not what was stored")),
+            Ok(None) => Err(lost("is not there")),
+            Err(error) => Err(error),
+        };
+        let _ = std::fs::remove_dir_all(into);
+        read
     }
 
     /// Removes a checkpoint. Does nothing if it is not there.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`] if something of it stays; what stays is no checkpoint any more.
+    /// If something of it stays; what stays is no checkpoint any more.
     pub fn remove(&self, study: StudyId, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let path = self.folder(study, checkpoint);
-        let manifest = manifest_of(&path);
-        for (what, removed) in [
-            (&manifest, std::fs::remove_file(&manifest)),
-            (&path, std::fs::remove_dir_all(&path)),
-        ] {
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(CheckpointError::io("remove", what)(error));
-                }
-                _ => {}
-            }
-        }
-        // They go with the last of them.
-        if let Some(attempt) = path.parent() {
-            let _ = std::fs::remove_dir(attempt);
-            let _ = attempt.parent().map(std::fs::remove_dir);
-        }
-        Ok(())
+        self.discard(&folder_of(study, checkpoint))
     }
 
     /// Removes all checkpoints of a study. Does nothing if there are none.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`] if something of them stays.
+    /// If something of them stays.
     pub fn remove_all(&self, study: StudyId) -> Result<(), CheckpointError> {
-        let path = self.root.join(study.to_string());
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(CheckpointError::io("remove", &path)(error))
-            }
-            _ => Ok(()),
-        }
+        self.backend.remove_below(&study.to_string())
+    }
+
+    /// The manifest first: as long as it is there, so are the files.
+    fn discard(&self, folder: &str) -> Result<(), CheckpointError> {
+        self.backend.remove_file(&manifest_of(folder))?;
+        self.backend.remove_below(folder)
+    }
+
+    fn manifest(&self, folder: &str) -> Result<Option<Manifest>, CheckpointError> {
+        let name = manifest_of(folder);
+        let Some(content) = self.backend.get(&name)? else {
+            return Ok(None);
+        };
+        Manifest::read(&content)
+            .map(Some)
+            .ok_or_else(|| malformed(&*self.backend, &name))
     }
 
     fn make_sure_of_room(&self, bytes: u64) -> Result<(), CheckpointError> {
         if let Some(quota) = self.quota {
-            let used = self.used();
+            let used = self.backend.used()?;
             if used.saturating_add(bytes) > quota {
                 return Err(CheckpointError::NoRoom(format!(
                     "a checkpoint of {bytes} bytes does not fit beside the {used} bytes in {}, which may hold {quota} bytes; raise --checkpoint-limit, or delete studies that are \
                      no longer needed",
-                    self.root.display()
+                    self.backend.address("")
                 )));
             }
         }
-        let Ok(stat) = rustix::fs::statvfs(&self.root) else {
-            return Ok(()); // whether there is room will be seen
-        };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        if !stat.f_flag.contains(StatVfsMountFlags::RDONLY) && free < bytes.saturating_add(LEAVE_FREE) {
-            return Err(CheckpointError::NoRoom(format!(
-                "a checkpoint of {bytes} bytes does not fit into {}, where {free} bytes are free and {LEAVE_FREE} are to be left",
-                self.root.display()
-            )));
-        }
-        Ok(())
-    }
-
-    /// Bytes of all checkpoints.
-    fn used(&self) -> u64 {
-        let entries = |dir: &Path| {
-            std::fs::read_dir(dir)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .map(|entry| entry.path())
-        };
-        let attempts = entries(&self.root).flat_map(|study| entries(&study).collect::<Vec<_>>());
-        let manifests = attempts.flat_map(|attempt| entries(&attempt).collect::<Vec<_>>());
-        manifests
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .filter_map(|path| read_json::<Manifest>(&path).ok().flatten())
-            .map(|manifest| manifest.bytes)
-            .sum()
+        self.backend.make_sure_of_room(bytes)
     }
 }
 
-fn manifest_of(folder: &Path) -> PathBuf {
-    folder.with_extension("json")
+fn identity(backend: &dyn Backend) -> Result<Option<CheckpointStoreId>, CheckpointError> {
+    let Some(content) = backend.get(IDENTITY)? else {
+        return Ok(None);
+    };
+    let known = serde_json::from_slice::<Identity>(&content);
+    known
+        .map(|known| Some(known.id))
+        .map_err(|_| malformed(backend, IDENTITY))
 }
 
-/// A file of a checkpoint.
-#[derive(Debug)]
-struct Entry {
-    /// Below the checkpoint's folder.
-    name: PathBuf,
-    length: u64,
-}
-
-/// All files below a folder, by name. Links are followed.
-fn list(root: &Path) -> Result<Vec<Entry>, CheckpointError> {
-    let mut files = Vec::new();
-    let mut folders = vec![(PathBuf::new(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let path = root.join(&folder);
-        for entry in std::fs::read_dir(&path).map_err(CheckpointError::io("read", &path))? {
-            let entry = entry.map_err(CheckpointError::io("read", &path))?;
-            let full = entry.path();
-            let name = folder.join(entry.file_name());
-            let content = |problem: &str| CheckpointError::Content {
-                path: full.clone(),
-                problem: problem.to_owned(),
-            };
-            if files.len() + folders.len() >= MAX_FILES {
-                return Err(content(&format!(
-                    "is one of more than {MAX_FILES} files, which are too many for a checkpoint"
-                )));
-            }
-            let metadata = std::fs::metadata(&full).map_err(CheckpointError::io("read", &full))?;
-            if metadata.is_dir() {
-                if depth == MAX_DEPTH {
-                    return Err(content(&format!(
-                        "lies more than {MAX_DEPTH} folders deep, or links lead in a circle"
-                    )));
-                }
-                folders.push((name, depth + 1));
-            } else if metadata.is_file() {
-                let length = metadata.len();
-                files.push(Entry { name, length });
-            } else {
-                return Err(content("is neither a file nor a folder"));
-            }
-        }
+fn malformed(backend: &dyn Backend, name: &str) -> CheckpointError {
+    CheckpointError::Io {
+        action: "understand",
+        path: backend.address(name).into(),
+        source: io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it was not written by a worker; remove it",
+        ),
     }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
-}
-
-/// Copies files to a new folder, down to the disk.
-fn copy(from: &Path, to: &Path, files: &[Entry]) -> Result<Manifest, CheckpointError> {
-    make_dir(to).map_err(CheckpointError::io("make", to))?;
-    let mut digest = Sha256::new();
-    let mut bytes = 0;
-    for file in files {
-        let path = to.join(&file.name);
-        if let Some(parent) = path.parent() {
-            make_dir(parent).map_err(CheckpointError::io("make", parent))?;
-        }
-        let mut copy = File::create_new(&path).map_err(CheckpointError::io("write", &path))?;
-        bytes += add(&mut digest, from, file, Some((&mut copy, &path)))?;
-        copy.sync_all().map_err(CheckpointError::io("write", &path))?;
-    }
-    let synced = File::open(to).and_then(|folder| folder.sync_all());
-    synced.map_err(CheckpointError::io("write", to))?;
-    Ok(Manifest {
-        bytes,
-        files: u32::try_from(files.len()).unwrap_or(u32::MAX),
-        digest: hexadecimal(digest),
-    })
-}
-
-/// Adds a file to a digest: length and text of its name, length and bytes of its content. Writes what it reads to `copy`. Returns the length.
-fn add(
-    digest: &mut Sha256,
-    root: &Path,
-    file: &Entry,
-    mut copy: Option<(&mut File, &Path)>,
-) -> Result<u64, CheckpointError> {
-    let path = root.join(&file.name);
-    let name = file.name.components().map(|part| match part {
-        Component::Normal(name) => name.to_string_lossy(),
-        _ => "".into(),
-    });
-    let name = name.collect::<Vec<_>>().join("/");
-    digest.update((name.len() as u64).to_le_bytes());
-    digest.update(name.as_bytes());
-    digest.update(file.length.to_le_bytes());
-    let mut source = File::open(&path).map_err(CheckpointError::io("read", &path))?;
-    let mut buffer = vec![0; CHUNK];
-    let mut length = 0_u64;
-    loop {
-        let count = match source.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(CheckpointError::io("read", &path)(error)),
-        };
-        digest.update(&buffer[..count]);
-        if let Some((copy, at)) = &mut copy {
-            copy.write_all(&buffer[..count])
-                .map_err(CheckpointError::io("write", at))?;
-        }
-        length += count as u64;
-    }
-    if length != file.length {
-        return Err(CheckpointError::Content {
-            path,
-            problem: format!(
-                "had {} bytes and then {length}: a checkpoint must not change once it has its name",
-                file.length
-            ),
-        });
-    }
-    Ok(length)
-}
-
-fn hexadecimal(digest: Sha256) -> String {
-    use std::fmt::Write as _;
-    digest.finalize().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
-mod tests {
-    use tunesmith_common::{Attempt, LeaseId, TrialNumber};
-
-    use super::*;
-
-    fn lease(trial: u64) -> LeaseKey {
-        LeaseKey {
-            study: StudyId(Uuid::from_u128(1)),
-            trial: TrialNumber(trial),
-            attempt: Attempt(2),
-            id: LeaseId(Uuid::from_u128(3)),
-        }
-    }
-
-    fn saved(dir: &Path, files: &[(&str, &str)]) -> PathBuf {
-        let from = dir.join("step-9");
-        for (name, content) in files {
-            let path = from.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
-        }
-        from
-    }
-
-    #[test]
-    fn what_was_saved_is_read_back_by_whoever_reaches_the_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let from = saved(
-            dir.path(),
-            &[
-                ("model.bin", "weights"),
-                ("state/optimizer", "momentum"),
-                ("empty", ""),
-            ],
-        );
-        std::os::unix::fs::symlink("model.bin", from.join("latest")).unwrap();
-        let place = Place::open(dir.path().join("place"), None).unwrap();
-        let checkpoint = place.save(&lease(1), 9, &from).unwrap();
-        assert_eq!((checkpoint.step, checkpoint.bytes, checkpoint.files), (9, 22, 4));
-        // What the program does with its own folder after that does not matter.
-        std::fs::remove_dir_all(&from).unwrap();
-        let other = Place::open(dir.path().join("place"), None).unwrap();
-        assert_eq!(other.id(), place.id());
-        let path = other.read(lease(1).study, &checkpoint).unwrap();
-        assert_eq!(std::fs::read_to_string(path.join("latest")).unwrap(), "weights");
-        assert_eq!(
-            std::fs::read_to_string(path.join("state/optimizer")).unwrap(),
-            "momentum"
-        );
-        // Stored again, as by a daemon that was killed before it could tell.
-        let from = saved(dir.path(), &[("model.bin", "something else")]);
-        assert_eq!(place.save(&lease(1), 9, &from).unwrap(), checkpoint);
-        assert_ne!(place.save(&lease(2), 9, &from).unwrap().digest, checkpoint.digest);
-    }
-
-    #[test]
-    fn one_that_is_not_whole_or_was_changed_is_not_given_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let from = saved(dir.path(), &[("a", "1"), ("b", "2")]);
-        let place = Place::open(dir.path().join("place"), None).unwrap();
-        let checkpoint = place.save(&lease(1), 9, &from).unwrap();
-        let path = place.read(lease(1).study, &checkpoint).unwrap();
-        std::fs::write(path.join("b"), "3").unwrap();
-        let error = place.read(lease(1).study, &checkpoint).unwrap_err();
-        assert!(error.to_string().ends_with("is not what was stored"), "{error}");
-        std::fs::write(path.join("b"), "2").unwrap();
-        std::fs::rename(path.join("b"), path.join("c")).unwrap();
-        assert!(place.read(lease(1).study, &checkpoint).is_err(), "another name");
-        std::fs::rename(path.join("c"), path.join("b")).unwrap();
-        place.read(lease(1).study, &checkpoint).unwrap();
-        std::fs::remove_file(path.with_extension("json")).unwrap();
-        let error = place.read(lease(1).study, &checkpoint).unwrap_err();
-        assert!(error.to_string().ends_with("is not there"), "{error}");
-    }
-
-    #[test]
-    fn what_was_left_of_an_earlier_try_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let from = saved(dir.path(), &[("a", "1")]);
-        let place = Place::open(dir.path().join("place"), None).unwrap();
-        let left = dir
-            .path()
-            .join("place")
-            .join(lease(1).study.to_string())
-            .join("1-2");
-        for name in ["step-9", "step-9.partial"] {
-            std::fs::create_dir_all(left.join(name)).unwrap();
-            std::fs::write(left.join(name).join("half"), "?").unwrap();
-        }
-        let checkpoint = place.save(&lease(1), 9, &from).unwrap();
-        let path = place.read(lease(1).study, &checkpoint).unwrap();
-        assert!(!path.join("half").exists() && !left.join("step-9.partial").exists());
-    }
-
-    #[test]
-    fn one_that_does_not_fit_is_refused_before_anything_is_written_and_leaves_with_its_folders() {
-        let dir = tempfile::tempdir().unwrap();
-        let from = saved(dir.path(), &[("a", "12345")]);
-        let place = Place::open(dir.path().join("place"), Some(9)).unwrap();
-        let checkpoint = place.save(&lease(1), 9, &from).unwrap();
-        let error = place.save(&lease(2), 9, &from).unwrap_err().to_string();
-        assert!(
-            error.starts_with("a checkpoint of 5 bytes does not fit beside the 5 bytes in ")
-                && error.contains("which may hold 9 bytes; raise --checkpoint-limit"),
-            "{error}"
-        );
-        let study = dir.path().join("place").join(lease(1).study.to_string());
-        assert!(!study.join("2-2").exists());
-        place.remove(lease(1).study, &checkpoint).unwrap();
-        place.remove(lease(1).study, &checkpoint).unwrap();
-        assert!(!study.exists());
-        place.save(&lease(2), 9, &from).unwrap();
-        place.remove_all(lease(2).study).unwrap();
-        place.remove_all(lease(2).study).unwrap();
-        assert!(!study.exists());
-    }
-
-    #[test]
-    fn what_cannot_be_stored_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let from = saved(dir.path(), &[("a", "1")]);
-        std::os::unix::fs::symlink("..", from.join("up")).unwrap();
-        let place = Place::open(dir.path().join("place"), None).unwrap();
-        let error = place.save(&lease(1), 9, &from).unwrap_err().to_string();
-        assert!(error.contains("links lead in a circle"), "{error}");
-        std::fs::remove_file(from.join("up")).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap();
-        let error = place.save(&lease(1), 9, &from).unwrap_err().to_string();
-        assert!(
-            error.ends_with("socket is neither a file nor a folder"),
-            "{error}"
-        );
-        assert!(place.save(&lease(1), 9, &dir.path().join("nothing")).is_err());
-    }
-}
+#[path = "place_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tunesmith_common::Clock;
 
+use super::launches::Launches;
 use super::lifecycle::{Census, Lifecycle, Shutdown, Verdict};
 use crate::attempt::{AttemptEvent, AttemptStore};
 
@@ -17,6 +18,7 @@ pub(crate) struct Core {
     pub(crate) events: mpsc::Receiver<AttemptEvent>,
     pub(crate) shutdown: watch::Receiver<Shutdown>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) launches: Launches,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -49,8 +51,8 @@ impl Core {
     fn census(&self) -> Census {
         let attempts = self.store.attempts();
         Census {
-            live: attempts.iter().filter(|attempt| !attempt.held().ended).count(),
-            held: attempts.len(),
+            live: self.launches.count() + attempts.iter().filter(|attempt| !attempt.held().ended).count(),
+            held: self.launches.count() + attempts.len(),
         }
     }
 }

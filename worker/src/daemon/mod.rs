@@ -2,6 +2,7 @@
 
 pub(crate) mod core;
 mod identity;
+pub(crate) mod launches;
 pub(crate) mod lifecycle;
 mod run;
 

@@ -17,6 +17,7 @@ use tunesmith_proto::{SESSION_PROTOCOL, v1};
 
 use super::core::Core;
 use super::identity::{Identity, IdentityError};
+use super::launches::Launches;
 use super::lifecycle::{Lifecycle, Shutdown, Verdict};
 use crate::attempt::{AttemptError, AttemptStore, StopKind, StopRequest, StoreOptions};
 use crate::config::{Config, ConfigError, OnExit};
@@ -139,6 +140,7 @@ pub async fn run(
         events,
         shutdown,
         lifecycle: Lifecycle::new(&config),
+        launches: Launches::default(),
         clock,
     };
     let mut daemon = Daemon {
@@ -356,6 +358,7 @@ impl Daemon {
     }
 
     async fn stop_all(&self) {
+        self.core.store.give_up_launches();
         let longest = self.config.drain_timeout.saturating_sub(KILL_RESERVE);
         for attempt in self
             .core
@@ -377,6 +380,7 @@ impl Daemon {
     }
 
     async fn kill_all(&self) {
+        self.core.store.give_up_launches();
         for attempt in self
             .core
             .store

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tonic::Streaming;
 use tunesmith_common::LeaseKey;
 use tunesmith_common::measurement::{MetricName, PointBatch};
-use tunesmith_common::worker::{AttemptEnd, AttemptOutcome};
 use tunesmith_proto::convert::{
     ConvertError, duration_from_wire, lease_from_wire, lease_to_wire, parse, points, timestamp_to_wire,
     worker,
@@ -25,6 +24,8 @@ use super::progress::{Due, Facts, MAX_BATCH_POINTS, Progress, SESSION_WINDOW};
 use crate::attempt::{Attempt, AttemptError, StopKind, StopRequest};
 use crate::daemon::core::{Core, changed, sleep_until};
 use crate::daemon::lifecycle::Verdict;
+
+mod launch;
 
 /// Where the coordinator says nothing about the grace of a stop.
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
@@ -137,13 +138,14 @@ impl<'a> Session<'a> {
                 .lifecycle
                 .next_check()
                 .map_or(wake, |check| check.min(wake));
-            let received = tokio::select! {
-                received = self.inbound.message() => received,
+            let (received, launched) = tokio::select! {
+                received = self.inbound.message() => (Some(received), None),
                 // What happened is read off the attempts in the next turn, also what happens until then.
                 Some(_) = self.core.events.recv() => {
                     while self.core.events.try_recv().is_ok() {}
                     continue;
                 }
+                launched = self.core.launches.next() => (None, Some(launched)),
                 room = self.out.reserve(), if blocked => match room {
                     Ok(_) => continue,
                     Err(_) => return lost("the connection is gone"),
@@ -155,14 +157,18 @@ impl<'a> Session<'a> {
                 () = changed(&mut self.core.shutdown) => continue,
                 () = sleep_until(Some(wake)) => continue,
             };
+            if let Some((launch, launched)) = launched {
+                self.launched(launch, launched).await;
+            }
             match received {
-                Ok(Some(order)) => {
+                None => {}
+                Some(Ok(Some(order))) => {
                     if let Some(end) = self.obey(order).await {
                         return end;
                     }
                 }
-                Ok(None) => return lost("the coordinator closed the session"),
-                Err(status) => return SessionEnd::Lost(status.into()),
+                Some(Ok(None)) => return lost("the coordinator closed the session"),
+                Some(Err(status)) => return SessionEnd::Lost(status.into()),
             }
         }
     }
@@ -329,8 +335,9 @@ impl<'a> Session<'a> {
 
     /// Carries out an order. Returns why the conversation ends, if it does.
     async fn obey(&mut self, order: v1::OpenSessionResponse) -> Option<SessionEnd> {
+        let order = self.core.launches.hold_back(order)?;
         match order.message {
-            Some(FromCoordinator::Assignment(assignment)) => self.assign(&assignment).await,
+            Some(FromCoordinator::Assignment(assignment)) => self.assign(&assignment),
             Some(FromCoordinator::Ack(ack)) => {
                 self.with_link(ack.lease.as_ref(), |progress| {
                     progress.acknowledge(ack.committed_seq)
@@ -382,74 +389,6 @@ impl<'a> Session<'a> {
         None
     }
 
-    async fn assign(&mut self, wire: &v1::Assignment) {
-        let Some(lease) = understood(lease_from_wire(wire.lease.as_ref(), "assignment.lease")) else {
-            return;
-        };
-        let (trial, attempt) = (lease.trial, lease.attempt);
-        if self.core.lifecycle.is_leaving() {
-            tracing::info!(study = wire.study, %trial, %attempt, "giving a trial back: this worker is leaving");
-            return self.answer_end(lease, AttemptOutcome::HandedBack);
-        }
-        let assignment = match worker::assignment_from_wire(wire) {
-            Ok(assignment) => assignment,
-            Err(error) => {
-                tracing::warn!(study = wire.study, %trial, %attempt, %error, "cannot understand an assignment");
-                let outcome = AttemptOutcome::LaunchFailed(format!(
-                    "the worker cannot understand the assignment: {error}"
-                ));
-                return self.answer_end(lease, outcome);
-            }
-        };
-        match self.core.store.launch(assignment).await {
-            Ok(launched) => {
-                tracing::info!(study = wire.study, %trial, %attempt, gpus = wire.gpus.join(","), "trial launched");
-                self.links.push(Link {
-                    attempt: launched,
-                    progress: Progress::after(0),
-                });
-            }
-            Err(AttemptError::Exists) => {
-                tracing::debug!(study = wire.study, %trial, %attempt, "assigned again; the attempt goes on");
-                let linked = self.links.iter().any(|link| link.attempt.lease() == lease);
-                if let Some(attempt) = self.core.store.attempt(&lease).filter(|_| !linked) {
-                    let progress = Progress::after(0);
-                    self.links.push(Link { attempt, progress });
-                }
-            }
-            Err(AttemptError::Forgotten) => {
-                self.answer_end(
-                    lease,
-                    AttemptOutcome::Lost("the attempt was over and forgotten".to_owned()),
-                );
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(study = wire.study, %trial, %attempt, error, "cannot launch a trial");
-                self.answer_end(lease, AttemptOutcome::LaunchFailed(chain(error)));
-            }
-        }
-    }
-
-    /// Tells the end of an attempt of which nothing is on disk.
-    fn answer_end(&mut self, lease: LeaseKey, outcome: AttemptOutcome) {
-        let end = AttemptEnd {
-            lease,
-            last_seq: 0,
-            ended_at: self.core.clock.now(),
-            outcome,
-            stop_cause: None,
-            infeasible: None,
-            out_of_memory: false,
-            peak_memory: 0,
-            log_tail: String::new(),
-            warnings: Vec::new(),
-            checkpoint: None,
-        };
-        self.answers
-            .push_back(ToCoordinator::Ended(worker::ended_to_wire(&end)));
-    }
-
     async fn stop(&mut self, stop: &v1::StopAttempt) {
         let Some(lease) = understood(lease_from_wire(stop.lease.as_ref(), "stop.lease")) else {
             return;
@@ -459,17 +398,20 @@ impl<'a> Session<'a> {
             .as_ref()
             .map_or(Ok(DEFAULT_GRACE), |grace| duration_from_wire(grace, "stop.grace"));
         let grace = understood(grace).unwrap_or(DEFAULT_GRACE);
-        let Some(attempt) = self.core.store.attempt(&lease) else {
-            return;
-        };
         let (trial, number) = (lease.trial, lease.attempt);
         tracing::info!(study = %lease.study, %trial, attempt = %number, reason = stop.reason, "stopping a trial");
-        let request = StopRequest {
-            kind: StopKind::Asked,
-            reason: stop.reason.clone(),
-            grace,
-        };
-        report_failure(&lease, "stop", attempt.request_stop(request).await);
+        self.stop_for(&lease, StopKind::Asked, &stop.reason, grace).await;
+    }
+
+    async fn stop_for(&self, lease: &LeaseKey, kind: StopKind, reason: &str, grace: Duration) {
+        if let Some(attempt) = self.core.store.attempt(lease) {
+            let request = StopRequest {
+                kind,
+                reason: reason.to_owned(),
+                grace,
+            };
+            report_failure(lease, "stop", attempt.request_stop(request).await);
+        }
     }
 
     async fn drop_stale(&mut self, lease: &LeaseKey) {
@@ -537,18 +479,6 @@ fn report_failure(lease: &LeaseKey, action: &str, result: Result<(), AttemptErro
         tracing::error!(study = %lease.study, trial = %lease.trial, attempt = %lease.attempt,
             error = &error as &dyn std::error::Error, "cannot {action} a trial");
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn lost(why: &str) -> SessionEnd {

@@ -89,11 +89,12 @@ impl Backend for Disk {
     fn fetch(
         &self,
         name: &str,
+        manifest: &str,
         _into: &Path,
         _given_up: &CancellationToken,
     ) -> Result<Option<Fetched>, CheckpointError> {
         let path = self.root.join(name);
-        if !path.is_dir() {
+        if !self.root.join(manifest).exists() || !path.is_dir() {
             return Ok(None);
         }
         let mut digest = Fingerprint::default();

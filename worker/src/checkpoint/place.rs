@@ -58,11 +58,12 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     /// after an error is for the caller to remove.
     fn store(&self, name: &str, from: &Path, files: &[Entry]) -> Result<String, CheckpointError>;
 
-    /// Has what is below a name in a folder of this machine: in `into` if it is not anyway. None if there is nothing. What is left after an error
+    /// Has what is below a name in a folder of this machine: in `into` if it is not anyway. None if it has no manifest. What is left after an error
     /// is for the caller to remove.
     fn fetch(
         &self,
         name: &str,
+        manifest: &str,
         into: &Path,
         given_up: &CancellationToken,
     ) -> Result<Option<Fetched>, CheckpointError>;
@@ -229,10 +230,8 @@ impl Place {
             place: self.backend.address(&folder),
             problem,
         };
-        if self.manifest(&folder)?.is_none() {
-            return Err(lost("is not there"));
-        }
-        let read = match self.backend.fetch(&folder, into, given_up) {
+        let fetched = self.backend.fetch(&folder, &manifest_of(&folder), into, given_up);
+        let read = match fetched {
             Ok(Some(found)) if found.digest == checkpoint.digest => return Ok(found.path),
             Ok(Some(_)) => Err(lost("is not what was stored")),
             Ok(None) => Err(lost("is not there")),
@@ -312,4 +311,4 @@ fn malformed(backend: &dyn Backend, name: &str) -> CheckpointError {
 
 #[cfg(test)]
 #[path = "place_tests.rs"]
-mod tests;
+pub(super) mod tests;

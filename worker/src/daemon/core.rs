@@ -50,9 +50,10 @@ impl Core {
 
     fn census(&self) -> Census {
         let attempts = self.store.attempts();
+        let live = attempts.iter().filter(|attempt| !attempt.held().ended);
         Census {
-            live: self.launches.count() + attempts.iter().filter(|attempt| !attempt.held().ended).count(),
-            held: self.launches.count() + attempts.len(),
+            live: self.launches.live() + live.count(),
+            held: self.launches.held() + attempts.len(),
         }
     }
 }

@@ -42,9 +42,15 @@ impl Launches {
         self.0.iter().any(|launch| launch.lease == *lease)
     }
 
-    /// Those of which there is no attempt yet.
-    pub(crate) fn count(&self) -> usize {
-        self.0.iter().filter(|launch| !launch.task.is_finished()).count()
+    /// Number of those whose end is not told yet.
+    pub(crate) fn held(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Number of those that have not ended.
+    pub(crate) fn live(&self) -> usize {
+        let live = self.0.iter().filter(|launch| !launch.task.is_finished());
+        live.count()
     }
 
     /// The order, unless it is about an attempt that is being launched.

@@ -125,6 +125,8 @@ impl<'a> Session<'a> {
         loop {
             let verdict = self.core.check(Instant::now());
             if verdict != Verdict::Go {
+                // Answers about what is not on disk are told now or never.
+                self.send_due(Instant::now()).await;
                 return SessionEnd::Verdict(verdict);
             }
             let sent = self.send_due(Instant::now()).await;

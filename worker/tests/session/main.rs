@@ -1,6 +1,7 @@
 //! The worker's side of a session, with the real program against a coordinator whose answers the test gives by hand.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod fetching;
 mod pool;
 
 use std::time::Duration;

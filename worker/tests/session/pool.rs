@@ -309,9 +309,20 @@ impl Worker {
     }
 
     pub(crate) fn start(address: SocketAddr, state: &Path, flags: &[&str]) -> Self {
+        Self::start_with(address, state, flags, &[])
+    }
+
+    /// Starts it with further variables.
+    pub(crate) fn start_with(
+        address: SocketAddr,
+        state: &Path,
+        flags: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let mut command = Self::command(state);
         command
             .env("TUNESMITH_TOKEN", TOKEN)
+            .envs(variables.iter().cloned())
             .arg(format!("--coordinator=http://{address}"))
             .args(flags);
         let mut child = command.spawn().unwrap();

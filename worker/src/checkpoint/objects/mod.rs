@@ -9,6 +9,7 @@ mod transfer;
 mod words;
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,17 +23,25 @@ use super::error::CheckpointError;
 use super::files::Entry;
 use super::location::Bucket;
 use super::place::{Backend, Fetched, is_manifest};
-pub(super) use connect::Patience;
+use connect::Patience;
 
 /// Longest name of an object that all stores take, in bytes.
 const LONGEST_NAME: usize = 1024;
 
 /// A bucket, or what lies below a prefix in it.
-#[derive(Debug)]
 pub(super) struct Objects {
     bucket: Bucket,
     store: Arc<dyn ObjectStore>,
     engine: Engine,
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its client holds secrets.
+        f.debug_struct("Objects")
+            .field("bucket", &self.bucket)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What carries out requests while the thread that asked for them reads, hashes or writes. Of its own, so that encrypting many bytes does not hold up the
@@ -101,6 +110,19 @@ impl Objects {
             .map_err(|error| words::failed(action, &self.bucket, name, &error))
     }
 
+    /// The same, unless nobody waits for it any more.
+    fn wait_unless<T>(
+        &self,
+        given_up: &CancellationToken,
+        action: &'static str,
+        name: &str,
+        requests: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, CheckpointError> {
+        let done = self.runtime().block_on(given_up.run_until_cancelled(requests));
+        let done = done.ok_or_else(|| CheckpointError::GivenUp(self.bucket.url(name)))?;
+        done.map_err(|error| words::failed(action, &self.bucket, name, &error))
+    }
+
     /// The object of that name.
     fn object(&self, name: &str) -> Name {
         let full = [self.bucket.prefix.as_str(), name];
@@ -120,6 +142,15 @@ impl Objects {
         let below = self.object(name);
         self.store
             .list(Some(&below).filter(|below| !below.as_ref().is_empty()))
+    }
+
+    /// Names of all there is.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> Vec<String> {
+        let all = self.list("").try_collect::<Vec<_>>();
+        let all = self.wait("list", "", all).expect("a list");
+        let names = all.iter().filter_map(|object| self.name(&object.location));
+        names.collect()
     }
 
     /// Removes objects, of which any may be gone.
@@ -206,10 +237,11 @@ impl Backend for Objects {
     fn fetch(
         &self,
         name: &str,
+        manifest: &str,
         into: &Path,
         given_up: &CancellationToken,
     ) -> Result<Option<Fetched>, CheckpointError> {
-        self.download(name, into, given_up)
+        self.download(name, manifest, into, given_up)
     }
 
     fn remove_file(&self, name: &str) -> Result<(), CheckpointError> {
@@ -228,3 +260,7 @@ impl Backend for Objects {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "../objects_tests.rs"]
+mod tests;

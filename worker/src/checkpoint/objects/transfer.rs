@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::path::Path as Name;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{Error, MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -84,27 +84,17 @@ impl Objects {
         Ok(object)
     }
 
-    /// Downloads what is below a name, unless there is nothing.
+    /// Downloads what is below a name, unless there is no manifest of it.
     pub(super) fn download(
         &self,
         name: &str,
+        manifest: &str,
         into: &Path,
         given_up: &CancellationToken,
     ) -> Result<Option<Fetched>, CheckpointError> {
-        let mut files = Vec::new();
-        let listed = self.wait("list", name, async {
-            let mut objects = self.list(name);
-            while let Some(object) = tokio::select! {
-                object = objects.try_next() => object?,
-                () = given_up.cancelled() => return Ok(false),
-            } {
-                files.push((object.location, object.size));
-            }
-            Ok(true)
-        })?;
-        if !listed {
-            return Err(CheckpointError::GivenUp(self.bucket.url(name)));
-        }
+        let Some(files) = self.wait_unless(given_up, "list", name, self.find(manifest, name))? else {
+            return Ok(None);
+        };
         let folder = self.object(name);
         let entry = |(object, length): &(Name, u64)| Entry {
             name: PathBuf::from(
@@ -141,8 +131,9 @@ impl Objects {
                 digest.begin(file);
                 for _ in parts(file.length) {
                     let content = tokio::select! {
-                        content = contents.next() => content,
+                        biased;
                         () = given_up.cancelled() => return Err(CheckpointError::GivenUp(self.bucket.url(name))),
+                        content = contents.next() => content,
                     };
                     let content = match content {
                         Some(Ok(content)) => content,
@@ -159,6 +150,16 @@ impl Objects {
             path: into.to_owned(),
             digest: digest.hexadecimal(),
         }))
+    }
+
+    /// The objects below a name and their lengths, if there is a manifest.
+    async fn find(&self, manifest: &str, name: &str) -> object_store::Result<Option<Vec<(Name, u64)>>> {
+        match self.store.head(&self.object(manifest)).await {
+            Err(Error::NotFound { .. }) => return Ok(None),
+            found => found?,
+        };
+        let objects = self.list(name).map_ok(|object| (object.location, object.size));
+        objects.try_collect().await.map(Some)
     }
 
     /// Requests for the contents of files, part by part. A request is under way from when it is taken.
@@ -181,7 +182,7 @@ impl Objects {
 }
 
 /// Where the parts of a file begin and end.
-fn parts(length: u64) -> impl Iterator<Item = Range<u64>> {
+pub(super) fn parts(length: u64) -> impl Iterator<Item = Range<u64>> {
     let size = part_size(length);
     (0..length.div_ceil(size)).map(move |number| number * size..length.min((number + 1) * size))
 }

@@ -57,7 +57,9 @@ fn said(bucket: &Bucket, error: &Error) -> String {
     };
     for (name, value) in &bucket.access.0 {
         let secret = ["KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIAL"];
-        if value.len() >= 4 && secret.iter().any(|word| name.contains(word)) {
+        // Whose key it is is no secret, and the remedy may be in it.
+        let secret = !name.ends_with("_ID") && secret.iter().any(|word| name.contains(word));
+        if secret && value.len() >= 4 {
             kept = kept.replace(value.as_str(), "***");
         }
     }

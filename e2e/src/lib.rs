@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod audit;
+mod bucket;
 mod client;
 mod command;
 mod database;
@@ -23,6 +24,7 @@ mod usage;
 mod wait;
 
 pub use audit::{Findings, audit, audit_tables};
+pub use bucket::Bucket;
 pub use client::{Api, study_spec};
 pub use command::{Ran, tunesmith};
 pub use database::{Database, TableLock};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::bucket::Bucket;
 use crate::client::Api;
 use crate::command::search_path;
 use crate::database::Database;
@@ -277,6 +278,7 @@ pub struct Worker {
     token: PathBuf,
     name: String,
     more: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Worker {
@@ -286,15 +288,33 @@ impl Worker {
         Self::start_at(&coordinator.url(), &coordinator.worker_token(), name, more)
     }
 
+    /// Starts a worker of a coordinator that keeps checkpoints in a bucket.
+    #[must_use]
+    pub fn start_with(coordinator: &Coordinator, name: &str, bucket: &Bucket) -> Self {
+        let more = ["--checkpoint-dir".to_owned(), bucket.url.clone()];
+        let (url, token) = (coordinator.url(), coordinator.worker_token());
+        Self::launch(&url, &token, name, more.to_vec(), bucket.variables.clone())
+    }
+
     /// Starts a worker that reaches its coordinator at `url`.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
     pub fn start_at(url: &str, token: &Path, name: &str, more: &[&str]) -> Self {
+        let more = more.iter().map(|&argument| argument.to_owned()).collect();
+        Self::launch(url, token, name, more, Vec::new())
+    }
+
+    fn launch(
+        url: &str,
+        token: &Path,
+        name: &str,
+        more: Vec<String>,
+        variables: Vec<(String, String)>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let more: Vec<String> = more.iter().map(|&argument| argument.to_owned()).collect();
-        let program = launch_worker(folder.path(), url, token, name, &more);
+        let program = launch_worker(folder.path(), url, token, name, &more, &variables);
         Self {
             program,
             folder,
@@ -302,12 +322,20 @@ impl Worker {
             token: token.to_owned(),
             name: name.to_owned(),
             more,
+            variables,
         }
     }
 
     /// Starts it again after it ended, with what it had on its disk.
     pub fn restart(&mut self) {
-        self.program = launch_worker(self.folder.path(), &self.url, &self.token, &self.name, &self.more);
+        self.program = launch_worker(
+            self.folder.path(),
+            &self.url,
+            &self.token,
+            &self.name,
+            &self.more,
+            &self.variables,
+        );
     }
 
     /// The folder with its state.
@@ -336,11 +364,19 @@ impl Drop for Worker {
     }
 }
 
-fn launch_worker(folder: &Path, url: &str, token: &Path, name: &str, more: &[String]) -> Program {
+fn launch_worker(
+    folder: &Path,
+    url: &str,
+    token: &Path,
+    name: &str,
+    more: &[String],
+    variables: &[(String, String)],
+) -> Program {
     let mut command = Command::new(program("tunesmith-worker"));
     command
         .env_clear()
         .env("PATH", search_path())
+        .envs(variables.iter().cloned())
         .args(["--coordinator", url, "--name", name])
         .arg("--token-file")
         .arg(token)

@@ -8,6 +8,7 @@
 
 mod asking;
 mod bad_programs;
+mod buckets;
 mod command_line;
 mod coordinator_faults;
 mod crash_points;

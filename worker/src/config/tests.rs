@@ -187,3 +187,31 @@ fn the_token_shows_nowhere() {
     std::fs::write(&path, " ts_x \n").unwrap();
     assert_eq!(TokenSource::File(path).read().unwrap().reveal(), "ts_x");
 }
+
+#[test]
+fn checkpoints_are_kept_in_a_folder_or_in_a_bucket_that_is_reached_by_the_usual_variables() {
+    let kept = |place: &str| {
+        let raw = RawConfig {
+            checkpoint_dir: Some(place.into()),
+            ..given()
+        };
+        let variables = [("AWS_SECRET_ACCESS_KEY".to_owned(), "hidden".to_owned())];
+        let around = Surroundings {
+            access: Access::of(variables.into_iter()),
+            ..around()
+        };
+        let shown = format!("{around:?}");
+        Config::check(raw, around).map(|config| format!("{shown} {:?}", config.checkpoint_dir))
+    };
+    assert!(kept("/mnt/kept").unwrap().contains("Folder(\"/mnt/kept\")"));
+    let bucket = kept("s3://bucket/prefix").unwrap();
+    assert!(
+        bucket.contains("\"bucket\"") && bucket.contains("\"prefix\"") && !bucket.contains("hidden"),
+        "{bucket}"
+    );
+    let error = kept("http://bucket/prefix").unwrap_err().to_string();
+    assert!(
+        error.starts_with("checkpoint-dir: http:// is no kind of place; give a folder, s3://BUCKET/PREFIX"),
+        "{error}"
+    );
+}

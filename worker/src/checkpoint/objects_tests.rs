@@ -34,6 +34,8 @@ struct Counts {
     writes_left: Mutex<Option<u64>>,
     /// Whether the write that fails arrives nonetheless.
     arrives: Mutex<bool>,
+    /// How many more objects can be removed; all, if none.
+    removals_left: Mutex<Option<u64>>,
     /// What listings say that each object has.
     size: Mutex<Option<u64>>,
     aborted: AtomicU64,
@@ -75,10 +77,7 @@ impl Faulty {
         let arrives = *self.0.arrives.lock().unwrap();
         let done = if well || arrives { Some(write.await) } else { None };
         now.fetch_sub(bytes as u64, Ordering::SeqCst);
-        done.filter(|_| well).unwrap_or(Err(Error::Generic {
-            store: "faulty",
-            source: "out of order".into(),
-        }))
+        done.filter(|_| well).unwrap_or_else(|| Err(out_of_order()))
     }
 
     fn objects(&self) -> Objects {
@@ -93,6 +92,13 @@ impl Faulty {
     fn names(&self) -> HashSet<String> {
         let names = self.objects().names().into_iter();
         names.filter(|name| name != "store.json").collect()
+    }
+}
+
+fn out_of_order() -> Error {
+    Error::Generic {
+        store: "faulty",
+        source: "out of order".into(),
     }
 }
 
@@ -156,7 +162,23 @@ impl ObjectStore for Faulty {
         &self,
         all: BoxStream<'static, object_store::Result<Name>>,
     ) -> BoxStream<'static, object_store::Result<Name>> {
-        self.0.store.delete_stream(all)
+        let this = self.clone();
+        let allowed = all.map(move |name| {
+            let mut left = this.0.removals_left.lock().unwrap();
+            let well = left.is_none_or(|left| left > 0);
+            *left = left.map(|left| left.saturating_sub(1));
+            if well { name } else { Err(out_of_order()) }
+        });
+        // One after another, as a store may.
+        let this = self.clone();
+        let removed = allowed.then(move |name| {
+            let this = this.clone();
+            async move {
+                let name = name?;
+                this.0.store.delete(&name).await.map(|()| name)
+            }
+        });
+        removed.boxed()
     }
 
     fn list(&self, below: Option<&Name>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
@@ -225,6 +247,41 @@ fn a_save_that_fails_wherever_it_does_leaves_nothing_and_the_next_one_is_whole()
                 .unwrap();
             assert_eq!(std::fs::metadata(path.join("large")).unwrap().len(), PART + 3);
             std::fs::remove_dir_all(into).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_removed_in_part_is_no_checkpoint_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    // Manifests come last by name: who removes in that order is caught.
+    let from = saved(dir.path(), &[("a", "1"), ("b", "2")]);
+    for all_of_the_study in [false, true] {
+        for removals in 0..6 {
+            let store = Faulty::default();
+            let place = store.place();
+            let checkpoints = [9, 10].map(|step| place.save(&lease(1), step, &from).unwrap());
+            *store.0.removals_left.lock().unwrap() = Some(removals);
+            let removed = if all_of_the_study {
+                place.remove_all(lease(1).study)
+            } else {
+                checkpoints
+                    .iter()
+                    .try_for_each(|checkpoint| place.remove(lease(1).study, checkpoint))
+            };
+            assert!(removed.is_err(), "{removals}");
+            let names = store.names();
+            for manifest in names.iter().filter(|name| is_manifest(name)) {
+                let folder = manifest.trim_end_matches(".json");
+                let files = names
+                    .iter()
+                    .filter(|name| name.starts_with(&format!("{folder}/")));
+                assert_eq!(
+                    files.count(),
+                    2,
+                    "{manifest} stays without all its files after {removals}"
+                );
+            }
         }
     }
 }

@@ -445,6 +445,7 @@ fn a_store_that_is_away_or_does_not_answer_holds_nobody_up() {
         assert!(
             error.starts_with("cannot read s3://tunesmith/tests of places/")
                 && error.contains(&address)
+                && error.contains("max_retries: 2, retry_timeout: 500ms")
                 && error.contains("check that the store is up")
                 && error.contains("AWS_ENDPOINT"),
             "{error}"

@@ -38,24 +38,30 @@ build() {
     rm -rf "$tools/build"
 }
 
-running() { [ -f "$dir/pid" ] && [ "$(readlink "/proc/$(cat "$dir/pid")/exe" 2>/dev/null)" = "$program" ]; }
+running() { [ -f "$dir/pid" ] && [ "/proc/$(cat "$dir/pid")/exe" -ef "$program" ]; }
+
+# Whether something listens at a port.
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 url() { printf 'http://tunesmith:%s@127.0.0.1:%s/tunesmith\n' "$(cat "$dir/key")" "$(cat "$dir/port")"; }
 
 # A port is free only until somebody else takes it: try some.
 start() {
     running && return
+    # What tests left behind in a folder of ours.
+    [ ! -f "$dir/key" ] || rm -rf "$dir/data"
     mkdir -p "$dir/data/tunesmith"
     chmod 0700 "$dir"
     (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/key")
     local port pid
     for _ in 1 2 3 4 5 6 7 8; do
         port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 12000))
+        ! answers "$port" || continue
         setsid "$program" --host 127.0.0.1 --port "$port" --access-key tunesmith --secret-key "$(cat "$dir/key")" "$dir/data" \
             >"$dir/server.log" 2>&1 </dev/null &
         pid=$!
         for _ in $(seq 100); do
-            if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && kill -0 "$pid" 2>/dev/null; then
+            if answers "$port" && kill -0 "$pid" 2>/dev/null; then
                 printf '%s\n' "$port" >"$dir/port"
                 printf '%s\n' "$pid" >"$dir/pid"
                 return

@@ -91,7 +91,7 @@ impl Backend for Disk {
         name: &str,
         manifest: &str,
         _into: &Path,
-        _given_up: &CancellationToken,
+        given_up: &CancellationToken,
     ) -> Result<Option<Fetched>, CheckpointError> {
         let path = self.root.join(name);
         if !self.root.join(manifest).exists() || !path.is_dir() {
@@ -99,7 +99,10 @@ impl Backend for Disk {
         }
         let mut digest = Fingerprint::default();
         for file in list(&path)? {
-            read_through(&path, &file, &mut digest, |_| Ok(()))?;
+            read_through(&path, &file, &mut digest, |_| match given_up.is_cancelled() {
+                true => Err(CheckpointError::GivenUp(self.address(name))),
+                false => Ok(()),
+            })?;
         }
         let digest = digest.hexadecimal();
         Ok(Some(Fetched { path, digest }))

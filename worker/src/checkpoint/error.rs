@@ -48,7 +48,7 @@ pub enum CheckpointError {
         problem: String,
     },
     /// Nobody waits for it any more.
-    #[error("fetching the checkpoint in {0} was given up, because the worker ends")]
+    #[error("fetching the checkpoint in {0} was given up")]
     GivenUp(String),
 }
 

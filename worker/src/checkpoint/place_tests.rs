@@ -60,6 +60,16 @@ struct World {
     open: Box<dyn Fn() -> Arc<dyn Backend>>,
     names: Box<dyn Fn() -> Vec<String>>,
     backend: Arc<dyn Backend>,
+    /// Whether it outlives the test if nobody removes it.
+    stays: bool,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.stays {
+            let _ = self.backend.remove_below("");
+        }
+    }
 }
 
 impl World {
@@ -91,7 +101,9 @@ impl World {
             }
             "s3" => {
                 let bucket = bucket_of_the_server();
-                Self::of(dir, move || Objects::open(&bucket).unwrap(), Objects::names)
+                let mut world = Self::of(dir, move || Objects::open(&bucket).unwrap(), Objects::names);
+                world.stays = true;
+                world
             }
             _ => panic!("{kind}"),
         }
@@ -109,6 +121,7 @@ impl World {
             open: Box::new(move || Arc::new(open())),
             names: Box::new(move || names(&this)),
             backend,
+            stays: false,
         }
     }
 
@@ -239,6 +252,19 @@ fn one_that_is_not_whole_or_was_changed_is_not_given_out(world: &World) {
     assert!(world.read(&place, &checkpoint).is_err(), "no files");
 }
 
+fn what_nobody_waits_for_any_more_is_not_read(world: &World) {
+    let from = world.saved(&[("a", "1")]);
+    let place = world.place(None);
+    let checkpoint = place.save(&lease(1), 9, &from).unwrap();
+    let (given_up, into) = (CancellationToken::new(), world.dir.path().join("into"));
+    given_up.cancel();
+    let error = place
+        .read(lease(1).study, &checkpoint, &into, &given_up)
+        .unwrap_err();
+    assert!(error.to_string().ends_with("was given up"), "{error}");
+    assert!(!into.exists());
+}
+
 fn what_was_left_of_an_earlier_try_is_replaced(world: &World) {
     let from = world.saved(&[("a", "1")]);
     let place = world.place(None);
@@ -342,6 +368,7 @@ contract!(in_a_folder: "folder", at_a_file_url: "file", in_memory: "memory", on_
     a_checkpoint_has_the_same_digest_in_every_place,
     large_files_and_many_files_come_back_as_they_were,
     one_that_is_not_whole_or_was_changed_is_not_given_out,
+    what_nobody_waits_for_any_more_is_not_read,
     what_was_left_of_an_earlier_try_is_replaced,
     one_that_does_not_fit_is_refused_before_anything_is_written_and_makes_room_when_it_goes,
     whoever_comes_second_does_not_decide_what_a_place_is_called,

@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::path::Path as Name;
 use object_store::{Error, MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -39,8 +39,6 @@ const DOWNLOADS: usize = 4;
 pub(super) fn part_size(length: u64) -> u64 {
     PART.max(length.div_ceil(MAX_PARTS).next_multiple_of(1 << 20))
 }
-
-type Requests = JoinSet<object_store::Result<()>>;
 
 impl Objects {
     /// Uploads files, in place of whatever is below that name. Returns their digest.
@@ -193,8 +191,8 @@ struct Upload<'a> {
     objects: &'a Objects,
     name: &'a str,
     window: Arc<Semaphore>,
-    /// Those for whole files.
-    requests: Requests,
+    /// Those under way.
+    requests: JoinSet<object_store::Result<()>>,
     digest: Fingerprint,
 }
 
@@ -203,7 +201,7 @@ impl Upload<'_> {
         for (file, object) in files.iter().zip(objects) {
             self.file(from, file, object)?;
         }
-        self.objects.wait("write", self.name, done(&mut self.requests))
+        self.done()
     }
 
     /// Begins to upload a file. One in parts is there on return.
@@ -215,18 +213,16 @@ impl Upload<'_> {
             self.end_of(&mut reading)?;
             let object = object.clone();
             let request = async move { store.put(&object, content).await.map(drop) };
-            return begin(self.objects, &mut self.requests, request, permit)
-                .map_err(|error| words::failed("write", &self.objects.bucket, self.name, &error));
+            return self.begin(request, permit);
         }
         let mut upload = self
             .objects
             .wait("write", self.name, store.put_multipart(object))?;
-        let mut requests = JoinSet::new();
-        let sent = self.in_parts(&mut reading, file, &mut *upload, &mut requests);
+        let sent = self.in_parts(&mut reading, file, &mut *upload);
         if sent.is_err() {
             // Parts that no object came of take room, too, and nobody sees them.
             let abort = async {
-                requests.shutdown().await;
+                self.requests.shutdown().await;
                 upload.abort().await
             };
             let _ = self.objects.wait("write", self.name, abort);
@@ -239,18 +235,46 @@ impl Upload<'_> {
         reading: &mut Reading<'_>,
         file: &Entry,
         upload: &mut dyn MultipartUpload,
-        requests: &mut Requests,
     ) -> Result<(), CheckpointError> {
         for part in parts(file.length) {
             let (content, permit) = self.read(reading, part.end - part.start)?;
-            begin(self.objects, requests, upload.put_part(content), permit)
-                .map_err(|error| words::failed("write", &self.objects.bucket, self.name, &error))?;
+            self.begin(upload.put_part(content), permit)?;
         }
         self.end_of(reading)?;
-        self.objects.wait("write", self.name, async {
-            done(requests).await?;
-            upload.complete().await.map(drop)
-        })
+        self.done()?;
+        let complete = upload.complete();
+        self.objects.wait("write", self.name, complete).map(drop)
+    }
+
+    /// Sends a request off, unless one before has failed.
+    fn begin(
+        &mut self,
+        request: impl Future<Output = object_store::Result<()>> + Send + 'static,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(), CheckpointError> {
+        let request = async move {
+            let done = request.await;
+            drop(permit);
+            done
+        };
+        self.requests.spawn_on(request, self.objects.runtime().handle());
+        while let Some(done) = self.requests.try_join_next() {
+            self.succeeded(done)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of all requests, or for the first that fails.
+    fn done(&mut self) -> Result<(), CheckpointError> {
+        while let Some(done) = self.objects.runtime().block_on(self.requests.join_next()) {
+            self.succeeded(done)?;
+        }
+        Ok(())
+    }
+
+    fn succeeded(&self, done: Result<object_store::Result<()>, JoinError>) -> Result<(), CheckpointError> {
+        let done = done.map_err(Error::from).flatten();
+        done.map_err(|error| words::failed("write", &self.objects.bucket, self.name, &error))
     }
 
     /// The next bytes of a file, once there is room for them.
@@ -272,31 +296,4 @@ impl Upload<'_> {
     fn end_of(&mut self, reading: &mut Reading<'_>) -> Result<(), CheckpointError> {
         reading.next(&mut [0], &mut self.digest).map(drop)
     }
-}
-
-/// Sends a request off, unless one before has failed.
-fn begin(
-    objects: &Objects,
-    requests: &mut Requests,
-    request: impl Future<Output = object_store::Result<()>> + Send + 'static,
-    permit: OwnedSemaphorePermit,
-) -> object_store::Result<()> {
-    let request = async move {
-        let done = request.await;
-        drop(permit);
-        done
-    };
-    requests.spawn_on(request, objects.runtime().handle());
-    while let Some(done) = requests.try_join_next() {
-        done??;
-    }
-    Ok(())
-}
-
-/// Waits for the end of all requests, or for the first that fails.
-async fn done(requests: &mut Requests) -> object_store::Result<()> {
-    while let Some(done) = requests.join_next().await {
-        done??;
-    }
-    Ok(())
 }

@@ -36,6 +36,8 @@ struct Counts {
     arrives: Mutex<bool>,
     /// How many more objects can be removed; all, if none.
     removals_left: Mutex<Option<u64>>,
+    /// Whether reads find nothing.
+    blind: Mutex<bool>,
     /// What listings say that each object has.
     size: Mutex<Option<u64>>,
     aborted: AtomicU64,
@@ -155,6 +157,10 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, at: &Name, how: GetOptions) -> object_store::Result<GetResult> {
+        if *self.0.blind.lock().unwrap() {
+            let (path, source) = (at.to_string(), "blind".into());
+            return Err(Error::NotFound { path, source });
+        }
         self.0.store.get_opts(at, how).await
     }
 
@@ -372,6 +378,27 @@ fn a_file_that_changes_while_it_is_read_is_named() {
 }
 
 #[test]
+fn a_place_has_no_identity_that_others_would_not_read() {
+    let store = Faulty::default();
+    store.place();
+    *store.0.blind.lock().unwrap() = true;
+    let error = Place::on(Arc::new(store.objects()), None).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("store.json") && error.contains("try again"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_name_of_an_object_never_stands_for_the_whole_bucket() {
+    let objects = Faulty::default().objects();
+    for name in ["a//b", "..", "a\nb"] {
+        assert_ne!(objects.object(name), Name::default(), "{name:?}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_on_the_disk_is_not_fetched() {
     let dir = tempfile::tempdir().unwrap();
     let from = saved(dir.path(), &[("a", "1")]);
@@ -384,21 +411,6 @@ fn what_does_not_fit_on_the_disk_is_not_fetched() {
         .read(lease(1).study, &checkpoint, &into, &CancellationToken::new())
         .unwrap_err();
     assert!(error.to_string().contains("bytes are free and"), "{error}");
-    assert!(!into.exists());
-}
-
-#[test]
-fn what_nobody_waits_for_any_more_is_not_fetched() {
-    let dir = tempfile::tempdir().unwrap();
-    let from = saved(dir.path(), &[("a", "1")]);
-    let place = Faulty::default().place();
-    let checkpoint = place.save(&lease(1), 9, &from).unwrap();
-    let (given_up, into) = (CancellationToken::new(), dir.path().join("into"));
-    given_up.cancel();
-    let error = place
-        .read(lease(1).study, &checkpoint, &into, &given_up)
-        .unwrap_err();
-    assert!(error.to_string().contains("because the worker ends"), "{error}");
     assert!(!into.exists());
 }
 

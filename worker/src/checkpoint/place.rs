@@ -148,7 +148,14 @@ impl Place {
                     id: CheckpointStoreId(Uuid::new_v4()),
                 };
                 backend.create(IDENTITY, &serde_json::to_vec(&mine).unwrap_or_default())?;
-                identity(&*backend)?.unwrap_or(mine.id)
+                identity(&*backend)?.ok_or_else(|| CheckpointError::Io {
+                    action: "read",
+                    path: backend.address(IDENTITY).into(),
+                    source: io::Error::new(
+                        io::ErrorKind::NotFound,
+                        "it is not there though it was just written; try again",
+                    ),
+                })?
             }
         };
         Ok(Self { id, backend, quota })

@@ -127,8 +127,10 @@ impl Objects {
     fn object(&self, name: &str) -> Name {
         let full = [self.bucket.prefix.as_str(), name];
         let full = full.into_iter().filter(|part| !part.is_empty());
-        // Names are made of checked parts: see `location` for the prefix, `transfer` for what programs named.
-        Name::parse(full.collect::<Vec<_>>().join("/")).unwrap_or_default()
+        let full = full.collect::<Vec<_>>().join("/");
+        // Names are made of checked parts: see `location` for the prefix, `transfer` for what programs named. What were none is escaped: it must never
+        // stand for the whole bucket.
+        Name::parse(&full).unwrap_or_else(|_| Name::from(full))
     }
 
     /// The name of an object, without the prefix of the place.

@@ -72,8 +72,8 @@ pub enum AttemptError {
     /// The attempt was launched before; the earlier one goes on.
     #[error("this attempt was launched before")]
     Exists,
-    /// The worker ends; the program was not started and nothing of the attempt is on disk.
-    #[error("the worker ends before it had all that the program needs")]
+    /// Nobody wants it any more; the program was not started and nothing of the attempt is on disk.
+    #[error("the launch was given up")]
     GivenUp,
     /// The attempt was launched before, and forgotten.
     #[error("this attempt is over and was forgotten")]
@@ -418,6 +418,7 @@ fn find(state_dir: &Path) -> Vec<Found> {
 fn one(state_dir: &Path, folder: &Folder) -> io::Result<Option<Found>> {
     let forgotten = folder.forgotten().exists();
     if forgotten && folder::create(&folder.supervisor_lock())?.try_lock().is_ok() {
+        let _ = std::fs::remove_dir_all(folder.resume());
         return Ok(None);
     }
     let Some(launch) = launch_record(folder)? else {

@@ -572,6 +572,9 @@ fn failure_of(end: &AttemptEnd, missing: Vec<MetricName>) -> Option<FailureCause
 fn describe(end: &AttemptEnd, event: &Event) -> String {
     let how = match (event, &end.outcome) {
         (Event::Failed(_, cause), _) => cause.to_string(),
+        (_, AttemptOutcome::HandedBack) if end.stop_cause.is_some() => {
+            "its program was not started".to_owned()
+        }
         (_, AttemptOutcome::HandedBack) => "given back: the worker was drained".to_owned(),
         (_, AttemptOutcome::Exited(code)) => format!("exited with status {code}"),
         (_, AttemptOutcome::Signalled(signal)) => format!("ended by signal {signal}"),

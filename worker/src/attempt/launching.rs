@@ -1,6 +1,6 @@
 //! Launching attempts: what happens between an assignment and a supervisor that runs.
 //!
-//! May take minutes, where a checkpoint has to be fetched first. Launches of different attempts do not wait for each other.
+//! May take minutes, where a checkpoint has to be fetched first. Launches of different trials do not wait for each other.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +16,7 @@ use tunesmith_common::template::params_json;
 use tunesmith_common::worker::Assignment;
 
 use super::folder::{self, Folder};
-use super::handle::{Attempt, blocking};
+use super::handle::{Attempt, StopKind, StopRequest, blocking};
 use super::prepare::prepare;
 use super::records::{Exit, How, Launch};
 use super::spool::{Recovered, Spool};
@@ -32,7 +32,8 @@ const SET_ASIDE: Duration = Duration::from_secs(30);
 /// The launches under way.
 #[derive(Debug)]
 pub(super) struct Launching {
-    /// One launch at a time in a folder, so that two of the same attempt cannot both find it free.
+    /// One launch at a time in a trial's folder: two of the same attempt cannot both find theirs free, and of two attempts the first has been given up, or
+    /// is known to run, before the next begins.
     turns: Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>,
     given_up: CancellationToken,
 }
@@ -51,18 +52,23 @@ impl Launching {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that nobody has or waits for.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(turns.entry(folder.path().to_owned()).or_default())
+            Arc::clone(turns.entry(folder.trial().to_owned()).or_default())
         };
         turn.lock_owned().await
     }
 }
 
 impl AttemptStore {
-    /// Launches an attempt as [`Self::launch`] does, whether or not anybody waits for that.
+    /// Launches an attempt as [`Self::launch`] does, whether or not anybody waits for that. The token gives it up, unless it has come to a program by then.
     #[must_use]
-    pub(crate) fn begin_launch(&self, assignment: Assignment) -> JoinHandle<Result<Attempt, AttemptError>> {
-        let store = self.clone();
-        self.0.tasks.spawn(async move { store.launch(assignment).await })
+    pub(crate) fn begin_launch(
+        &self,
+        assignment: Assignment,
+    ) -> (JoinHandle<Result<Attempt, AttemptError>>, CancellationToken) {
+        let (store, token) = (self.clone(), self.0.launching.given_up.child_token());
+        let given_up = token.clone();
+        let task = async move { store.launch_unless(assignment, &given_up).await };
+        (self.0.tasks.spawn(task), token)
     }
 
     /// Gives up launches that have not come to a program yet, and those to come: the worker ends.
@@ -80,6 +86,14 @@ impl AttemptStore {
     /// [`AttemptError::Exists`] or [`AttemptError::Forgotten`] if it was launched before, [`AttemptError::Io`] if nothing could be written: the caller reports
     /// a launch failure, nothing of it is on disk. [`AttemptError::GivenUp`] if the worker ends meanwhile.
     pub async fn launch(&self, assignment: Assignment) -> Result<Attempt, AttemptError> {
+        self.launch_unless(assignment, &self.0.launching.given_up).await
+    }
+
+    async fn launch_unless(
+        &self,
+        assignment: Assignment,
+        given_up: &CancellationToken,
+    ) -> Result<Attempt, AttemptError> {
         let lease = assignment.lease;
         let folder = Folder::of(&self.0.options.state_dir, lease.study, lease.trial, lease.attempt);
         let _turn = self.0.launching.turn(&folder).await;
@@ -113,8 +127,9 @@ impl AttemptStore {
         }
         let prepared = blocking({
             let (folder, shared) = (folder.clone(), Arc::clone(&self.0));
+            let given_up = given_up.clone();
             move || {
-                let result = start(&assignment, &folder, &shared);
+                let result = start(&assignment, &folder, &shared, &given_up);
                 if result.is_err() {
                     let _ = std::fs::remove_dir_all(folder.path());
                 }
@@ -122,7 +137,7 @@ impl AttemptStore {
             }
         });
         let (launch, spool, supervisor) = prepared.await.map_err(|error| {
-            if self.0.launching.given_up.is_cancelled() {
+            if given_up.is_cancelled() {
                 AttemptError::GivenUp
             } else {
                 io_error("set up", error)
@@ -130,6 +145,17 @@ impl AttemptStore {
         })?;
         let attempt = self.track(folder, launch, spool, true);
         self.spawn(&attempt, supervisor, &Recovered::default());
+        if self.0.launching.given_up.is_cancelled() && !self.0.shutdown.is_cancelled() {
+            // Too late to be given up, and maybe too early to be stopped with the others.
+            let request = StopRequest {
+                kind: StopKind::Drain,
+                reason: "the worker is ending".to_owned(),
+                grace: attempt.grace(),
+            };
+            if let Err(error) = attempt.request_stop(request).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot stop a trial");
+            }
+        }
         Ok(attempt)
     }
 
@@ -175,6 +201,7 @@ fn start(
     assignment: &Assignment,
     folder: &Folder,
     shared: &Shared,
+    given_up: &CancellationToken,
 ) -> io::Result<(Launch, Spool, Supervisor)> {
     let (options, now) = (&shared.options, shared.clock.now());
     folder.make()?;
@@ -185,10 +212,10 @@ fn start(
         socket::place(folder)?,
         options,
         &shared.place,
-        &shared.launching.given_up,
+        given_up,
         now,
     );
-    if shared.launching.given_up.is_cancelled() {
+    if given_up.is_cancelled() {
         return Err(io::ErrorKind::Interrupted.into());
     }
     // Not synced: they are about a program that a power failure ends, or keeps from being started.

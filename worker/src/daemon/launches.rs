@@ -1,11 +1,12 @@
 //! Launches under way. The conversation with the coordinator goes on meanwhile: signs of life must not wait for a checkpoint that is being fetched.
 //!
-//! Orders about an attempt wait until it is launched, so that they are carried out in the order in which they came.
+//! Orders about an attempt wait until it is launched, so that they are carried out in the order in which they came. One that wants no program gives the launch up.
 
 use std::pin::Pin;
 use std::task::Poll;
 
 use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tunesmith_common::LeaseKey;
 use tunesmith_proto::convert::lease_from_wire;
 use tunesmith_proto::v1;
@@ -25,6 +26,7 @@ pub(crate) struct Launch {
     /// Its GPUs, for people.
     pub(crate) gpus: String,
     pub(crate) task: JoinHandle<Result<Attempt, AttemptError>>,
+    pub(crate) given_up: CancellationToken,
     /// Orders that came meanwhile.
     pub(crate) held_back: Vec<v1::OpenSessionResponse>,
 }
@@ -34,7 +36,13 @@ pub(crate) struct Launch {
 pub(crate) struct Launches(Vec<Launch>);
 
 impl Launches {
+    /// Adds a launch. Others of the same trial are given up: their leases are lost, though nobody has said so.
     pub(crate) fn add(&mut self, launch: Launch) {
+        let LeaseKey { study, trial, .. } = launch.lease;
+        let of_the_trial = |other: &&Launch| (other.lease.study, other.lease.trial) == (study, trial);
+        for other in self.0.iter().filter(of_the_trial) {
+            other.given_up.cancel();
+        }
         self.0.push(launch);
     }
 
@@ -68,6 +76,12 @@ impl Launches {
         let launch = lease.and_then(|lease| self.0.iter_mut().find(|launch| launch.lease == lease));
         match launch {
             Some(launch) => {
+                if matches!(
+                    order.message,
+                    Some(Message::Stop(_) | Message::Forget(_) | Message::Stale(_))
+                ) {
+                    launch.given_up.cancel();
+                }
                 launch.held_back.push(order);
                 None
             }

@@ -328,7 +328,9 @@ impl<'a> Session<'a> {
         }
         for attempt in self.core.store.attempts() {
             let lease = attempt.lease();
-            if !self.links.iter().any(|link| link.attempt.lease() == lease) {
+            let reported = self.links.iter().any(|link| link.attempt.lease() == lease);
+            // One that was launched while the hello was under way is assigned again, or reported of as launched.
+            if !reported && !self.core.launches.has(&lease) {
                 tracing::warn!(study = %lease.study, trial = %lease.trial, attempt = %lease.attempt,
                     "the coordinator says nothing about this attempt, or nothing known; it goes on unreported");
             }
@@ -400,20 +402,17 @@ impl<'a> Session<'a> {
             .as_ref()
             .map_or(Ok(DEFAULT_GRACE), |grace| duration_from_wire(grace, "stop.grace"));
         let grace = understood(grace).unwrap_or(DEFAULT_GRACE);
+        let Some(attempt) = self.core.store.attempt(&lease) else {
+            return;
+        };
         let (trial, number) = (lease.trial, lease.attempt);
         tracing::info!(study = %lease.study, %trial, attempt = %number, reason = stop.reason, "stopping a trial");
-        self.stop_for(&lease, StopKind::Asked, &stop.reason, grace).await;
-    }
-
-    async fn stop_for(&self, lease: &LeaseKey, kind: StopKind, reason: &str, grace: Duration) {
-        if let Some(attempt) = self.core.store.attempt(lease) {
-            let request = StopRequest {
-                kind,
-                reason: reason.to_owned(),
-                grace,
-            };
-            report_failure(lease, "stop", attempt.request_stop(request).await);
-        }
+        let request = StopRequest {
+            kind: StopKind::Asked,
+            reason: stop.reason.clone(),
+            grace,
+        };
+        report_failure(&lease, "stop", attempt.request_stop(request).await);
     }
 
     async fn drop_stale(&mut self, lease: &LeaseKey) {

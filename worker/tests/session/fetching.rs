@@ -1,7 +1,7 @@
 //! A checkpoint in an object store that takes its time, and all else that goes on meanwhile.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -142,28 +142,21 @@ const SHOW_AND_WAIT: &str =
     "cat \"$TUNESMITH_RESUME_FROM/model\" > seen; trap 'exit 0' TERM; while :; do sleep 0.1; done";
 
 #[tokio::test]
-async fn all_else_goes_on_while_a_checkpoint_is_fetched_and_orders_wait_for_it() {
+async fn all_else_goes_on_while_a_checkpoint_is_fetched() {
     let (store, mut pool, state) = (Store::start().await, Pool::start().await, state());
     let _worker = store.worker(&pool, state.path());
     let mut session = pool.session().await;
     session
         .greet_with_heartbeat(Duration::from_millis(20), vec![])
         .await;
-    let lease = store.assign(&session, SHOW_AND_WAIT).await;
+    let lease = store.assign(&session, "exit 3").await;
     for _ in 0..3 {
         assert!(matches!(session.next().await, Some(FromWorker::Heartbeat(_))));
     }
     // Assigned again, as after a `hello` that did not name it.
     let mut again = script(1, "exit 1");
-    again.lease = Some(lease.clone());
+    again.lease = Some(lease);
     session.send(ToWorker::Assignment(again)).await;
-    session
-        .send(ToWorker::Stop(v1::StopAttempt {
-            lease: Some(lease.clone()),
-            reason: "median".to_owned(),
-            grace: Some(Duration::from_secs(5).into()),
-        }))
-        .await;
     session.send(ToWorker::Assignment(script(2, "exit 0"))).await;
     let (mut started, mut ended) = (vec![], vec![]);
     while ended.len() < 2 {
@@ -171,22 +164,64 @@ async fn all_else_goes_on_while_a_checkpoint_is_fetched_and_orders_wait_for_it()
             Some(FromWorker::Heartbeat(_)) => {}
             Some(FromWorker::Started(told)) => started.push(told.lease.unwrap().trial),
             Some(FromWorker::Ended(told)) => {
-                ended.push((told.lease.unwrap().trial, told.stop_cause));
+                ended.push((told.lease.unwrap().trial, told.outcome));
                 // Only now: trial 2 did not wait for trial 1.
                 store.open.send_replace(true);
             }
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(started[0], 2, "{started:?}");
-    let asked = i32::from(v1::StopCause::Asked);
-    assert_eq!(ended, [(2, 0), (1, asked)]);
-    // Stopped at once or later, it had all that it needs; and what was fetched goes with it.
-    let trial = state.path().join(format!("trials/{}/1", lease.study_uid));
-    if let Ok(seen) = std::fs::read_to_string(trial.join("seen")) {
-        assert!(["", "weights"].contains(&seen.as_str()), "{seen}");
-    }
-    assert!(trial.join("2/launch.json").exists() && !trial.join("2/resume").exists());
+    assert_eq!(started, [2, 1]);
+    let exited = |code| Some(Outcome::ExitCode(code));
+    assert_eq!(ended, [(2, exited(0)), (1, exited(3))]);
+}
+
+#[tokio::test]
+async fn a_trial_that_is_to_stop_waits_for_no_checkpoint() {
+    let (store, mut pool, state) = (Store::start().await, Pool::start().await, state());
+    let _worker = store.worker(&pool, state.path());
+    let mut session = pool.greeted().await;
+    let lease = store.assign(&session, "exit 1").await;
+    session
+        .send(ToWorker::Stop(v1::StopAttempt {
+            lease: Some(lease.clone()),
+            reason: "the study was cancelled".to_owned(),
+            grace: Some(Duration::from_secs(5).into()),
+        }))
+        .await;
+    let ended = session.ended().await;
+    assert_eq!(ended.lease.as_ref(), Some(&lease));
+    assert_eq!(ended.outcome, Some(Outcome::HandedBack(v1::HandedBack {})));
+    assert_eq!(ended.stop_cause(), v1::StopCause::Asked);
+    assert!(!attempt_folder(state.path(), &lease).exists());
+}
+
+#[tokio::test]
+async fn of_two_attempts_of_a_trial_only_the_later_comes_to_a_program() {
+    let (store, mut pool, state) = (Store::start().await, Pool::start().await, state());
+    let _worker = store.worker(&pool, state.path());
+    let mut session = pool.greeted().await;
+    // Its lease is lost meanwhile, of which a worker that was not connected has not heard.
+    let earlier = store.assign(&session, "exit 1").await;
+    let mut later = script(1, "exit 0");
+    later.lease = Some(v1::Lease {
+        attempt: 3,
+        id: Uuid::new_v4().to_string(),
+        ..earlier.clone()
+    });
+    session.send(ToWorker::Assignment(later)).await;
+    let given_back = session.ended().await;
+    assert_eq!(given_back.lease.as_ref(), Some(&earlier));
+    assert_eq!(given_back.outcome, Some(Outcome::HandedBack(v1::HandedBack {})));
+    let started = session.started().await;
+    assert_eq!(started.lease.unwrap().attempt, 3);
+    assert_eq!(session.ended().await.outcome, Some(Outcome::ExitCode(0)));
+    assert!(!attempt_folder(state.path(), &earlier).exists());
+}
+
+fn attempt_folder(state: &Path, lease: &v1::Lease) -> PathBuf {
+    let trial = state.join(format!("trials/{}/{}", lease.study_uid, lease.trial));
+    trial.join(lease.attempt.to_string())
 }
 
 #[tokio::test]
@@ -232,12 +267,7 @@ async fn a_worker_that_is_told_to_end_waits_for_no_checkpoint() {
     drop(leaving);
     let (status, said) = worker.end().await;
     assert!(status.success(), "{said}");
-    assert!(
-        !state
-            .path()
-            .join(format!("trials/{}/1/2", lease.study_uid))
-            .exists()
-    );
+    assert!(!attempt_folder(state.path(), &lease).exists());
 }
 
 #[tokio::test]

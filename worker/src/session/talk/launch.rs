@@ -1,14 +1,14 @@
 //! From an assignment to an attempt of which the session reports.
 
 use tunesmith_common::LeaseKey;
-use tunesmith_common::worker::{AttemptEnd, AttemptOutcome};
+use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, StopCause};
 use tunesmith_proto::convert::{lease_from_wire, worker};
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::open_session_request::Message as ToCoordinator;
+use tunesmith_proto::v1::open_session_response::Message as FromCoordinator;
 
-use super::{DEFAULT_GRACE, Link, Session, understood};
-use crate::attempt::{AttemptError, StopKind};
-use crate::config::OnExit;
+use super::{Link, Session, understood};
+use crate::attempt::AttemptError;
 use crate::daemon::launches::{Launch, Launched};
 use crate::session::progress::Progress;
 
@@ -20,7 +20,7 @@ impl Session<'_> {
         let (trial, attempt) = (lease.trial, lease.attempt);
         if self.core.lifecycle.is_leaving() {
             tracing::info!(study = wire.study, %trial, %attempt, "giving a trial back: this worker is leaving");
-            return self.answer_end(lease, AttemptOutcome::HandedBack);
+            return self.answer_end(lease, AttemptOutcome::HandedBack, None);
         }
         if self.core.launches.has(&lease) {
             tracing::debug!(study = wire.study, %trial, %attempt, "assigned again; the attempt is being launched");
@@ -33,14 +33,16 @@ impl Session<'_> {
                 let outcome = AttemptOutcome::LaunchFailed(format!(
                     "the worker cannot understand the assignment: {error}"
                 ));
-                return self.answer_end(lease, outcome);
+                return self.answer_end(lease, outcome, None);
             }
         };
+        let (task, given_up) = self.core.store.begin_launch(assignment);
         self.core.launches.add(Launch {
             lease,
             study: wire.study.clone(),
             gpus: wire.gpus.join(","),
-            task: self.core.store.begin_launch(assignment),
+            task,
+            given_up,
             held_back: Vec::new(),
         });
     }
@@ -59,23 +61,21 @@ impl Session<'_> {
             Ok(Ok(_)) => {
                 tracing::info!(study, %trial, %attempt, gpus, "trial launched");
                 self.link(lease);
-                if self.core.lifecycle.is_leaving() && self.core.lifecycle.policy() == OnExit::Stop {
-                    // It came too late to be stopped with the others.
-                    self.stop_for(&lease, StopKind::Drain, "the worker is ending", DEFAULT_GRACE)
-                        .await;
-                }
             }
             Ok(Err(AttemptError::Exists)) => {
                 tracing::debug!(study, %trial, %attempt, "assigned again; the attempt goes on");
                 self.link(lease);
             }
             Ok(Err(AttemptError::GivenUp)) => {
-                tracing::info!(study, %trial, %attempt, "giving a trial back: this worker is leaving");
-                self.answer_end(lease, AttemptOutcome::HandedBack);
+                tracing::info!(study, %trial, %attempt, "giving a trial back: its program was not started");
+                let stop =
+                    |order: &v1::OpenSessionResponse| matches!(order.message, Some(FromCoordinator::Stop(_)));
+                let asked = held_back.iter().any(stop).then_some(StopCause::Asked);
+                self.answer_end(lease, AttemptOutcome::HandedBack, asked);
             }
             Ok(Err(AttemptError::Forgotten)) => {
                 let why = "the attempt was over and forgotten".to_owned();
-                self.answer_end(lease, AttemptOutcome::Lost(why));
+                self.answer_end(lease, AttemptOutcome::Lost(why), None);
             }
             Ok(Err(error)) => self.launch_failed(lease, &study, &error),
             Err(error) => self.launch_failed(lease, &study, &error),
@@ -89,7 +89,7 @@ impl Session<'_> {
     fn launch_failed(&mut self, lease: LeaseKey, study: &str, error: &(dyn std::error::Error + 'static)) {
         let (trial, attempt) = (lease.trial, lease.attempt);
         tracing::warn!(study, %trial, %attempt, error, "cannot launch a trial");
-        self.answer_end(lease, AttemptOutcome::LaunchFailed(chain(error)));
+        self.answer_end(lease, AttemptOutcome::LaunchFailed(chain(error)), None);
     }
 
     /// Reports of an attempt from now on, if it is not reported of already.
@@ -102,13 +102,13 @@ impl Session<'_> {
     }
 
     /// Tells the end of an attempt of which nothing is on disk.
-    fn answer_end(&mut self, lease: LeaseKey, outcome: AttemptOutcome) {
+    fn answer_end(&mut self, lease: LeaseKey, outcome: AttemptOutcome, stop_cause: Option<StopCause>) {
         let end = AttemptEnd {
             lease,
             last_seq: 0,
             ended_at: self.core.clock.now(),
             outcome,
-            stop_cause: None,
+            stop_cause,
             infeasible: None,
             out_of_memory: false,
             peak_memory: 0,

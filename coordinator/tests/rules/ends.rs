@@ -1,5 +1,7 @@
 //! A study whose last trial has ended is over in the same commit, whether or not anybody asks for another one.
 
+use tunesmith_common::worker::StopCause;
+
 use super::*;
 
 const GRID: &str = "strategy: {name: grid, points: 2, seed: 1}\n";
@@ -146,4 +148,26 @@ fn initial_points_come_before_the_end_of_a_grid() {
         desk.tell(trial, Some(0.5), None).unwrap();
         assert_eq!(desk.core.state(), expected);
     }
+}
+
+#[test]
+fn a_trial_that_is_to_stop_before_its_program_was_started_has_ended_when_its_worker_gives_it_back() {
+    let mut desk = Desk::new(&format!("{GRID}trial: {{command: [train], retries: 1}}"));
+    let lease = desk.offer(worker(1), &[]).unwrap();
+    desk.step(|core, out, ctx| core.stop_trial(out, ctx, lease.trial, "kim"))
+        .unwrap();
+    let given_back = AttemptEnd {
+        stop_cause: Some(StopCause::Asked),
+        ..end(lease, 0, AttemptOutcome::HandedBack)
+    };
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), given_back));
+    let trial = desk.changes.trials.iter().find(|row| row.number == lease.trial);
+    assert!(
+        matches!(trial.unwrap().state, TrialState::Cancelled(_)),
+        "{trial:?}"
+    );
+    assert_eq!(
+        desk.changes.attempts[0].outcome,
+        "stopped as asked; its program was not started"
+    );
 }

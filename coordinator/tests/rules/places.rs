@@ -39,6 +39,57 @@ fn a_place_is_taken_though_nobody_else_is_trained_any_more() {
 }
 
 #[test]
+fn what_was_kept_for_a_place_goes_once_whoever_took_it_has_come_further() {
+    for is_loaded_again in [false, true] {
+        let mut desk = pbt("");
+        let leases = desk.four([0.6, 0.9, 0.5, 0.1]);
+        desk.stops(leases[3], 2, SHARED, 2);
+        let ended = desk.ended(4);
+        let child = desk.assigned(&[SHARED]).3;
+        if is_loaded_again {
+            desk.load_again(&[ended]);
+        }
+        let mut dropped_by = |lease: LeaseKey| {
+            let newer = checkpoint(lease, SHARED, 3);
+            desk.step(|core, out, _| {
+                core.checkpoint(out, worker(1), &lease, newer);
+                out.take_dropped()
+            })
+        };
+        assert_eq!(dropped_by(leases[1]), []);
+        assert_eq!(dropped_by(child), [checkpoint(leases[1], SHARED, 2)]);
+    }
+}
+
+#[test]
+fn the_place_of_a_trial_that_was_lost_is_taken_though_nobody_else_is_trained_any_more() {
+    let mut desk = pbt("");
+    let leases = desk.four([0.6, 0.9, 0.5, 0.4]);
+    let fails = end(leases[2], 2, AttemptOutcome::Exited(3));
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), fails));
+    for lease in [leases[0], leases[1], leases[3]] {
+        desk.train_on(lease, 3, 3..=8, 0.5);
+        desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(lease, 8, AttemptOutcome::Exited(0))));
+    }
+    let (child, from, ..) = desk.assigned(&[SHARED]);
+    assert_eq!((child, from), (5, Some(2)));
+    let replaced = desk.row(5).stages.parent.clone().unwrap().replaces;
+    assert_eq!(replaced, Some(TrialNumber(3)));
+}
+
+#[test]
+fn nobody_runs_ahead_of_a_child_that_waits_for_a_place() {
+    let mut desk = pbt("");
+    let leases = desk.four([0.6, 0.9, 0.5, 0.1]);
+    desk.stops(leases[3], 2, SHARED, 2);
+    let child = desk.assigned(&[SHARED]).3;
+    let given_back = end(child, 0, AttemptOutcome::HandedBack);
+    desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), given_back));
+    desk.train_on(leases[1], 3, 3..=4, 0.9);
+    assert!(desk.is_told_to_stop(leases[1]), "the child is behind, and waits");
+}
+
+#[test]
 fn what_was_kept_for_a_place_that_nobody_is_to_take_goes() {
     let mut desk = pbt("");
     let leases = desk.four([0.6, 0.9, 0.5, 0.1]);

@@ -119,12 +119,14 @@ pub(crate) fn edit(spec: pb::StudySpec, set: &[String]) -> Result<(pb::StudySpec
             old.constraints == new.constraints && old.measured_constraints == new.measured_constraints,
         ),
         ("strategy", old.strategy == new.strategy),
-        ("trial", old.trial == new.trial),
+        ("trial", without_limit(&old) == without_limit(&new)),
     ];
     if let Some((field, _)) = fixed.iter().find(|(_, same)| !same) {
         let name = human::clean(&spec.name);
         return Err(CliError::usage(
-            format!("{field} of a study cannot change; message, priority, budget and early_stopping can"),
+            format!(
+                "{field} of a study cannot change; message, priority, budget, early_stopping and trial.max_runtime can"
+            ),
             format!("submit another study with `tunesmith study clone {name} NEW_NAME --set ...`"),
         ));
     }
@@ -133,6 +135,7 @@ pub(crate) fn edit(spec: pb::StudySpec, set: &[String]) -> Result<(pb::StudySpec
         ("priority", old.priority == new.priority),
         ("budget", old.budget == new.budget),
         ("early_stopping", old.early_stopping == new.early_stopping),
+        ("trial.max_runtime", old.trial == new.trial),
     ];
     let changed: Vec<String> = free
         .iter()
@@ -146,6 +149,14 @@ pub(crate) fn edit(spec: pb::StudySpec, set: &[String]) -> Result<(pb::StudySpec
         ));
     }
     Ok((new, changed))
+}
+
+/// What trials run, but for how long.
+fn without_limit(spec: &pb::StudySpec) -> Option<pb::TrialTemplate> {
+    spec.trial.clone().map(|trial| pb::TrialTemplate {
+        max_runtime: None,
+        ..trial
+    })
 }
 
 /// Early-stopping rules, each a mapping as in a study file or a name alone, checked as rules of the study `spec`.

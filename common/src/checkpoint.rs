@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,25 @@ pub struct Stages {
     pub parent: Option<Box<Parent>>,
     /// If another trial is to take its place: what that one begins with. Set aside from the moment in which that is decided.
     pub heir: Option<Box<Heir>>,
+    /// What it had come to each time that its time was up and that it got more later.
+    pub earlier_ends: Vec<EarlierEnd>,
+    /// How long its attempts have run since it last began from its start. Known while it may go on.
+    pub trained: Duration,
+}
+
+/// What a trial had come to when its time was up, before it got more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EarlierEnd {
+    /// When that was.
+    pub at: Timestamp,
+    /// The first objective's value, if it had one. May be NaN or infinite.
+    pub value: Option<f64>,
+    /// Values of further objectives and of measured constraints, likewise.
+    pub more_values: Box<[Option<f64>]>,
+    /// The highest step reported.
+    pub last_step: Option<i64>,
+    /// The number of the study's next trial when it got more: those before were proposed while it had ended.
+    pub next: TrialNumber,
 }
 
 /// What a trial begins with that takes the place of another one.
@@ -119,7 +139,7 @@ impl Stages {
     /// Whether there is nothing to tell, as of trials that are trained in one go.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rungs.is_empty() && self.checkpoint.is_none() && self.parent.is_none() && self.heir.is_none()
+        *self == Self::default()
     }
 }
 

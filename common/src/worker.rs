@@ -2,6 +2,8 @@
 //!
 //! Plain data that both ends of a session share. What follows from it is decided by the coordinator ([`crate::trial`]).
 
+use std::time::Duration;
+
 use std::collections::BTreeMap;
 
 use crate::checkpoint::Checkpoint;
@@ -129,6 +131,6 @@ pub enum AttemptOutcome {
 pub enum StopCause {
     /// The coordinator asked it to.
     Asked,
-    /// `max_runtime` was over.
-    MaxRuntime,
+    /// `max_runtime` was over: it was given so long.
+    MaxRuntime(Duration),
 }

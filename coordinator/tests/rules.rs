@@ -14,7 +14,7 @@ use tunesmith_common::{
 };
 use tunesmith_coordinator::decide::{
     AddRequest, Asked, CoreError, Ctx, Given, Loader, NoTrial, Offer, Order, Outbox, StudyCore, StudyEdit,
-    TellRequest, Verdict,
+    TellRequest, TimedOut, Verdict,
 };
 use tunesmith_coordinator::store::{
     AttemptRow, Changes, DoneReason, Lineage, StoredTrial, StudyRow, StudyState, TrialRow,
@@ -27,6 +27,8 @@ mod asking;
 mod ends;
 #[path = "rules/improvement.rs"]
 mod improvement;
+#[path = "rules/more_time.rs"]
+mod more_time;
 #[path = "rules/objectives.rs"]
 mod objectives;
 #[path = "rules/places.rs"]
@@ -494,7 +496,7 @@ fn wall_time_is_counted_while_the_study_is_active_only() {
     desk.clock.advance(Duration::from_secs(6));
     desk.step(|core, out, ctx| core.pause(out, ctx, "kim")).unwrap();
     desk.clock.advance(Duration::from_secs(3600));
-    desk.step(|core, out, ctx| core.resume(out, ctx, "kim")).unwrap();
+    desk.resume().unwrap();
     desk.clock.advance(Duration::from_secs(3));
     desk.step(|_, _, _| ());
     assert_eq!(desk.core.state(), StudyState::Active);
@@ -538,23 +540,15 @@ fn a_study_that_ended_by_a_budget_goes_on_when_it_is_raised() {
     desk.tell(trial, Some(0.5), None).unwrap();
     assert_eq!(desk.core.state(), StudyState::Done(DoneReason::Budget));
     let refused = desk
-        .step(|core, out, ctx| core.resume(out, ctx, "kim"))
+        .step(|core, out, ctx| core.resume(out, ctx, TimedOut::default(), "kim"))
         .unwrap_err()
         .to_string();
     assert!(
         refused.contains("budget: trials: 1 of 1 were created; raise it with an edit"),
         "{refused}"
     );
-    let (raw, _) = StudyFile::parse(&file("budget: {trials: 2}"), "desk.yaml").unwrap();
-    let spec = StudySpec::try_from(raw.clone()).unwrap();
-    let edit = StudyEdit {
-        raw,
-        spec,
-        policy: None,
-        changed: vec!["budget".to_owned()],
-    };
-    assert!(!desk.step(|core, out, ctx| core.edit(out, ctx, edit, "kim")));
-    desk.step(|core, out, ctx| core.resume(out, ctx, "kim")).unwrap();
+    desk.edit("budget: {trials: 2}");
+    desk.resume().unwrap();
     assert_eq!(desk.asked().row.number, TrialNumber(2));
 }
 

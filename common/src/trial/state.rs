@@ -6,7 +6,7 @@
 //! # Invariants
 //!
 //! * A trial has a lease exactly while somebody may be running it (`Leased`, `Running`, `Stopping`).
-//! * A final state has no way out.
+//! * A final state has no way out, but that a trial whose time was up may get more of it.
 //! * Attempts of one trial only grow, and a lease's random id is never used twice, so that whoever lost a lease can be told apart.
 
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl TrialState {
         }
     }
 
-    /// Whether there is no way out of this state.
+    /// Whether the trial has ended.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -149,6 +149,8 @@ pub enum Event {
     Paused(LeaseId),
     /// A resting trial is to be continued.
     Resumed,
+    /// Its time was up, and it gets more.
+    MoreTime,
     /// A rule, a limit or a person wants it to end.
     StopRequested(StopReason),
 }
@@ -166,6 +168,7 @@ impl Event {
             Self::HandedBack(_) => "handed back",
             Self::Paused(_) => "paused",
             Self::Resumed => "resumed",
+            Self::MoreTime => "more time",
             Self::StopRequested(_) => "stop requested",
         }
     }
@@ -178,7 +181,7 @@ impl Event {
             | Self::LeaseExpired(id)
             | Self::HandedBack(id)
             | Self::Paused(id) => Some(*id),
-            Self::Lease { .. } | Self::Resumed | Self::StopRequested(_) => None,
+            Self::Lease { .. } | Self::Resumed | Self::MoreTime | Self::StopRequested(_) => None,
         }
     }
 }
@@ -318,7 +321,7 @@ impl Trial {
                 }],
             ),
             (S::Leased(_) | S::Running(_), Event::Paused(_)) => (S::Paused, vec![]),
-            (S::Paused, Event::Resumed) => (
+            (S::Paused, Event::Resumed) | (S::TimedOut(_), Event::MoreTime) => (
                 S::Pending,
                 vec![Effect::Requeue {
                     after: Duration::ZERO,

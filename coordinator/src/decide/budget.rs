@@ -11,7 +11,7 @@ use super::checkpoints::Reach;
 use super::course::Course;
 use super::propose::NoTrial;
 use super::study::{Ctx, StudyCore};
-use super::trial::ActiveAttempt;
+use super::trial::{ActiveAttempt, ActiveTrial};
 use crate::store::StudyState;
 
 impl StudyCore {
@@ -33,30 +33,27 @@ impl StudyCore {
 
     /// GPU time of all attempts, those running included, in seconds.
     pub(super) fn gpu_seconds(&self, now: Monotonic) -> f64 {
-        self.row.gpu_seconds + self.running_gpu_seconds(now, |run_time| run_time)
+        let whole = |_: &ActiveTrial, run_time| run_time;
+        self.row.gpu_seconds + self.in_use(now, whole, ActiveAttempt::gpu_seconds_of)
     }
 
     /// What all attempts have cost, those running included.
     pub(super) fn cost(&self, now: Monotonic) -> f64 {
-        self.row.cost + self.in_use(now, |run_time| run_time, ActiveAttempt::cost_of)
-    }
-
-    /// GPU time that running attempts use, with each attempt's run time replaced by `counted` of it.
-    pub(super) fn running_gpu_seconds(&self, now: Monotonic, counted: impl Fn(Duration) -> Duration) -> f64 {
-        self.in_use(now, counted, ActiveAttempt::gpu_seconds_of)
+        let whole = |_: &ActiveTrial, run_time| run_time;
+        self.row.cost + self.in_use(now, whole, ActiveAttempt::cost_of)
     }
 
     /// The sum of what running attempts use, with each attempt's run time replaced by `counted` of it.
     pub(super) fn in_use(
         &self,
         now: Monotonic,
-        counted: impl Fn(Duration) -> Duration,
+        counted: impl Fn(&ActiveTrial, Duration) -> Duration,
         used: impl Fn(&ActiveAttempt, Duration) -> f64,
     ) -> f64 {
         self.active
             .values()
-            .filter_map(|trial| trial.attempt.as_ref())
-            .map(|attempt| used(attempt, counted(attempt.run_time(now))))
+            .filter_map(|trial| Some((trial, trial.attempt.as_ref()?)))
+            .map(|(trial, attempt)| used(attempt, counted(trial, attempt.run_time(now))))
             .sum()
     }
 

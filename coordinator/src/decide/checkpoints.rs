@@ -214,7 +214,7 @@ impl StudyCore {
             .iter()
             .filter(|(_, trial)| matches!(trial.life.state(), TrialState::Pending | TrialState::Paused))
             .filter_map(|(number, trial)| {
-                let patience = trial.trained.clamp(LEAST_PATIENCE, MOST_PATIENCE);
+                let patience = trial.stages.trained.clamp(LEAST_PATIENCE, MOST_PATIENCE);
                 Some((*number, trial.stages.checkpoint.as_ref()?.store, patience))
             });
         let places = self.members().into_iter().flat_map(Members::vacancies);

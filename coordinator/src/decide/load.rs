@@ -21,7 +21,7 @@ use super::course::Course;
 use super::curve::Curve;
 use super::history::seen;
 use super::improvement::Improvement;
-use super::stages::{counts_for_best, seen_at, shown};
+use super::stages::{counts_for_best, seen_at, seen_earlier, shown};
 use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
 use super::values::{Past, Readings, Values};
@@ -49,7 +49,7 @@ pub struct Loader {
 /// What kind of result it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// What a trial had come to at a rung.
+    /// What a trial had come to at a rung, or when its time was up for the first time.
     Rung,
     /// What it came to in the end.
     End,
@@ -102,6 +102,7 @@ impl Loader {
             answer_order: VecDeque::new(),
             counted_to: ctx.mono,
             lease_floor: ctx.mono,
+            loaded_at: revision,
         };
         Ok(Self {
             metrics: core.known_metrics(),
@@ -161,13 +162,18 @@ impl Loader {
     fn rungs(&mut self, number: TrialNumber, origin: Origin, encoded: &[f64], stages: &Stages) {
         let used = self.core.enter_course(number, encoded, stages, origin);
         self.core.uses.remove_of(used.map(|used| *used));
-        let Some(course) = &mut self.core.course else {
-            return;
-        };
         let spec = &self.core.spec;
         for result in &stages.rungs {
+            let Some(course) = &mut self.core.course else {
+                break;
+            };
             course.reach(number, result.rung, spec.objective.goal.to_minimize(result.value));
             self.core.last_end = self.core.last_end.max(result.at);
+        }
+        for end in &stages.earlier_ends {
+            self.core.last_end = self.core.last_end.max(end.at);
+            self.results
+                .push((end.at, Kind::Rung, seen_earlier(number, encoded, end, spec)));
         }
         for result in shown(&stages.rungs) {
             self.results
@@ -216,9 +222,6 @@ impl Loader {
             last_step: row.last_step,
             stages: row.stages,
             attempt: None,
-            trained: row
-                .started_at
-                .map_or(Duration::ZERO, |at| ctx.now.saturating_since(at)),
             ready_at: ctx.mono,
         };
         self.core.active.insert(row.number, trial);
@@ -277,6 +280,7 @@ impl Loader {
                 renewed: ctx.mono,
                 running_since: row.started_at.map(|_| ctx.mono),
                 run_before,
+                ran: None,
                 end: None,
                 row,
             });

@@ -86,7 +86,8 @@ impl Terms {
         self.hold(raw, spec, creator, Scope::Whole)
     }
 
-    /// The same for a study whose budget is about to be edited. What its policy had set and the edit does not touch counts as set by the policy still.
+    /// The same for a study whose budget is about to be edited, or `with_trial` the limits of its trials, too. What its policy had set and the edit does
+    /// not touch counts as set by the policy still.
     ///
     /// # Errors
     /// As for [`Self::govern`], but for what cannot be edited.
@@ -95,8 +96,10 @@ impl Terms {
         raw: &mut RawStudy,
         spec: &StudySpec,
         stored: &StudyRow,
+        with_trial: bool,
     ) -> Result<Option<ByPolicy>, SpecErrors> {
-        let mut policy = self.hold(raw, spec, &stored.creator, Scope::Budget)?;
+        let scope = if with_trial { Scope::Whole } else { Scope::Budget };
+        let mut policy = self.hold(raw, spec, &stored.creator, scope)?;
         if let (Some(policy), Some(before)) = (&mut policy, &stored.policy) {
             let untouched = |path: &&String| shown(raw, path) == shown(&stored.spec, path);
             for path in before.sets.iter().filter(untouched) {

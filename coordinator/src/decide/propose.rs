@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::measurement::{MetricName, PointBatch};
+use tunesmith_common::study::TrialSpec;
 use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, Trial, TrialState};
 use tunesmith_common::worker::Assignment;
 use tunesmith_common::{
@@ -115,6 +116,9 @@ pub enum ImportedEnd {
     Failed,
 }
 
+/// What an attempt is given at least.
+const LEAST_RUNTIME: Duration = Duration::from_millis(1);
+
 impl StudyCore {
     /// Offers a free place on a worker: the next trial is handed out to it.
     ///
@@ -148,7 +152,7 @@ impl StudyCore {
     pub(super) fn assignment(
         &self,
         lease: LeaseKey,
-        spec: &tunesmith_common::study::TrialSpec,
+        spec: &TrialSpec,
         gpus: Vec<String>,
     ) -> Option<Assignment> {
         let trial = self.active.get(&lease.trial)?;
@@ -156,7 +160,13 @@ impl StudyCore {
             lease,
             study: self.row.name.clone(),
             params: Params::clone(&trial.params),
-            spec: spec.clone(),
+            spec: TrialSpec {
+                // Worth a start, even where a limit was lowered: whoever trains sees that time is up.
+                max_runtime: self
+                    .time_left(trial.stages.trained)
+                    .map(|left| left.max(LEAST_RUNTIME)),
+                ..spec.clone()
+            },
             gpus,
             seed: trial.seed,
             metrics: self.known_metrics(),
@@ -463,7 +473,6 @@ impl StudyCore {
             last_step: None,
             stages: Arc::default(),
             attempt: None,
-            trained: Duration::ZERO,
             ready_at: ctx.mono,
         }
     }
@@ -535,6 +544,7 @@ impl StudyCore {
             "",
         )
         .ok()?;
+        self.count_from(number);
         let lease = self.lease_key(number)?;
         let row = AttemptRow {
             trial: number,
@@ -568,6 +578,7 @@ impl StudyCore {
             renewed: ctx.mono,
             running_since: None,
             run_before: Duration::ZERO,
+            ran: None,
             end: None,
         });
         Some(lease)

@@ -14,7 +14,7 @@ use tunesmith_optimizer::{
 
 use super::advice::propose;
 use super::history::seen;
-use super::stages::{seen_at, shown};
+use super::stages::{seen_at, seen_earlier, shown};
 use super::values::{Past, Values};
 use crate::store::{End, PriorTrial, TrialRow};
 
@@ -70,12 +70,22 @@ struct Known {
     params: Arc<Params>,
     encoded: Box<[f64]>,
     end: Option<(Timestamp, End, Values, Option<i64>)>,
-    /// What it had come to at rungs, as strategies saw it.
+    /// What it had come to at rungs, and whenever its time was up before, as strategies saw it.
     rungs: Vec<(Timestamp, FinishedTrial)>,
+    /// For each time that its time was up before: its place among the results then, and the next trial when it got more.
+    breaks: Vec<(usize, TrialNumber)>,
     /// Where it began, and all rungs.
     stages: Arc<Stages>,
     /// Place among the results, those of other studies included; the largest number if it has not ended.
     place: usize,
+}
+
+impl Known {
+    /// Whether it had not ended when so many results were seen and trial `next` was about to be made.
+    fn was_alive(&self, seen: usize, next: TrialNumber) -> bool {
+        let at_rest = |(place, until): &(usize, TrialNumber)| *place < seen && next < *until;
+        self.place >= seen && !self.breaks.iter().any(at_rest)
+    }
 }
 
 impl History {
@@ -108,11 +118,15 @@ impl History {
             first: row.value,
             more: row.more_values,
         };
-        let rungs = shown(&row.stages.rungs)
-            .map(|result| (result.at, seen_at(row.number, &encoded, result, &self.spec)))
-            .collect();
+        let (number, spec) = (row.number, &self.spec);
+        let at_rungs =
+            shown(&row.stages.rungs).map(|result| (result.at, seen_at(number, &encoded, result, spec)));
+        let ends = row.stages.earlier_ends.iter();
+        let ends = ends.map(|end| (end.at, seen_earlier(number, &encoded, end, spec)));
+        let rungs = ends.chain(at_rungs).collect();
         self.trials.push(Known {
             rungs,
+            breaks: Vec::new(),
             stages: row.stages,
             number: row.number,
             end: End::of(&row.state)
@@ -149,6 +163,10 @@ impl History {
         for (_, index, rung) in results {
             let trial = &mut trials[index];
             if let Some((_, result)) = rung.and_then(|rung| trial.rungs.get(rung)) {
+                // The earlier ends come first.
+                if let Some(end) = rung.and_then(|rung| trial.stages.earlier_ends.get(rung)) {
+                    trial.breaks.push((finished.len(), end.next));
+                }
                 finished.push(result.clone());
             } else if let Some((_, end, values, last_step)) = trial.end.take() {
                 trial.place = finished.len();
@@ -279,7 +297,7 @@ impl Replay {
         let is_trained = |number| {
             before
                 .iter()
-                .any(|trial| trial.number == number && trial.place >= seen)
+                .any(|trial| trial.number == number && trial.was_alive(seen, child))
         };
         let begun = (parent.step, goal.to_minimize(parent.value));
         let bred = breed(
@@ -320,7 +338,7 @@ impl Replay {
             .min(self.finished.len());
         let running: Vec<RunningTrial<'_>> = self.trials[..self.next]
             .iter()
-            .filter(|other| other.place >= seen)
+            .filter(|other| other.was_alive(seen, next))
             .map(|other| RunningTrial {
                 trial: other.number,
                 encoded: &other.encoded,

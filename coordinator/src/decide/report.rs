@@ -497,6 +497,12 @@ impl StudyCore {
         if let Some(checkpoint) = end.checkpoint.clone() {
             self.take_checkpoint(out, number, checkpoint);
         }
+        let event = match end.stop_cause {
+            Some(StopCause::MaxRuntime(limit)) if self.at_max_runtime(out, ctx, number, limit) => {
+                Event::HandedBack(lease)
+            }
+            _ => event,
+        };
         let outcome = describe(&end, &event);
         if let Some(attempt) = self
             .active
@@ -513,23 +519,6 @@ impl StudyCore {
             if let Event::Failed(_, cause) = &event {
                 row.failure = Some(cause.clone());
             }
-        }
-        if end.stop_cause == Some(StopCause::MaxRuntime) {
-            let limit = self
-                .spec
-                .trial
-                .as_ref()
-                .and_then(|trial| trial.max_runtime)
-                .unwrap_or_default();
-            let limit = format!("max_runtime of {}", tunesmith_common::units::HumanDuration(limit));
-            // Refused only where the trial has ended.
-            let _ = self.apply(
-                out,
-                ctx,
-                number,
-                Event::StopRequested(StopReason::TimedOut { limit }),
-                "",
-            );
         }
         // Cannot be refused: the lease is current.
         let _ = self.apply(out, ctx, number, event, &outcome);
@@ -583,7 +572,7 @@ fn describe(end: &AttemptEnd, event: &Event) -> String {
     let mut text = match end.stop_cause {
         None => how,
         Some(StopCause::Asked) => format!("stopped as asked; {how}"),
-        Some(StopCause::MaxRuntime) => format!("stopped at max_runtime; {how}"),
+        Some(StopCause::MaxRuntime(_)) => format!("stopped at max_runtime; {how}"),
     };
     for warning in &end.warnings {
         text.push_str("; ");

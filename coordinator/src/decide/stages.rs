@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use tunesmith_common::checkpoint::RungResult;
+use tunesmith_common::checkpoint::{EarlierEnd, RungResult};
 use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::From as ValueFrom;
 use tunesmith_common::study::StudySpec;
@@ -44,6 +44,26 @@ pub(super) fn seen_at(
         },
         encoded: encoded.into(),
         last_step: Some(result.step),
+    };
+    past.finished(spec)
+}
+
+/// What the strategy has seen of a trial whose time was up, and that got more later.
+pub(super) fn seen_earlier(
+    number: TrialNumber,
+    encoded: &[f64],
+    end: &EarlierEnd,
+    spec: &StudySpec,
+) -> FinishedTrial {
+    let past = Past {
+        number,
+        end: End::TimedOut,
+        values: Values {
+            first: end.value,
+            more: end.more_values.clone(),
+        },
+        encoded: encoded.into(),
+        last_step: end.last_step,
     };
     past.finished(spec)
 }

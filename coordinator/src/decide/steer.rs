@@ -6,9 +6,10 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::study::{RawStudy, StudySpec};
 use tunesmith_common::trial::{Event, StopReason, TrialState};
 
+use super::more_time::TimedOut;
 use super::outbox::Outbox;
 use super::study::{CoreError, Ctx, StudyCore};
-use crate::store::{ByPolicy, DoneReason, StudyState};
+use crate::store::{ByPolicy, DoneReason, StudyState, TrialRow};
 
 /// New values of what may change while a study lives.
 #[derive(Clone, Debug)]
@@ -40,14 +41,21 @@ impl StudyCore {
         Ok(())
     }
 
-    /// Lets a paused study go on, or one that has ended if nothing ends it again.
+    /// Lets a paused study go on, or one that has ended if nothing ends it again; and with it those trials of `timed_out` that left a checkpoint and
+    /// have time left. Returns whether there are any, in which case the study must be loaded again after the commit.
     ///
     /// # Errors
-    /// If the study is about to end, or what ended it still holds.
-    pub fn resume(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, actor: &str) -> Result<(), CoreError> {
+    /// If the study is about to end, or what ended it still holds; [`CoreError::Busy`] if `timed_out` is out of date.
+    pub fn resume(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        timed_out: TimedOut,
+        actor: &str,
+    ) -> Result<bool, CoreError> {
         let before = self.row.clone();
         match self.row.state {
-            StudyState::Active => return Ok(()),
+            StudyState::Active => return Ok(false),
             StudyState::Ending(_) => {
                 return Err(self.state_error("wait until it has ended, then raise what ended it and resume"));
             }
@@ -57,13 +65,23 @@ impl StudyCore {
         self.row.state = StudyState::Active;
         self.row.state_reason = String::new();
         self.row.done_at = None;
+        if self.is_out_of_date(&timed_out) {
+            self.row = before;
+            return Err(CoreError::Busy);
+        }
+        let go_on = self.with_time_left(timed_out);
+        let counts = self.counts;
+        self.count_as_waiting(&go_on);
         if let Some(text) = self.would_end(ctx) {
             self.row = before;
+            self.counts = counts;
             return Err(self.state_error(&text));
         }
         out.study = true;
         self.audit(out, ctx, actor, "resume_study", None, "");
-        Ok(())
+        let must_load = !go_on.is_empty();
+        self.let_go_on(out, ctx, go_on, actor);
+        Ok(must_load)
     }
 
     /// Ends the study: what waits and what runs is cancelled. Stopping twice changes nothing.
@@ -100,9 +118,23 @@ impl StudyCore {
         }
     }
 
-    /// Changes what may change while a study lives. Returns whether the early-stopping rules changed, in which case the study
-    /// must be loaded again after the commit, since new rules look at all points reported so far.
-    pub fn edit(&mut self, out: &mut Outbox, ctx: &Ctx<'_>, edit: StudyEdit, actor: &str) -> bool {
+    /// Changes what may change while a study lives. Those trials of `timed_out` that left a checkpoint and have time left by that go on, unless the
+    /// study has ended. Returns whether the study must be loaded again after the commit, as where the early-stopping rules changed, since new
+    /// rules look at all points reported so far.
+    ///
+    /// # Errors
+    /// [`CoreError::Busy`] if `timed_out` is out of date.
+    pub fn edit(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        edit: StudyEdit,
+        timed_out: TimedOut,
+        actor: &str,
+    ) -> Result<bool, CoreError> {
+        if self.is_out_of_date(&timed_out) {
+            return Err(CoreError::Busy);
+        }
         let rules_changed = edit.spec.early_stopping != self.spec.early_stopping;
         // What `auto` chooses depends on the budget.
         let (strategy, note) = tunesmith_optimizer::build(&edit.spec);
@@ -114,7 +146,16 @@ impl StudyCore {
         self.spec = Arc::new(edit.spec);
         out.study = true;
         self.audit(out, ctx, actor, "update_study", None, &edit.changed.join(", "));
-        rules_changed || strategy_changed
+        let is_alive = matches!(self.row.state, StudyState::Active | StudyState::Paused);
+        let go_on = if is_alive {
+            self.with_time_left(timed_out)
+        } else {
+            Vec::new()
+        };
+        self.count_as_waiting(&go_on);
+        let must_load = rules_changed || strategy_changed || !go_on.is_empty();
+        self.let_go_on(out, ctx, go_on, actor);
+        Ok(must_load)
     }
 
     /// Stops a trial. Stopping one that is being stopped makes the stop a cancellation.
@@ -157,17 +198,24 @@ impl StudyCore {
     }
 
     /// Changes the note of a trial that has ended, given its stored row.
+    ///
+    /// # Errors
+    /// [`CoreError::Busy`] if it goes on meanwhile.
     pub fn note_ended(
         &self,
         out: &mut Outbox,
         ctx: &Ctx<'_>,
-        mut row: crate::store::TrialRow,
+        mut row: TrialRow,
         note: String,
         actor: &str,
-    ) {
+    ) -> Result<(), CoreError> {
+        if self.ended_trial(row.number).is_none() {
+            return Err(CoreError::Busy);
+        }
         row.note = note;
         self.audit(out, ctx, actor, "note_trial", Some(row.number), "");
         out.trials.insert(row.number, Some(row));
+        Ok(())
     }
 
     pub(super) fn must_be_alive(&self, remedy: &str) -> Result<(), CoreError> {

@@ -18,6 +18,7 @@ use super::best::{Best, value_that_ranks};
 use super::checkpoints::Uses;
 use super::course::Course;
 use super::improvement::{Improvement, Improving};
+use super::more_time::end_count;
 use super::order::Order;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
@@ -85,6 +86,9 @@ pub enum CoreError {
     /// Values of parameters do not fit the search space.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Space(Vec<SpaceError>),
+    /// A trial that had ended has just gone on, or the like.
+    #[error("the study is just changing; try again")]
+    Busy,
     /// The request id was used for a call with other content.
     #[error("request id {0} was used before with other content; use a new one for a new call")]
     RequestReused(RequestId),
@@ -243,6 +247,8 @@ pub struct StudyCore {
     pub(super) counted_to: Monotonic,
     /// Leases that existed when this process loaded the study, or when it noticed a pause of its own, run from here.
     pub(super) lease_floor: Monotonic,
+    /// The revision at which it was loaded.
+    pub(super) loaded_at: u64,
 }
 
 impl StudyCore {
@@ -479,7 +485,7 @@ impl StudyCore {
             self.row.cost += attempt.row.cost;
             out.study = true;
         }
-        trial.trained += attempt.run_time(ctx.mono);
+        Arc::make_mut(&mut trial.stages).trained += attempt.ran.unwrap_or(run_time);
         attempt.row.ended_at.get_or_insert(ctx.now);
         if attempt.row.outcome.is_empty() {
             outcome.clone_into(&mut attempt.row.outcome);
@@ -498,6 +504,7 @@ impl StudyCore {
         if let Some(started) = trial.started_at {
             self.adviser.trial_took(ctx.now.saturating_since(started));
         }
+        end_count(&mut trial);
         self.end_heir(out, number, &mut trial, values.first);
         self.remember_end(number, &trial, values.clone());
         self.end_checkpoint(out, number, &mut trial);

@@ -35,8 +35,6 @@ pub(super) struct ActiveTrial {
     pub(super) last_step: Option<i64>,
     pub(super) stages: Arc<Stages>,
     pub(super) attempt: Option<ActiveAttempt>,
-    /// How long its attempts before have run, or since when it is loaded how long at most.
-    pub(super) trained: Duration,
     /// While it waits: not to be handed out before.
     pub(super) ready_at: Monotonic,
 }
@@ -57,6 +55,8 @@ pub(super) struct ActiveAttempt {
     pub(super) running_since: Option<Monotonic>,
     /// Its run time when this process loaded it.
     pub(super) run_before: Duration,
+    /// How long it has run by its worker's clock, if that stopped it for that.
+    pub(super) ran: Option<Duration>,
     /// An end that waits for points which are still to come.
     pub(super) end: Option<Box<AttemptEnd>>,
 }

@@ -10,7 +10,7 @@ use tunesmith_common::units::HumanDuration;
 
 use super::outbox::Outbox;
 use super::study::{Ctx, StudyCore};
-use super::trial::ActiveAttempt;
+use super::trial::{ActiveAttempt, ActiveTrial};
 use crate::store::StudyState;
 
 /// Share of a limit from which on people are warned.
@@ -67,19 +67,21 @@ impl fmt::Display for Near {
 impl StudyCore {
     /// GPU time that attempts which run may still use up to `max_runtime`, in seconds.
     pub(super) fn committed_gpu_seconds(&self, now: Monotonic) -> f64 {
-        let most = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime);
-        most.map_or(0.0, |most| {
-            self.running_gpu_seconds(now, |run_time| most.saturating_sub(run_time))
-        })
+        self.still_usable(now, ActiveAttempt::gpu_seconds_of)
     }
 
     /// What attempts which run may still cost up to `max_runtime`.
     pub(super) fn committed_cost(&self, now: Monotonic) -> f64 {
-        let most = self.spec.trial.as_ref().and_then(|trial| trial.max_runtime);
-        most.map_or(0.0, |most| {
-            let left = |run_time| most.saturating_sub(run_time);
-            self.in_use(now, left, ActiveAttempt::cost_of)
-        })
+        self.still_usable(now, ActiveAttempt::cost_of)
+    }
+
+    fn still_usable(&self, now: Monotonic, used: impl Fn(&ActiveAttempt, Duration) -> f64) -> f64 {
+        let left = |trial: &ActiveTrial, run_time| self.time_left(trial.stages.trained + run_time);
+        self.in_use(
+            now,
+            |trial, run_time| left(trial, run_time).unwrap_or_default(),
+            used,
+        )
     }
 
     /// Limits that are nearly reached while the study lives.

@@ -165,6 +165,7 @@ fn core_code(error: &CoreError) -> (Code, &'static str) {
         CoreError::StudyState { .. } => (Code::FailedPrecondition, "STUDY_STATE"),
         CoreError::NoTrial(reason) => no_trial_code(reason),
         CoreError::Invalid { .. } | CoreError::Space(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
+        CoreError::Busy => (Code::Unavailable, "BUSY"),
         CoreError::RequestReused(_) => (Code::AlreadyExists, "REQUEST_REUSED"),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
-use tunesmith_common::study::{RawConstraint, RawStudy, SpecErrors, StudySpec};
+use tunesmith_common::study::{FieldError, RawConstraint, RawStudy, RawTrial, SpecErrors, StudySpec};
 use tunesmith_common::{StudyId, StudyName, TrialNumber};
 use tunesmith_proto::convert::{
     request_id_from_wire, required, study as study_convert, study_from_resource, study_resource,
@@ -15,14 +15,17 @@ use tunesmith_proto::v1::{self};
 use super::page::Page;
 use super::status::ApiError;
 use super::{Api, Messages, actor, lineage, view};
-use crate::decide::{Counts, StudyEdit, Summary, Terms};
+use crate::decide::{Counts, StudyEdit, Summary, Terms, TimedOut};
 use crate::engine::{EngineError, EngineHandle};
 use crate::store::{
-    PriorTrial, RequestRow, StoreError, StudyRow, StudyState, TrialOrder, TrialQuery, TrialRow,
+    End, PriorTrial, RequestRow, StoreError, StudyRow, StudyState, TrialOrder, TrialQuery, TrialRow,
 };
 
 /// Fields of a study that may change while it lives.
-const EDITABLE: [&str; 4] = ["message", "priority", "budget", "early_stopping"];
+const EDITABLE: [&str; 5] = ["message", "priority", "budget", "early_stopping", MAX_RUNTIME];
+const MAX_RUNTIME: &str = "trial.max_runtime";
+/// Trials read at a time.
+const TRIAL_PAGE: u32 = 1_000;
 /// Bits of a drawn seed, so that it survives JSON.
 const SEED_BITS: u32 = 53;
 
@@ -89,10 +92,7 @@ impl StudyService for Api {
     ) -> Result<Response<v1::ResumeStudyResponse>, Status> {
         let actor = actor(&request);
         let engine = self.study(&request.get_ref().name).await?;
-        let done = engine
-            .call(move |core, out, ctx| Ok(core.resume(out, ctx, &actor)?))
-            .await;
-        done.map_err(ApiError::from)?;
+        self.resume(&engine, actor).await?;
         Ok(Response::new(v1::ResumeStudyResponse {
             study: Some(self.study_view(&engine).await?),
         }))
@@ -366,6 +366,37 @@ impl Api {
         })
     }
 
+    /// Trials whose time was up.
+    async fn timed_out(&self, engine: &EngineHandle) -> Result<TimedOut, ApiError> {
+        let loaded_at = engine.call(|core, _, _| Ok(core.loaded_at())).await?;
+        let mut rows = Vec::new();
+        loop {
+            let query = TrialQuery {
+                states: vec![End::TimedOut.name()],
+                order: TrialOrder::Number,
+                offset: rows.len() as u64,
+                limit: TRIAL_PAGE,
+            };
+            let page = self.store().trial_list(engine.id(), &query).await?;
+            let is_last = page.len() < TRIAL_PAGE as usize;
+            rows.extend(page);
+            if is_last {
+                return Ok(TimedOut { rows, loaded_at });
+            }
+        }
+    }
+
+    async fn resume(&self, engine: &EngineHandle, actor: Arc<str>) -> Result<(), ApiError> {
+        let timed_out = self.timed_out(engine).await?;
+        engine
+            .call_and_reload(move |core, out, ctx| {
+                let reload = core.resume(out, ctx, timed_out, &actor)?;
+                Ok(((), reload))
+            })
+            .await?;
+        Ok(())
+    }
+
     async fn update(&self, request: v1::UpdateStudyRequest, actor: &str) -> Result<v1::Study, ApiError> {
         let paths = request.update_mask.unwrap_or_default().paths;
         if paths.is_empty() {
@@ -384,11 +415,19 @@ impl Api {
         // Not among what can change, but without it nothing is a study.
         given.objective.get_or_insert_default().goal = v1::Goal::Minimize.into();
         given.space.clear();
-        given.trial = None;
+        given.trial = given.trial.map(|trial| v1::TrialTemplate {
+            max_runtime: trial.max_runtime,
+            ..Default::default()
+        });
         given.strategy = None;
         let given = study_convert::from_wire(given).map_err(|error| error.within("spec"))?;
         let terms = Arc::clone(&self.terms);
         let actor = actor.to_owned();
+        let timed_out = if paths.iter().any(|path| path == MAX_RUNTIME) {
+            self.timed_out(&engine).await?
+        } else {
+            TimedOut::default()
+        };
         let edited: Result<(), SpecErrors> = engine
             .call_and_reload(move |core, out, ctx| {
                 let stored = core.summary(ctx).study;
@@ -397,7 +436,7 @@ impl Api {
                     Ok(edit) => edit,
                     Err(errors) => return Ok((Err(errors), false)),
                 };
-                let reload = core.edit(out, ctx, edit, &actor);
+                let reload = core.edit(out, ctx, edit, timed_out, &actor)?;
                 Ok((Ok(()), reload))
             })
             .await?;
@@ -406,7 +445,7 @@ impl Api {
     }
 }
 
-/// An edit, if the study is one with it and its policy allows it. What is not about the budget, no policy looks at.
+/// An edit, if the study is one with it and its policy allows it. What is not about limits, no policy looks at.
 fn edited(
     terms: &Terms,
     mut raw: RawStudy,
@@ -415,8 +454,15 @@ fn edited(
 ) -> Result<StudyEdit, SpecErrors> {
     let mut spec = StudySpec::try_from(raw.clone())?;
     let mut policy = stored.policy.clone();
-    if changed.iter().any(|path| path == "budget") {
-        policy = terms.govern_edit(&mut raw, &spec, stored)?;
+    if raw.trial.is_none() && changed.iter().any(|path| path == MAX_RUNTIME) {
+        return Err(SpecErrors(vec![FieldError {
+            path: MAX_RUNTIME.to_owned(),
+            message: "cannot be set in a study whose programs run by themselves".to_owned(),
+        }]));
+    }
+    let changes = |name: &str| changed.iter().any(|path| path == name);
+    if changes("budget") || changes(MAX_RUNTIME) {
+        policy = terms.govern_edit(&mut raw, &spec, stored, changes(MAX_RUNTIME))?;
         spec = StudySpec::try_from(raw.clone())?;
     }
     Ok(StudyEdit {
@@ -443,6 +489,13 @@ fn merge(stored: RawStudy, given: &RawStudy, paths: &[String]) -> RawStudy {
             "priority" => merged.priority = given.priority,
             "budget" => merged.budget = given.budget.clone(),
             "early_stopping" => merged.early_stopping.clone_from(&given.early_stopping),
+            MAX_RUNTIME => {
+                let given = given.trial.as_ref().and_then(|trial| trial.max_runtime);
+                merged.trial = merged.trial.map(|trial| RawTrial {
+                    max_runtime: given,
+                    ..trial
+                });
+            }
             _ => {} // refused before
         }
     }

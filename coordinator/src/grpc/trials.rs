@@ -471,7 +471,7 @@ impl Api {
         }
         let (legend, row) = engine
             .call(move |core, out, ctx| {
-                core.note_ended(out, ctx, row, note, &actor);
+                core.note_ended(out, ctx, row, note, &actor)?;
                 Ok((Legend::of_spec(core.spec()), out.ended_row(number).cloned()))
             })
             .await?;

@@ -33,7 +33,7 @@ fn a_grid_is_exhausted_when_its_last_cell_is_told() {
         "the trial and the study end in one commit"
     );
     let refused = desk
-        .step(|core, out, ctx| core.resume(out, ctx, "kim"))
+        .step(|core, out, ctx| core.resume(out, ctx, TimedOut::default(), "kim"))
         .unwrap_err();
     assert_eq!(
         refused.to_string(),

@@ -20,24 +20,6 @@ impl Desk {
         self.step(|core, _, ctx| core.summary(ctx)).study.state_reason
     }
 
-    fn edit(&mut self, more: &str) {
-        let (raw, _) = StudyFile::parse(&file(more), "desk.yaml").unwrap();
-        let spec = StudySpec::try_from(raw.clone()).unwrap();
-        let changed = vec!["budget".to_owned()];
-        let edit = StudyEdit {
-            raw,
-            spec,
-            policy: None,
-            changed,
-        };
-        self.step(|core, out, ctx| core.edit(out, ctx, edit, "kim"));
-    }
-
-    fn resume(&mut self) -> Result<(), String> {
-        self.step(|core, out, ctx| core.resume(out, ctx, "kim"))
-            .map_err(|error| error.to_string())
-    }
-
     /// A trial that was run elsewhere: nothing is proposed for it.
     fn imports(&mut self, x: f64, value: f64) {
         let params = [("x".parse().unwrap(), tunesmith_common::ParamValue::Float(x))];

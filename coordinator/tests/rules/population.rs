@@ -53,6 +53,11 @@ impl Desk {
 
     /// The study as somebody finds it who loads it, all of its trials being in `rows` or alive.
     pub(super) fn load_again(&mut self, ended: &[TrialRow]) {
+        self.load_rows(ended, &[]);
+    }
+
+    /// The same, with these trials alive beside those that are.
+    pub(super) fn load_rows(&mut self, ended: &[TrialRow], more: &[TrialRow]) {
         let mut random = || 0;
         let ctx = Ctx {
             now: self.clock.now(),
@@ -61,6 +66,7 @@ impl Desk {
         };
         let study = self.core.summary(&ctx).study;
         let living = (1..100).filter_map(|number| self.core.active_row(TrialNumber(number)));
+        let living = living.chain(more.iter().cloned());
         let living = living.map(|row| StoredTrial::Living(Box::new(row)));
         let ended = ended.iter().map(|row| {
             StoredTrial::Ended(EndedTrial {
@@ -355,7 +361,7 @@ fn the_population_ends_with_its_last_trial_and_the_budget_ends_replacements() {
 }
 
 /// Children of a study are chosen again from what is stored of it.
-fn replayed(desk: &mut Desk, ended: Vec<TrialRow>) -> Vec<Replayed> {
+pub(super) fn replayed(desk: &mut Desk, ended: Vec<TrialRow>) -> Vec<Replayed> {
     let spec = StudySpec::clone(desk.core.spec());
     let mut history = History::new(spec);
     let living: Vec<TrialRow> = (1..100)

@@ -74,16 +74,7 @@ fn people_are_warned_once_when_a_limit_is_near_and_again_after_it_was_raised() {
     assert!(desk.seen().warnings[0].starts_with("budget.gpu_hours: 2.00 of 10 are used, and 6.00 more"));
 
     let mut edit = |hours: u32| {
-        let (raw, _) = StudyFile::parse(&file(&rules(hours)), "desk.yaml").unwrap();
-        let spec = StudySpec::try_from(raw.clone()).unwrap();
-        let changed = vec!["budget".to_owned()];
-        let edit = StudyEdit {
-            raw,
-            spec,
-            policy: None,
-            changed,
-        };
-        desk.step(|core, out, ctx| core.edit(out, ctx, edit, "kim"));
+        desk.edit(&rules(hours));
         (desk.seen().warnings.len(), desk.recorded().len())
     };
     assert_eq!(edit(20).0, 0);
@@ -191,24 +182,15 @@ fn a_study_ends_when_its_cost_is_reached_and_goes_on_when_the_limit_is_raised() 
     desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(lease, 0, AttemptOutcome::Signalled(15))));
     assert_eq!(desk.core.state(), StudyState::Done(DoneReason::Budget));
     assert_eq!(desk.seen().study.state_reason, "budget: cost of 3 is used up");
-    let refused = desk.step(|core, out, ctx| core.resume(out, ctx, "kim"));
+    let refused = desk.step(|core, out, ctx| core.resume(out, ctx, TimedOut::default(), "kim"));
     assert!(
         refused
             .unwrap_err()
             .to_string()
             .contains("raise it with an edit, then resume")
     );
-    let (raw, _) = StudyFile::parse(&file(&rules(4)), "desk.yaml").unwrap();
-    let spec = StudySpec::try_from(raw.clone()).unwrap();
-    let changed = vec!["budget".to_owned()];
-    let edit = StudyEdit {
-        raw,
-        spec,
-        policy: None,
-        changed,
-    };
-    desk.step(|core, out, ctx| core.edit(out, ctx, edit, "kim"));
-    desk.step(|core, out, ctx| core.resume(out, ctx, "kim")).unwrap();
+    desk.edit(&rules(4));
+    desk.resume().unwrap();
     assert!(desk.offer(worker(1), &[]).is_ok());
     assert_eq!(costs(&mut desk), (3.0, 0.0), "what was spent is not forgotten");
 }
@@ -237,7 +219,7 @@ fn an_attempt_costs_what_its_worker_cost_when_it_began_whatever_happens_to_price
     });
     assert_eq!(costs(&mut desk), (4.0, 0.0));
     desk.clock.advance(Duration::from_secs(60));
-    desk.step(|core, out, ctx| core.resume(out, ctx, "kim")).unwrap();
+    desk.resume().unwrap();
     // Elsewhere, at the new price.
     let again = desk.offer(worker(2), &[]).unwrap();
     assert_eq!(

@@ -260,3 +260,56 @@ async fn a_trial_whose_worker_is_lost_goes_on_from_its_newest_checkpoint_elsewhe
     assert_eq!(steps, (1..=9).collect::<Vec<i64>>());
     drop(second);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_whose_time_was_up_goes_on_from_its_checkpoint_once_it_has_more() {
+    let coordinator = Coordinator::start(&Storage::Sqlite, LEASE).await;
+    let worker = Worker::start(&coordinator, "only", &[]);
+    let (records, mut api) = (Records::new(), coordinator.api());
+    let study = ProbeStudy::new(
+        "limited",
+        &records,
+        1,
+        &["--steps=9", "--checkpoint-every=1", "--hold-at=6"],
+    );
+    let study = study.budget("trials: 1").trial("max_runtime: 5s");
+    api.create(&study.yaml()).await;
+    api.done("limited", STUDY).await;
+    let trial = api.trials("limited").await.remove(0);
+    assert_eq!(
+        (trial.state(), trial.state_reason.as_str()),
+        (State::TimedOut, "time is up: max_runtime of 5s"),
+        "{trial:?}"
+    );
+    assert_eq!(
+        trial.checkpoint.as_ref().map(|checkpoint| checkpoint.step),
+        Some(5)
+    );
+    records.release();
+    let refused = coordinator
+        .cli(&["study", "resume", "limited"])
+        .await
+        .expect_code(4);
+    assert!(refused.err.contains("1 of 1 were created"), "{refused:?}");
+    let edit = ["study", "edit", "limited", "--set", "trial.max_runtime=1h"];
+    let edited = coordinator.cli(&edit).await.expect_code(0);
+    assert!(edited.out.contains("trial.max_runtime"), "{edited:?}");
+    let resumed = coordinator
+        .cli(&["study", "resume", "limited"])
+        .await
+        .expect_code(0);
+    assert!(resumed.out.contains("limited"), "{resumed:?}");
+    api.done("limited", STUDY).await;
+    let trial = api.trials("limited").await.remove(0);
+    assert_eq!(
+        (trial.state(), trial.attempts.len()),
+        (State::Completed, 2),
+        "{trial:?}"
+    );
+    let told = records.read();
+    assert_eq!(told[&(1, 2)].points.first().map(|(_, step, _)| *step), Some(6));
+    let curve = api.curve(&trial.name, "score").await;
+    let steps: Vec<i64> = curve.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, (1..=9).collect::<Vec<i64>>());
+    drop(worker);
+}

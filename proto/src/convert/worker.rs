@@ -349,7 +349,11 @@ pub fn ended_to_wire(end: &AttemptEnd) -> v1::AttemptEnded {
     let stop_cause = match end.stop_cause {
         None => v1::StopCause::Unspecified,
         Some(StopCause::Asked) => v1::StopCause::Asked,
-        Some(StopCause::MaxRuntime) => v1::StopCause::MaxRuntime,
+        Some(StopCause::MaxRuntime(_)) => v1::StopCause::MaxRuntime,
+    };
+    let max_runtime = match end.stop_cause {
+        Some(StopCause::MaxRuntime(limit)) => Some(duration_to_wire(limit)),
+        _ => None,
     };
     v1::AttemptEnded {
         lease: Some(lease_to_wire(&end.lease)),
@@ -371,13 +375,14 @@ pub fn ended_to_wire(end: &AttemptEnd) -> v1::AttemptEnded {
             .map(|text| head(text, MAX_TEXT).to_owned())
             .collect(),
         checkpoint: end.checkpoint.as_ref().map(checkpoint_to_wire),
+        max_runtime,
     }
 }
 
 /// The end of an attempt from the wire. Texts that are too long are cut: an end must never be lost for the length of its words.
 ///
 /// # Errors
-/// If the lease, the time or the outcome is missing, or the stop cause is unknown.
+/// If the lease, the time or the outcome is missing, or the stop cause is unknown or without its limit.
 pub fn ended_from_wire(end: &v1::AttemptEnded) -> Result<AttemptEnd, ConvertError> {
     use v1::attempt_ended::Outcome;
     let outcome = match required(end.outcome.as_ref(), "ended.outcome")? {
@@ -390,7 +395,13 @@ pub fn ended_from_wire(end: &v1::AttemptEnded) -> Result<AttemptEnd, ConvertErro
     let stop_cause = match v1::StopCause::try_from(end.stop_cause) {
         Ok(v1::StopCause::Unspecified) => None,
         Ok(v1::StopCause::Asked) => Some(StopCause::Asked),
-        Ok(v1::StopCause::MaxRuntime) => Some(StopCause::MaxRuntime),
+        Ok(v1::StopCause::MaxRuntime) => {
+            let limit = required(end.max_runtime.as_ref(), "ended.max_runtime")?;
+            Some(StopCause::MaxRuntime(duration_from_wire(
+                limit,
+                "ended.max_runtime",
+            )?))
+        }
         Err(_) => {
             return Err(ConvertError::new(
                 "ended.stop_cause",

@@ -1,5 +1,7 @@
 //! How an attempt ended, put together from what the supervisor saw and what the program said.
 
+use std::time::Duration;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -61,7 +63,7 @@ enum StoredOutcome {
 #[serde(rename_all = "snake_case")]
 enum StoredCause {
     Asked,
-    MaxRuntime,
+    MaxRuntime(Duration),
 }
 
 impl From<&AttemptEnd> for StoredEnd {
@@ -79,7 +81,7 @@ impl From<&AttemptEnd> for StoredEnd {
             },
             stopped: end.stop_cause.map(|cause| match cause {
                 StopCause::Asked => StoredCause::Asked,
-                StopCause::MaxRuntime => StoredCause::MaxRuntime,
+                StopCause::MaxRuntime(limit) => StoredCause::MaxRuntime(limit),
             }),
             infeasible: end.infeasible.clone(),
             out_of_memory: end.out_of_memory,
@@ -106,7 +108,7 @@ impl From<StoredEnd> for AttemptEnd {
             },
             stop_cause: end.stopped.map(|cause| match cause {
                 StoredCause::Asked => StopCause::Asked,
-                StoredCause::MaxRuntime => StopCause::MaxRuntime,
+                StoredCause::MaxRuntime(limit) => StopCause::MaxRuntime(limit),
             }),
             infeasible: end.infeasible,
             out_of_memory: end.out_of_memory,
@@ -162,7 +164,7 @@ pub(super) fn end_of(
         ended_at: exit.ended_at,
         stop_cause: match exit.stopped {
             Some(StopWhy::Asked) => Some(StopCause::Asked),
-            Some(StopWhy::MaxRuntime) => Some(StopCause::MaxRuntime),
+            Some(StopWhy::MaxRuntime) => Some(StopCause::MaxRuntime(launch.max_runtime.unwrap_or_default())),
             _ => None,
         },
         infeasible,
@@ -302,7 +304,7 @@ mod tests {
             last_seq: 5,
             ended_at: Timestamp::from_micros(6),
             outcome: AttemptOutcome::Signalled(11),
-            stop_cause: Some(StopCause::MaxRuntime),
+            stop_cause: Some(StopCause::MaxRuntime(Duration::from_millis(1_500))),
             infeasible: Some("too wide".to_owned()),
             out_of_memory: true,
             peak_memory: 7,

@@ -97,7 +97,10 @@ async fn max_runtime_stops_a_program_even_without_a_daemon() {
     let end = world.end_of(&attempt).await;
     assert_eq!(
         (end.outcome, end.stop_cause),
-        (AttemptOutcome::Signalled(15), Some(StopCause::MaxRuntime))
+        (
+            AttemptOutcome::Signalled(15),
+            Some(StopCause::MaxRuntime(Duration::from_millis(300)))
+        )
     );
     assert_eq!(end.last_seq, 1);
 }

@@ -55,6 +55,7 @@ fn all_events(id: LeaseId) -> Vec<Event> {
         Event::HandedBack(id),
         Event::Paused(id),
         Event::Resumed,
+        Event::MoreTime,
         Event::StopRequested(early()),
         Event::StopRequested(cancelled()),
         Event::StopRequested(paused()),

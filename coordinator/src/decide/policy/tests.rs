@@ -213,7 +213,7 @@ fn an_edit_is_held_to_the_policy_of_whoever_made_the_study_and_knows_what_the_po
         let mut raw = raw.clone();
         change(&mut raw);
         let spec = StudySpec::from_raw(raw.clone(), 0).unwrap();
-        let policy = terms.govern_edit(&mut raw, &spec, &row)?;
+        let policy = terms.govern_edit(&mut raw, &spec, &row, false)?;
         Ok::<_, SpecErrors>((raw, policy.unwrap().sets))
     };
     // Sent back as it was shown, with one other change.
@@ -223,7 +223,12 @@ fn an_edit_is_held_to_the_policy_of_whoever_made_the_study_and_knows_what_the_po
     let (raw, sets) = edit(&|raw| raw.budget = tunesmith_common::study::RawBudget::default()).unwrap();
     assert_eq!((raw.budget.cost, sets.len()), (Some(50.0), 4));
     assert!(edit(&|raw| raw.budget.cost = Some(51.0)).is_err());
-    // What cannot be edited is no reason to refuse an edit.
+    // What is not edited is no reason to refuse an edit.
     let long = |raw: &mut RawStudy| raw.trial.as_mut().unwrap().max_runtime = Some(HumanDuration(5 * HOUR));
     assert!(edit(&long).is_ok());
+    let mut raw = row.spec.clone();
+    long(&mut raw);
+    let spec = StudySpec::from_raw(raw.clone(), 0).unwrap();
+    let refused = terms.govern_edit(&mut raw, &spec, &row, true).unwrap_err();
+    assert_eq!(refused.0[0].path, "trial.max_runtime");
 }

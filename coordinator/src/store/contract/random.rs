@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tunesmith_common::checkpoint::{Changed, Checkpoint, Heir, Parent, RungResult, Stages};
+use tunesmith_common::checkpoint::{Changed, Checkpoint, EarlierEnd, Heir, Parent, RungResult, Stages};
 use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, CheckpointStoreId, Timestamp, TrialNumber};
@@ -119,6 +119,17 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
                 checkpoint: Some(checkpoint).filter(|_| number.is_multiple_of(4)),
             })
         }),
+        earlier_ends: Vec::from_iter(Some(EarlierEnd {
+            at: at(2),
+            value,
+            more_values: [value, None].into(),
+            last_step: value.map(|_| 4),
+            next: TrialNumber(9),
+        }))
+        .into_iter()
+        .filter(|_| number.is_multiple_of(3))
+        .collect(),
+        trained: Duration::from_micros(number / 2),
     }
 }
 

@@ -8,9 +8,8 @@ use std::io;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
-use tunesmith_common::checkpoint::{Changed, Checkpoint, Heir, Parent, RungResult, Stages};
+use tunesmith_common::Timestamp;
 use tunesmith_common::measurement::MetricName;
-use tunesmith_common::{Params, Timestamp, TrialNumber};
 
 use super::super::{PointChunk, StoreError};
 use super::corrupt;
@@ -137,120 +136,6 @@ pub(in crate::store) fn values_from_json(json: &str) -> Result<Box<[Option<f64>]
 }
 
 /// Stages as they are stored.
-#[derive(Serialize, Deserialize)]
-struct StoredStages {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    rungs: Vec<StoredRung>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<Checkpoint>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    parent: Option<StoredParent>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    heir: Option<StoredHeir>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredHeir {
-    parent: TrialNumber,
-    params: Params,
-    step: i64,
-    value: Number,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<Checkpoint>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredParent {
-    trial: TrialNumber,
-    step: i64,
-    value: Number,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    replaces: Option<TrialNumber>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    changed: Vec<Changed>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredRung {
-    rung: i64,
-    step: i64,
-    value: Number,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    more_values: Vec<Option<Number>>,
-    at: i64,
-}
-
-/// Stages as a JSON object; none if there is nothing to tell.
-pub(in crate::store) fn stages_to_json(stages: &Stages) -> Result<Option<String>, StoreError> {
-    if stages.is_empty() {
-        return Ok(None);
-    }
-    let rung = |result: &RungResult| StoredRung {
-        rung: result.rung,
-        step: result.step,
-        value: Number(result.value),
-        more_values: result.more_values.iter().map(|value| value.map(Number)).collect(),
-        at: result.at.as_micros(),
-    };
-    to_json(&StoredStages {
-        rungs: stages.rungs.iter().map(rung).collect(),
-        checkpoint: stages.checkpoint.clone(),
-        parent: stages.parent.as_ref().map(|parent| StoredParent {
-            trial: parent.trial,
-            step: parent.step,
-            value: Number(parent.value),
-            replaces: parent.replaces,
-            changed: parent.changed.clone(),
-        }),
-        heir: stages.heir.as_ref().map(|heir| StoredHeir {
-            parent: heir.parent,
-            params: Params::clone(&heir.params),
-            step: heir.step,
-            value: Number(heir.value),
-            checkpoint: heir.checkpoint.clone(),
-        }),
-    })
-    .map(Some)
-}
-
-/// Reads what [`stages_to_json`] wrote.
-pub(in crate::store) fn stages_from_json(json: &str) -> Result<Stages, StoreError> {
-    let stored: StoredStages = from_json("stages", json)?;
-    let rung = |stored: StoredRung| RungResult {
-        rung: stored.rung,
-        step: stored.step,
-        value: stored.value.0,
-        more_values: stored
-            .more_values
-            .into_iter()
-            .map(|value| value.map(|number| number.0))
-            .collect(),
-        at: Timestamp::from_micros(stored.at),
-    };
-    Ok(Stages {
-        rungs: stored.rungs.into_iter().map(rung).collect(),
-        checkpoint: stored.checkpoint,
-        parent: stored.parent.map(|parent| {
-            Box::new(Parent {
-                trial: parent.trial,
-                step: parent.step,
-                value: parent.value.0,
-                replaces: parent.replaces,
-                changed: parent.changed,
-            })
-        }),
-        heir: stored.heir.map(|heir| {
-            Box::new(Heir {
-                parent: heir.parent,
-                params: heir.params.into(),
-                step: heir.step,
-                value: heir.value.0,
-                checkpoint: heir.checkpoint,
-            })
-        }),
-    })
-}
-
 /// Metrics with their values, in order, as a JSON object.
 pub(in crate::store) struct Metrics<M>(pub(in crate::store) M);
 

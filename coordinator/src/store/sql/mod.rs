@@ -6,6 +6,7 @@
 pub(super) mod history;
 pub(super) mod json;
 pub(super) mod records;
+mod stages;
 pub(super) mod statements;
 pub(super) mod types;
 

@@ -73,7 +73,7 @@ fn end() -> AttemptEnd {
         last_seq: 17,
         ended_at: Timestamp::from_micros(1_763_900_000_123_456),
         outcome: AttemptOutcome::Signalled(9),
-        stop_cause: Some(StopCause::MaxRuntime),
+        stop_cause: Some(StopCause::MaxRuntime(Duration::from_millis(1_500))),
         infeasible: Some("too wide".to_owned()),
         out_of_memory: true,
         peak_memory: 5,

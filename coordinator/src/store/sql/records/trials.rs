@@ -11,10 +11,8 @@ use uuid::Uuid;
 
 use super::super::super::{AttemptRow, DecisionRow, End, EndedTrial, RequestRow, StoreError, TrialRow};
 use super::super::corrupt;
-use super::super::json::{
-    Metrics, Number, from_json, stages_from_json, stages_to_json, text, to_json, values_from_json,
-    values_to_json,
-};
+use super::super::json::{Metrics, Number, from_json, text, to_json, values_from_json, values_to_json};
+use super::super::stages::{stages_from_json, stages_to_json};
 use super::super::types::{Json, Time};
 use super::{duration, hash, metric, micros, signed, unsigned};
 

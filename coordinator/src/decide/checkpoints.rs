@@ -16,6 +16,7 @@ use tunesmith_common::clock::Monotonic;
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, CheckpointStoreId, LeaseKey, TrialNumber, WorkerId};
 
+use super::course::Course;
 use super::dispatch::BoundTo;
 use super::members::Members;
 use super::order::Order;
@@ -179,6 +180,35 @@ impl StudyCore {
             .iter()
             .copied()
             .find(|number| self.is_within(*number, reach))
+    }
+
+    /// That a trial has no checkpoint where it should, for people.
+    pub(super) fn without_checkpoint(&self) -> Option<String> {
+        self.spec.trial.as_ref()?;
+        let mut active = self.active.iter();
+        let mut find = |is_late: &dyn Fn(&ActiveTrial) -> bool| {
+            let (number, trial) =
+                active.find(|(_, trial)| trial.stages.checkpoint.is_none() && is_late(trial))?;
+            Some((*number, trial.stages.rungs.last()?.step))
+        };
+        let rests = |trial: &ActiveTrial| *trial.life.state() == TrialState::Paused;
+        match self.course.as_ref()? {
+            Course::Halving(..) => {
+                let (number, step) = find(&rests)?;
+                Some(format!(
+                    "trial.command: trial {number} rests at step {step} and has no checkpoint, so that it is trained again from its start when it goes on; \
+                     have the program save one when it is asked to stop"
+                ))
+            }
+            Course::Population(_) => {
+                let (number, step) = find(&|trial| rests(trial) || trial.stages.rungs.len() > 1)?;
+                Some(format!(
+                    "trial.command: trial {number} has come to step {step} and has no checkpoint, so that no other trial can go on from it; have the program \
+                     save one at least at every comparison"
+                ))
+            }
+            Course::Replay(_) => None,
+        }
     }
 
     /// Trials that wait for a place, by where their checkpoints are.

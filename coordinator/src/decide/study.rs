@@ -306,7 +306,10 @@ impl StudyCore {
         study.cost = self.cost(ctx.mono);
         let near = self.near_limits(ctx.mono);
         let warnings = self.warnings.iter().cloned();
-        let warnings = warnings.chain(near.iter().map(ToString::to_string)).collect();
+        let warnings = warnings
+            .chain(near.iter().map(ToString::to_string))
+            .chain(self.without_checkpoint())
+            .collect();
         Summary {
             study,
             revision: self.revision,

@@ -199,3 +199,38 @@ fn a_model_chooses_for_whoever_has_a_place_whatever_others_could_reach() {
     desk.assigned(&[OWN]);
     assert_eq!(desk.row(5).stages.parent.clone().unwrap().trial.0, 1);
 }
+
+#[test]
+fn people_are_told_of_programs_that_save_nothing() {
+    let warnings = |desk: &mut Desk| desk.step(|core, _, ctx| core.summary(ctx)).warnings;
+    let mut desk = pbt("");
+    let lease = desk.assigned(&[SHARED]).3;
+    desk.train(lease, 1..=2, 0.5);
+    assert_eq!(warnings(&mut desk), [""; 0], "it may be about to");
+    desk.stops_without(lease, 2);
+    let told = warnings(&mut desk).remove(0);
+    assert!(
+        told.starts_with("trial.command: trial 1 has come to step 2 and has no checkpoint"),
+        "{told}"
+    );
+
+    let mut desk = Desk::of(
+        "name: desk\nobjective: {metric: acc, goal: maximize}\nspace: {x: {type: float, low: 0, high: 1}}\n\
+         strategy: {name: asha, seed: 1}\ntrial: {command: [train], steps: {max: 9}}\n",
+    );
+    for value in [0.9, 0.1] {
+        let lease = desk.assigned(&[SHARED]).3;
+        desk.train(lease, 1..=1, value);
+        desk.stops_without(lease, 1);
+        assert_eq!(warnings(&mut desk).len(), 1);
+    }
+    assert!(warnings(&mut desk)[0].contains("trial 1 rests at step 1 and has no checkpoint"));
+}
+
+impl Desk {
+    /// The program of a trial stops as it was asked to, and has saved nothing.
+    fn stops_without(&mut self, lease: LeaseKey, last_seq: u64) {
+        let stops = end(lease, last_seq, AttemptOutcome::Signalled(15));
+        self.step(|core, out, ctx| core.ended(out, ctx, worker(1), stops));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use tunesmith_common::id::TrialNumber;
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::study::MetricSource;
 use tunesmith_common::worker::AttemptOutcome;
@@ -319,4 +320,32 @@ async fn a_forgotten_attempt_is_kept_for_a_while_and_then_removed() {
     let world = World::again((dir, options)).await;
     world.store.sweep().await;
     assert!(!folder.exists() && !folder.parent().unwrap().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_a_program_went_on_from_and_did_not_change_is_not_stored_again() {
+    let mut world = World::new().await;
+    let script = |script: &str, trial| {
+        let mut assignment = shell(&format!("{script}; echo '{{\"loss\": 1}}'"));
+        assignment.lease.trial = TrialNumber(trial);
+        assignment.keep_checkpoint = true;
+        assignment
+    };
+    let saves = r#"mkdir "$TUNESMITH_CHECKPOINT_DIR/step-3"; echo weights > "$TUNESMITH_CHECKPOINT_DIR/step-3/model""#;
+    let parent = world.launch(script(saves, 1)).await;
+    let stored = world.end_of(&parent).await.checkpoint.unwrap();
+    assert_eq!((stored.trial, stored.step), (TrialNumber(1), 3));
+    let children = [
+        (2, "", None),
+        (3, "; mkdir \"$TUNESMITH_CHECKPOINT_DIR/step-4\"", Some(4)),
+    ];
+    for (trial, more, step) in children {
+        let copies = r#"cp -r "$TUNESMITH_RESUME_FROM" "$TUNESMITH_CHECKPOINT_DIR""#;
+        let mut child = script(&format!("{copies}{more}"), trial);
+        child.resume = Some(stored.clone());
+        let child = world.launch(child).await;
+        let end = world.end_of(&child).await;
+        assert_eq!(end.outcome, AttemptOutcome::Exited(0), "{end:?}");
+        assert_eq!(end.checkpoint.map(|own| own.step), step);
+    }
 }

@@ -107,6 +107,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
         first_seq: 1,
         last_seq: count,
         times: (1..=count).map(at).collect(),
+        arrivals: (1..=count).map(at).collect(),
         steps,
         values,
     });

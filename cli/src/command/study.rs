@@ -301,7 +301,6 @@ async fn replay(study: &StudyRef, context: &Context) -> Result<(), CliError> {
         all.not_proposed += some.not_proposed;
         all.differences.extend(some.differences);
         all.same_decisions += some.same_decisions;
-        all.near_decisions += some.near_decisions;
         all.decision_differences.extend(some.decision_differences);
         if some.next_trial == 0 {
             break;

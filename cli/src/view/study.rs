@@ -69,13 +69,6 @@ pub(crate) fn replayed(replay: &pb::ReplayStudyResponse) -> String {
             human::plural(replay.same_decisions, "judgement")
         );
     }
-    if replay.near_decisions > 0 {
-        let _ = write!(
-            out,
-            "; {} at the same step, with other numbers, since others had reported at about the same time",
-            human::plural(replay.near_decisions, "judgement")
-        );
-    }
     if replay.not_proposed > 0 {
         let _ = write!(
             out,

@@ -1,8 +1,6 @@
 //! Tries early-stopping rules on what a study's trials have reported: what they would have stopped, and what that would have cost.
 //!
-//! Pure: it neither reads nor changes a study. Points come to the rules in the order of the times at which they were reported. Those are by the
-//! clocks of the machines that trained, so each is moved into the time, by the coordinator's clock, in which its attempt had its lease, and behind
-//! what the same attempt reported of the metric before it.
+//! Pure: it neither reads nor changes a study. Points and ends come to the rules in the order in which they came to the study.
 //!
 //! A trial that is stopped reports nothing more, and ends at once with the value that it has then. Trials that would have been started in its place
 //! are not made up.
@@ -173,25 +171,16 @@ impl Backtest {
         let mut last = Timestamp::UNIX_EPOCH;
         let mut has_points = false;
         let mut before: Option<(Attempt, usize)> = None;
-        let mut at = Timestamp::UNIX_EPOCH;
         for chunk in points {
             let Some(metric) = self.metrics.iter().position(|metric| *metric == chunk.metric) else {
                 continue;
             };
             has_points |= self.judged[metric];
             let mut begins = before.replace((chunk.attempt, metric)) != Some((chunk.attempt, metric));
-            let lease = attempts.iter().find(|attempt| attempt.attempt == chunk.attempt);
-            let (from, to) = lease.map_or((row.created_at, now), |lease| {
-                (lease.leased_at, lease.ended_at.unwrap_or(now))
-            });
-            if begins {
-                at = from;
-            }
-            for ((step, value), time) in chunk.steps.iter().zip(&chunk.values).zip(&chunk.times) {
-                at = at.max((*time).min(to));
-                last = last.max(at);
+            for ((step, value), at) in chunk.steps.iter().zip(&chunk.values).zip(&chunk.arrivals) {
+                last = last.max(*at);
                 self.events.push(Event {
-                    at,
+                    at: *at,
                     trial,
                     what: What::Point {
                         attempt: chunk.attempt,
@@ -361,8 +350,6 @@ impl Backtest {
 pub struct Judged {
     /// Judgements that are the same.
     pub same: u64,
-    /// Those that are made at the same step with other numbers: others had reported at about the same time, and more or less of that had arrived.
-    pub near: u64,
     /// Those that are not: the trial, what is stored, and what is judged now.
     pub different: Vec<(TrialNumber, Option<DecisionRow>, Option<DecisionRow>)>,
 }
@@ -428,7 +415,6 @@ impl Backtest {
         for row in stored.into_iter().filter(is_rule) {
             match again.remove(&key(&row)) {
                 Some(found) if is_same(&found.decision, &row.decision) => judged.same += 1,
-                Some(found) if found.decision.step == row.decision.step => judged.near += 1,
                 found => judged.different.push((row.trial, Some(row), found)),
             }
         }

@@ -148,15 +148,7 @@ impl StudyCore {
             .map(|(&number, _)| number)
             .collect();
         for number in overdue {
-            let limit = format!("max_runtime of {}", tunesmith_common::units::HumanDuration(limit));
-            // Cannot be refused: the trial runs.
-            let _ = self.apply(
-                out,
-                ctx,
-                number,
-                Event::StopRequested(StopReason::TimedOut { limit }),
-                "",
-            );
+            self.stop_for_time(out, ctx, number, limit);
         }
     }
 

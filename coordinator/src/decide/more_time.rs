@@ -113,16 +113,22 @@ impl StudyCore {
         if trial.stages.checkpoint.is_some() && self.has_time_left(so_far) {
             return true;
         }
-        let limit = format!("max_runtime of {}", HumanDuration(so_far));
-        // Refused only where the trial has ended.
-        let _ = self.apply(
-            out,
-            ctx,
-            number,
-            Event::StopRequested(StopReason::TimedOut { limit }),
-            "",
-        );
+        self.stop_for_time(out, ctx, number, so_far);
         false
+    }
+
+    /// Asks a trial to stop that has run so long.
+    pub(super) fn stop_for_time(
+        &mut self,
+        out: &mut Outbox,
+        ctx: &Ctx<'_>,
+        number: TrialNumber,
+        limit: Duration,
+    ) {
+        let limit = format!("max_runtime of {}", HumanDuration(limit));
+        let stop = Event::StopRequested(StopReason::TimedOut { limit });
+        // Refused only where the trial has ended.
+        let _ = self.apply(out, ctx, number, stop, "");
     }
 
     /// An attempt begins: what was trained before counts only if it goes on from there.

@@ -36,12 +36,12 @@ impl Outbox {
         self.attempts.insert((row.trial, row.attempt), row);
     }
 
-    /// Adds a point, to the chunk that this commit writes of its metric.
+    /// Adds a point with its sequence number and when it was taken in, to the chunk that this commit writes of its metric.
     pub(super) fn point(
         &mut self,
         trial: TrialNumber,
         attempt: Attempt,
-        seq: u64,
+        (seq, arrival): (u64, Timestamp),
         batch: &PointBatch,
         point: &Point,
     ) {
@@ -62,6 +62,7 @@ impl Outbox {
                 steps: Vec::new(),
                 values: Vec::new(),
                 times: Vec::new(),
+                arrivals: Vec::new(),
             });
             self.points.len() - 1
         });
@@ -70,6 +71,7 @@ impl Outbox {
         chunk.steps.push(point.step);
         chunk.values.push(point.value);
         chunk.times.push(point.at);
+        chunk.arrivals.push(arrival);
     }
 
     pub(super) fn decision(

@@ -415,7 +415,8 @@ impl StudyCore {
                 trial.curves[place].report(point.step, point.value);
             }
             decisions.extend(self.stoppers.report(number, metric, point.step, point.value));
-            out.point(number, attempt, seq, batch, point);
+            let arrival = self.end_time(ctx.now);
+            out.point(number, attempt, (seq, arrival), batch, point);
             // The first of the kept curves is the objective's.
             at_rung |= kept[index] == Some(0) && self.reach_rungs(ctx, number, point.step);
         }

@@ -516,7 +516,7 @@ impl StudyCore {
             .insert(number, Some(trial.row(number, values, Some(at))));
     }
 
-    /// When a trial ends that ends now: later than all that have ended, whatever the clock says. So these times tell in which order
+    /// When something happens that happens now: later than all that has, whatever the clock says. So these times tell in which order rules and
     /// strategies saw the results.
     pub(super) fn end_time(&mut self, now: Timestamp) -> Timestamp {
         later_than(&mut self.last_end, now)

@@ -44,7 +44,6 @@ impl Api {
         if answer.next_trial == 0 {
             let judged = self.judged(&row).await?;
             answer.same_decisions = judged.same;
-            answer.near_decisions = judged.near;
             let different = judged.different.into_iter().take(MOST_DIFFERENCES);
             answer.decision_differences = different
                 .map(|(trial, stored, again)| v1::DecisionDifference {

@@ -547,6 +547,7 @@ mod tests {
             steps: points.iter().map(|point| point.0).collect(),
             values: points.iter().map(|point| point.1).collect(),
             times: vec![Timestamp::UNIX_EPOCH; points.len()],
+            arrivals: vec![Timestamp::UNIX_EPOCH; points.len()],
         }
     }
 

@@ -120,10 +120,10 @@ fn check_points(chunk: &PointChunk) -> Result<(), StoreError> {
     fits("trial of points", trial.0)?;
     fits("last_seq", *last_seq)?;
     let count = chunk.steps.len();
-    if count == 0 || chunk.values.len() != count || chunk.times.len() != count {
-        let (values, times) = (chunk.values.len(), chunk.times.len());
+    let (values, times, arrivals) = (chunk.values.len(), chunk.times.len(), chunk.arrivals.len());
+    if count == 0 || [values, times, arrivals] != [count; 3] {
         return Err(invalid(format!(
-            "trial {trial}, {metric}: {count} steps, {values} values, {times} times"
+            "trial {trial}, {metric}: {count} steps, {values} values, {times} times, {arrivals} arrivals"
         )));
     }
     if first_seq > last_seq {

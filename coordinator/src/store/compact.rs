@@ -44,6 +44,7 @@ pub(super) fn join_chunks(chunks: Vec<PointChunk>) -> Round {
                 last.chunk.steps.extend(chunk.steps);
                 last.chunk.values.extend(chunk.values);
                 last.chunk.times.extend(chunk.times);
+                last.chunk.arrivals.extend(chunk.arrivals);
             }
             _ => groups.push(Joined {
                 was_last: chunk.last_seq,

@@ -248,6 +248,9 @@ pub struct PointChunk {
     pub values: Vec<f64>,
     /// When each was reported, by the clock of the machine that reported it. As many as steps.
     pub times: Vec<Timestamp>,
+    /// When each was taken in, by the coordinator's clock: of any two things that strategies and rules of a study have seen, the later one has the
+    /// later time. As many as steps.
+    pub arrivals: Vec<Timestamp>,
 }
 
 /// A judgement of an early-stopping rule as it is stored.

@@ -10,14 +10,14 @@ use rand_chacha::rand_core::SeedableRng as _;
 use tokio::runtime::Runtime;
 use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::{Clock, Monotonic, TestClock};
-use tunesmith_common::study::StudyFile;
+use tunesmith_common::study::{StudyFile, StudySpec};
 use tunesmith_common::worker::AttemptOutcome;
 use tunesmith_common::{Attempt, CheckpointStoreId, LeaseKey, StudyId, Timestamp, TrialNumber, WorkerId};
-use tunesmith_coordinator::decide::{Ctx, Offer, Order, Outbox, StudyCore};
+use tunesmith_coordinator::decide::{Backtest, Ctx, Offer, Order, Outbox, StudyCore};
 use tunesmith_coordinator::engine::load;
 use tunesmith_coordinator::store::MemoryStore;
 use tunesmith_coordinator::store::{
-    AuditRow, ChunkPlace, DoneReason, Lineage, Ownership, Store, StoreError, StudyRow, StudyState,
+    AuditRow, ChunkPlace, DoneReason, Lineage, Ownership, Store, StoreError, StudyRow, StudyState, TrialQuery,
 };
 use uuid::Uuid;
 
@@ -243,6 +243,7 @@ impl World {
             self.upkeep();
         }
         self.assert_points_are_stored_once();
+        self.assert_judgements_are_made_again();
         self.assert_memory_matches_the_store();
         let state = self.step(|core, _, _| core.state());
         assert!(
@@ -455,6 +456,8 @@ impl World {
     /// What the engine does with one command. None if the coordinator crashed or could not tell whether it was committed.
     fn step<T>(&mut self, command: impl FnOnce(&mut StudyCore, &mut Outbox, &mut Ctx<'_>) -> T) -> Option<T> {
         if self.core.is_none() {
+            // A process does not come up in no time.
+            self.clock.advance(Duration::from_millis(100));
             let store: Arc<dyn Store> = Arc::new(self.store.clone());
             self.core = Some(
                 self.runtime
@@ -545,6 +548,26 @@ impl World {
                 assert_eq!(chunks.len(), 1, "trial {trial} is not joined, seed {}", self.seed);
             }
         }
+    }
+
+    /// The judgements of rules follow from what is stored, to the last digit.
+    fn assert_judgements_are_made_again(&self) {
+        let (runtime, store, study) = (&self.runtime, &self.store, self.study);
+        let row = runtime.block_on(store.study_fetch(study)).unwrap().unwrap();
+        let mut own = Backtest::of_its_own(StudySpec::try_from(row.spec).unwrap());
+        let all = TrialQuery {
+            limit: 1_000,
+            ..TrialQuery::default()
+        };
+        for row in runtime.block_on(store.trial_list(study, &all)).unwrap() {
+            let number = row.number;
+            let attempts = runtime.block_on(store.attempt_list(study, number)).unwrap();
+            let points = runtime.block_on(store.point_list(study, number)).unwrap();
+            own.trial(row, &attempts, &points, self.clock.now());
+        }
+        let stored = runtime.block_on(store.decision_list_all(study)).unwrap();
+        let judged = own.judge_again(stored);
+        assert_eq!(judged.different, [], "seed {}", self.seed);
     }
 
     fn assert_memory_matches_the_store(&mut self) {

@@ -88,6 +88,7 @@ fn points(attempt: Attempt, points: &[(i64, f64, i64)]) -> PointChunk {
         steps: points.iter().map(|point| point.0).collect(),
         values: points.iter().map(|point| point.1).collect(),
         times: points.iter().map(|point| at(point.2)).collect(),
+        arrivals: points.iter().map(|point| at(point.2)).collect(),
     }
 }
 
@@ -242,13 +243,18 @@ fn a_stopped_trial_ends_with_its_value_then() {
 }
 
 #[test]
-fn points_come_in_the_order_of_their_leases_though_a_clock_is_a_day_off() {
+fn points_come_in_the_order_in_which_they_arrived_whatever_the_clocks_of_machines_say() {
     const DAY: i64 = 86_400;
     let mut backtest = study("last", "{rule: median, min_trials: 1}");
+    let arrived = points(FIRST, &[(1, 0.9, 10), (2, 0.9, 20)]);
+    let reported = PointChunk {
+        times: vec![at(DAY), at(DAY + 10)],
+        ..arrived
+    };
     backtest.trial(
         row(1, TrialState::Completed, Some(0.9), 2, Some(50)),
         &[attempt(FIRST, 0, Some(50), 0)],
-        &[points(FIRST, &[(1, 0.9, DAY), (2, 0.9, DAY + 10)])],
+        &[reported],
         at(NOW),
     );
     completed(&mut backtest, 2, 60, &[0.1, 0.1]);

@@ -90,7 +90,7 @@ pub(super) async fn rows_that_contradict_themselves_are_refused(fixture: &mut Fi
     let mut short = points(1, 1, "loss", 0, 3);
     short.values.pop();
     let mut none = points(1, 1, "loss", 0, 1);
-    (none.steps, none.values, none.times) = (vec![], vec![], vec![]);
+    (none.steps, none.values, none.times, none.arrivals) = (vec![], vec![], vec![], vec![]);
     let bad = [
         with(|row| row.ended_at = Some(at(1))),
         with(|row| row.state = TrialState::Completed),

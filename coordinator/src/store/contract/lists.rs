@@ -213,6 +213,9 @@ pub(super) async fn points_of_any_value_and_time_read_back(fixture: &mut Fixture
         times: (0..count)
             .map(|n| Timestamp::from_micros(if n % 2 == 0 { i64::MAX } else { i64::MIN }))
             .collect(),
+        arrivals: (0..count)
+            .map(|n| Timestamp::from_micros(if n % 3 == 0 { i64::MAX } else { i64::MIN }))
+            .collect(),
         ..points(1, u32::MAX, "loss", 0, 1)
     };
     owner.commit(chunks([chunk.clone()])).await;

@@ -207,6 +207,7 @@ pub(super) fn points(trial: u64, attempt: u32, metric: &str, first_seq: u64, cou
             .map(|seq| 1.0 / (1.0 + f64::from(u32::try_from(seq).unwrap())))
             .collect(),
         times: seqs().map(at).collect(),
+        arrivals: seqs().map(|seq| at(seq + 7)).collect(),
     }
 }
 

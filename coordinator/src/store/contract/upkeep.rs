@@ -66,7 +66,8 @@ pub(super) async fn readers_do_not_see_compaction(fixture: &mut Fixture) {
 fn curve(chunks: Vec<PointChunk>) -> Vec<impl PartialEq + std::fmt::Debug> {
     let points = |chunk: PointChunk| {
         let (attempt, metric) = (chunk.attempt, chunk.metric);
-        let values = chunk.steps.into_iter().zip(chunk.values).zip(chunk.times);
+        let when = chunk.times.into_iter().zip(chunk.arrivals);
+        let values = chunk.steps.into_iter().zip(chunk.values).zip(when);
         values
             .map(move |point| (attempt, metric.clone(), point))
             .collect::<Vec<_>>()

@@ -56,13 +56,13 @@ const ATTEMPTS: &str = "attempt_part AS (
         price_per_hour = excluded.price_per_hour, cost = excluded.cost)";
 
 const POINTS: &str = "point_part AS (
-    INSERT INTO point_chunk (study_id, trial, attempt, metric, first_seq, last_seq, steps, vals, times)
+    INSERT INTO point_chunk (study_id, trial, attempt, metric, first_seq, last_seq, steps, vals, times, arrivals)
     SELECT owner.study_id, new.trial, new.attempt, new.metric, new.first_seq, new.last_seq,
-        ($8::bigint[])[new.a:new.b], ($9::float8[])[new.a:new.b], ($10::bigint[])[new.a:new.b]
+        ($8::bigint[])[new.a:new.b], ($9::float8[])[new.a:new.b], ($10::bigint[])[new.a:new.b], ($11::bigint[])[new.a:new.b]
     FROM owner, unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::int[])
         AS new (trial, attempt, metric, first_seq, last_seq, a, b)
     ON CONFLICT (study_id, trial, attempt, metric, first_seq) DO UPDATE SET last_seq = excluded.last_seq,
-        steps = excluded.steps, vals = excluded.vals, times = excluded.times)";
+        steps = excluded.steps, vals = excluded.vals, times = excluded.times, arrivals = excluded.arrivals)";
 
 const DECISIONS: &str = "decision_part AS (
     INSERT INTO decision (study_id, revision, place, trial, attempt, rule_index, rule, shadow, metric, step, value, reference,
@@ -229,7 +229,8 @@ impl Statement {
         self.bind(flat.ends)?;
         self.bind(flat.steps)?;
         self.bind(flat.values)?;
-        self.bind(flat.times)
+        self.bind(flat.times)?;
+        self.bind(flat.arrivals)
     }
 
     fn decisions(&mut self, rows: &[DecisionRow]) -> Result<(), StoreError> {
@@ -304,6 +305,7 @@ pub(super) struct FlatPoints {
     pub(super) steps: Vec<i64>,
     pub(super) values: Vec<f64>,
     pub(super) times: Vec<i64>,
+    pub(super) arrivals: Vec<i64>,
 }
 
 impl FlatPoints {
@@ -314,6 +316,7 @@ impl FlatPoints {
             steps: vec![],
             values: vec![],
             times: vec![],
+            arrivals: vec![],
         };
         let place = |count: usize| {
             i32::try_from(count).map_err(|_| StoreError::Invalid(format!("{count} points in one commit")))
@@ -323,6 +326,8 @@ impl FlatPoints {
             flat.steps.extend(&chunk.steps);
             flat.values.extend(&chunk.values);
             flat.times.extend(chunk.times.iter().map(|at| at.as_micros()));
+            flat.arrivals
+                .extend(chunk.arrivals.iter().map(|at| at.as_micros()));
             flat.ends.push(place(flat.steps.len())?);
         }
         Ok(flat)

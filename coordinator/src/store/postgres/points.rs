@@ -25,6 +25,8 @@ struct ChunkRecord {
     steps: Vec<i64>,
     vals: Vec<f64>,
     times: Vec<i64>,
+    /// None if it was written before that was noted.
+    arrivals: Option<Vec<i64>>,
 }
 
 impl TryFrom<ChunkRecord> for PointChunk {
@@ -40,8 +42,10 @@ impl TryFrom<ChunkRecord> for PointChunk {
             steps,
             vals,
             times,
+            arrivals,
         } = record;
-        if vals.len() != steps.len() || times.len() != steps.len() {
+        let arrivals = arrivals.unwrap_or_else(|| times.clone());
+        if [vals.len(), times.len(), arrivals.len()] != [steps.len(); 3] {
             return Err(corrupt(format_args!(
                 "{name} of trial {trial} from {first_seq}: columns differ in length"
             )));
@@ -55,6 +59,7 @@ impl TryFrom<ChunkRecord> for PointChunk {
             steps,
             values: vals,
             times: times.into_iter().map(Timestamp::from_micros).collect(),
+            arrivals: arrivals.into_iter().map(Timestamp::from_micros).collect(),
         })
     }
 }
@@ -62,7 +67,7 @@ impl TryFrom<ChunkRecord> for PointChunk {
 macro_rules! chunks {
     ($rest:literal) => {
         concat!(
-            "SELECT trial, attempt, metric, first_seq, last_seq, steps, vals, times FROM point_chunk WHERE study_id = $1 ",
+            "SELECT trial, attempt, metric, first_seq, last_seq, steps, vals, times, arrivals FROM point_chunk WHERE study_id = $1 ",
             $rest
         )
     };
@@ -249,7 +254,8 @@ pub(super) async fn compact(
              SELECT study_id FROM study_owner WHERE study_id = $1 AND owner_epoch = $2 FOR KEY SHARE),
          kept AS (
              UPDATE point_chunk AS c SET last_seq = found.last_seq, steps = ($12::bigint[])[found.a:found.b],
-                 vals = ($13::float8[])[found.a:found.b], times = ($14::bigint[])[found.a:found.b]
+                 vals = ($13::float8[])[found.a:found.b], times = ($14::bigint[])[found.a:found.b],
+                 arrivals = ($15::bigint[])[found.a:found.b]
              FROM (
                  SELECT new.*, old.place
                  FROM owner
@@ -285,6 +291,7 @@ pub(super) async fn compact(
     .bind(flat.steps)
     .bind(flat.values)
     .bind(flat.times)
+    .bind(flat.arrivals)
     .fetch_optional(pool)
     .await
     .map_err(|error| store_error("compact points", error))?;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use tunesmith_common::Timestamp;
@@ -167,32 +167,66 @@ impl<'de> Deserialize<'de> for Metrics<Vec<(MetricName, f64)>> {
     }
 }
 
-/// Points as `[[step, value, microseconds since 1970], ...]`.
+/// Points as `[[step, value, microseconds since 1970, microseconds until it arrived], ...]`.
 pub(in crate::store) fn points_to_json(chunk: &PointChunk) -> Result<String, StoreError> {
     struct Points<'a>(&'a PointChunk);
     impl Serialize for Points<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let PointChunk {
-                steps, values, times, ..
+                steps,
+                values,
+                times,
+                arrivals,
+                ..
             } = self.0;
-            let points = steps.iter().zip(values).zip(times);
-            serializer.collect_seq(points.map(|((step, value), at)| (step, Number(*value), at.as_micros())))
+            let points = steps.iter().zip(values).zip(times.iter().zip(arrivals));
+            serializer.collect_seq(points.map(|((step, value), (at, arrival))| {
+                // The difference, which is short.
+                let late = arrival.as_micros().wrapping_sub(at.as_micros());
+                (step, Number(*value), at.as_micros(), late)
+            }))
         }
     }
     to_json(&Points(chunk))
 }
 
-/// Steps, values and times of points.
-pub(in crate::store) type Columns = (Vec<i64>, Vec<f64>, Vec<Timestamp>);
+/// Steps, values, times and arrivals of points.
+pub(in crate::store) type Columns = (Vec<i64>, Vec<f64>, Vec<Timestamp>, Vec<Timestamp>);
+
+/// A point as it is stored. When it arrived was not noted at first: then that stands for it which the reporter's clock said.
+struct StoredPoint(i64, f64, i64, i64);
+
+impl<'de> Deserialize<'de> for StoredPoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PointVisitor;
+        impl<'de> Visitor<'de> for PointVisitor {
+            type Value = StoredPoint;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("step, value, time and lateness of a point")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<StoredPoint, A::Error> {
+                let missing = |length| A::Error::invalid_length(length, &self);
+                let step = fields.next_element()?.ok_or_else(|| missing(0))?;
+                let Number(value) = fields.next_element()?.ok_or_else(|| missing(1))?;
+                let at = fields.next_element()?.ok_or_else(|| missing(2))?;
+                Ok(StoredPoint(step, value, at, fields.next_element()?.unwrap_or(0)))
+            }
+        }
+        deserializer.deserialize_seq(PointVisitor)
+    }
+}
 
 /// Reads what [`points_to_json`] wrote.
 pub(in crate::store) fn points_from_json(json: &str) -> Result<Columns, StoreError> {
-    let points: Vec<(i64, Number, i64)> = from_json("points", json)?;
+    let points: Vec<StoredPoint> = from_json("points", json)?;
     let mut columns: Columns = Columns::default();
-    for (step, Number(value), at) in points {
+    for StoredPoint(step, value, at, late) in points {
         columns.0.push(step);
         columns.1.push(value);
         columns.2.push(Timestamp::from_micros(at));
+        columns.3.push(Timestamp::from_micros(at.wrapping_add(late)));
     }
     Ok(columns)
 }
@@ -209,7 +243,7 @@ pub(in crate::store) fn steps_and_values_from_json(
         return Ok(());
     }
     points.truncate(known);
-    let (steps, values, _) = points_from_json(json)?;
+    let (steps, values, ..) = points_from_json(json)?;
     points.extend(steps.into_iter().zip(values));
     Ok(())
 }
@@ -232,6 +266,10 @@ fn plain_points(json: &str, points: &mut Vec<(i64, f64)>) -> Option<()> {
         points.push((step, number(json.get(start..at)?)?));
         expect(&mut at, b",")?;
         whole_number(bytes, &mut at)?;
+        if bytes.get(at) == Some(&b',') {
+            at += 1;
+            whole_number(bytes, &mut at)?;
+        }
         if bytes.get(at..)? == b"]]" {
             return Some(());
         }
@@ -306,8 +344,9 @@ mod tests {
         /// Read by hand or the usual way: the same points.
         #[test]
         fn points_are_read_by_hand_as_they_are_the_usual_way(
-            points in prop::collection::vec((any::<i64>(), any::<f64>(), any::<i64>()), 1..20),
+            points in prop::collection::vec((any::<i64>(), any::<f64>(), any::<i64>(), any::<i64>()), 1..20),
             spaced in any::<bool>(),
+            is_old in any::<bool>(),
         ) {
             let chunk = PointChunk {
                 trial: tunesmith_common::TrialNumber(1),
@@ -318,19 +357,31 @@ mod tests {
                 steps: points.iter().map(|point| point.0).collect(),
                 values: points.iter().map(|point| point.1).collect(),
                 times: points.iter().map(|point| Timestamp::from_micros(point.2)).collect(),
+                arrivals: points.iter().map(|point| Timestamp::from_micros(point.3)).collect(),
             };
             let json = points_to_json(&chunk).unwrap();
+            prop_assert_eq!(&points_from_json(&json).unwrap().3, &chunk.arrivals);
+            let json = if is_old { without_arrivals(&json) } else { json };
+            let known = if is_old { &chunk.times } else { &chunk.arrivals };
+            prop_assert_eq!(&points_from_json(&json).unwrap().3, known);
             let shown = if spaced { json.replace(',', ", ") } else { json };
             let mut read = vec![(7, 7.0)];
             steps_and_values_from_json(&shown, &mut read).unwrap();
             prop_assert_eq!(read.remove(0), (7, 7.0));
             prop_assert_eq!(plain_points(&shown, &mut Vec::new()).is_some(), !spaced);
             prop_assert_eq!(read.len(), points.len());
-            for ((step, value), (known_step, known, _)) in read.iter().zip(&points) {
+            for ((step, value), (known_step, known, ..)) in read.iter().zip(&points) {
                 prop_assert_eq!(step, known_step);
                 prop_assert!(value.to_bits() == known.to_bits() || (value.is_nan() && known.is_nan()));
             }
         }
+    }
+
+    /// Points as they were written at first.
+    fn without_arrivals(json: &str) -> String {
+        let points = json.trim_start_matches("[[").trim_end_matches("]]").split("],[");
+        let points: Vec<&str> = points.map(|point| point.rsplit_once(',').unwrap().0).collect();
+        format!("[[{}]]", points.join("],["))
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl TryFrom<ChunkRecord> for PointChunk {
     type Error = StoreError;
 
     fn try_from(record: ChunkRecord) -> Result<Self, StoreError> {
-        let (steps, values, times) = points_from_json(&record.points)?;
+        let (steps, values, times, arrivals) = points_from_json(&record.points)?;
         Ok(Self {
             trial: TrialNumber(unsigned("trial", record.trial)?),
             attempt: Attempt(unsigned("attempt", record.attempt)?),
@@ -38,6 +38,7 @@ impl TryFrom<ChunkRecord> for PointChunk {
             steps,
             values,
             times,
+            arrivals,
         })
     }
 }

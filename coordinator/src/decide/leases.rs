@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tunesmith_common::clock::Monotonic;
-use tunesmith_common::trial::{Event, FailureCause, Holder, StopReason, TrialState};
+use tunesmith_common::trial::{Event, FailureCause, Holder, TrialState};
 use tunesmith_common::worker::HeldAttempt;
 use tunesmith_common::{LeaseId, LeaseKey, TrialNumber, WorkerId};
 

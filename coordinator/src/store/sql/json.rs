@@ -395,7 +395,7 @@ mod tests {
             "[[1,\"nan\",3]]",
             "[[1,2,3],[4,5,6]",
             "[[1,2,3]],[[4,5,6]]",
-            "[[1,2,3,4]]",
+            "[[1,2,3,4,5]]",
         ] {
             assert!(
                 steps_and_values_from_json(json, &mut Vec::new()).is_err(),

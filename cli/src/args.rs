@@ -179,7 +179,7 @@ pub enum StudyCommand {
         /// The study
         study: StudyRef,
     },
-    /// Change message, priority, budget or early_stopping of a study
+    /// Change message, priority, budget, early_stopping or trial.max_runtime of a study
     Edit(EditArgs),
     /// Submit a study with the same definition under another name
     Clone {

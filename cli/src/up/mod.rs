@@ -217,9 +217,10 @@ async fn run(
         }
     }
     let token_file = plan.data.join(ADMIN_TOKEN_FILE);
+    let token = read_token(&token_file)?;
     let settings = Settings {
         url: plan.url.clone(),
-        token: Some(read_token(&token_file)?),
+        token: Some(token.clone()),
         token_origin: TokenOrigin::File(token_file),
     };
     let client = Client::connect(&settings).await?;
@@ -238,14 +239,16 @@ async fn run(
         joined = joined => joined?,
         ended = services.any_ended() => return Err(ended),
     };
+    // Shown to whoever sits there, and kept in no file that standard error may go to.
+    let shown = services.screen.error_is_terminal().then_some(token.expose());
     services
         .screen
-        .message(&welcome(plan, worker.is_some(), joined.as_ref()));
+        .message(&welcome(plan, shown, worker.is_some(), joined.as_ref()));
     Err(services.any_ended().await)
 }
 
-/// What to do next, for somebody who has just started Tunesmith for the first time.
-fn welcome(plan: &Plan, with_worker: bool, joined: Option<&pb::Worker>) -> String {
+/// What to do next, for somebody who has just started Tunesmith for the first time. With `token` the dashboard's address signs in.
+fn welcome(plan: &Plan, token: Option<&str>, with_worker: bool, joined: Option<&pb::Worker>) -> String {
     let worker = match joined {
         Some(worker) => pool::worker_summary(worker),
         None if with_worker => "has not joined yet, see its lines above".to_owned(),
@@ -257,6 +260,14 @@ fn welcome(plan: &Plan, with_worker: bool, joined: Option<&pb::Worker>) -> Strin
     let mut lines = vec![String::new(), "Tunesmith is up.".to_owned()];
     lines.push(format!("  coordinator  {}", plan.url));
     lines.push(format!("  worker       {worker}"));
+    lines.push(match token {
+        Some(token) => format!("  dashboard    {}/#token={token}", plan.url),
+        None => format!(
+            "  dashboard    {}/, with the token in {}",
+            plan.url,
+            plan.data.join(ADMIN_TOKEN_FILE).display()
+        ),
+    });
     lines.push(String::new());
     lines.push("Next, in another terminal:".to_owned());
     if plan.listen.to_string() != DEFAULT_LISTEN {
@@ -464,15 +475,16 @@ mod tests {
             url: format!("http://{DEFAULT_LISTEN}"),
         };
         let worker = crate::view::samples::worker();
-        insta::assert_snapshot!(welcome(&plan, true, Some(&worker)));
+        insta::assert_snapshot!(welcome(&plan, Some("ts_user_1_x"), true, Some(&worker)));
         plan.data_is_default = false;
         plan.listen = "127.0.0.1:7999".parse().unwrap();
         plan.url = "http://127.0.0.1:7999".to_owned();
-        let text = welcome(&plan, false, None);
+        let text = welcome(&plan, None, false, None);
         for line in [
             "TUNESMITH_COORDINATOR=http://127.0.0.1:7999",
             "TUNESMITH_TOKEN_FILE=/data/admin.token",
             "/data/worker.token",
+            "  dashboard    http://127.0.0.1:7999/, with the token in /data/admin.token",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

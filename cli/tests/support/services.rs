@@ -246,6 +246,14 @@ impl StudyService for Memory {
         ok(answer)
     }
 
+    /// The command line does not call it.
+    async fn list_incumbents(
+        &self,
+        _: Request<pb::ListIncumbentsRequest>,
+    ) -> Answer<pb::ListIncumbentsResponse> {
+        ok(pb::ListIncumbentsResponse::default())
+    }
+
     async fn backtest_study(
         &self,
         request: Request<pb::BacktestStudyRequest>,
@@ -447,6 +455,11 @@ impl TrialService for Memory {
         ok(pb::ListPointsResponse {
             curves: self.lock().curves.clone(),
         })
+    }
+
+    /// The command line does not call it.
+    async fn list_curves(&self, _: Request<pb::ListCurvesRequest>) -> Answer<pb::ListCurvesResponse> {
+        ok(pb::ListCurvesResponse::default())
     }
 
     async fn read_log(&self, request: Request<pb::ReadLogRequest>) -> Answer<Self::ReadLogStream> {

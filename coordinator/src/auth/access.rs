@@ -1,6 +1,6 @@
 //! The table of all calls and who may make them. What is not in it is refused.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 
 use crate::store::TokenKind;
 
@@ -32,6 +32,7 @@ pub const GRPC: &[(&str, Access)] = &[
     ("/tunesmith.v1.StudyService/ListHistory", USER),
     ("/tunesmith.v1.StudyService/PlanZoom", USER),
     ("/tunesmith.v1.StudyService/SliceStudy", USER),
+    ("/tunesmith.v1.StudyService/ListIncumbents", USER),
     ("/tunesmith.v1.StudyService/BacktestStudy", USER),
     ("/tunesmith.v1.StudyService/DeleteStudy", USER),
     ("/tunesmith.v1.StudyService/WatchStudy", USER),
@@ -45,6 +46,7 @@ pub const GRPC: &[(&str, Access)] = &[
     ("/tunesmith.v1.TrialService/RetryTrial", USER),
     ("/tunesmith.v1.TrialService/UpdateTrial", USER),
     ("/tunesmith.v1.TrialService/ListPoints", USER),
+    ("/tunesmith.v1.TrialService/ListCurves", USER),
     ("/tunesmith.v1.TrialService/ReadLog", USER),
     ("/tunesmith.v1.PoolService/ListWorkers", USER),
     ("/tunesmith.v1.PoolService/GetWorker", USER),
@@ -85,10 +87,14 @@ impl RequestKind {
 
 /// Who may make a request. Pages that do not exist are for users, so that nobody else learns what exists.
 #[must_use]
-pub fn access_of(kind: RequestKind, path: &str) -> Option<Access> {
+pub fn access_of(kind: RequestKind, method: &Method, path: &str) -> Option<Access> {
     match kind {
         RequestKind::Grpc(index) => index.and_then(|index| GRPC.get(index)).map(|(_, access)| *access),
         RequestKind::Http if matches!(path, "/healthz" | "/readyz") => Some(Access::Open),
+        // Signing in is how one gets by with a token; signing out does nothing to anybody else.
+        RequestKind::Http if path == "/v1/session" && matches!(*method, Method::POST | Method::DELETE) => {
+            Some(Access::Open)
+        }
         RequestKind::Http => Some(USER),
     }
 }
@@ -139,10 +145,18 @@ mod tests {
             assert_eq!(*access, expected, "{path}");
         }
         assert_eq!(
-            access_of(RequestKind::Grpc(None), "/tunesmith.v1.StudyService/Nope"),
+            access_of(
+                RequestKind::Grpc(None),
+                &Method::POST,
+                "/tunesmith.v1.StudyService/Nope"
+            ),
             None
         );
-        assert_eq!(access_of(RequestKind::Http, "/v1/studies"), Some(USER));
-        assert_eq!(access_of(RequestKind::Http, "/healthz/../metrics"), Some(USER));
+        let http = |method, path| access_of(RequestKind::Http, method, path);
+        assert_eq!(http(&Method::GET, "/v1/studies"), Some(USER));
+        assert_eq!(http(&Method::GET, "/healthz/../metrics"), Some(USER));
+        assert_eq!(http(&Method::POST, "/v1/session"), Some(Access::Open));
+        assert_eq!(http(&Method::GET, "/v1/session"), Some(USER));
+        assert_eq!(http(&Method::POST, "/v1/session/x"), Some(USER));
     }
 }

@@ -74,6 +74,11 @@ pub(super) fn split(token: &str) -> Option<(&str, &str)> {
     (secret.len() == SECRET_CHARS).then_some((id, secret))
 }
 
+/// Id of a token; none if it does not have the form of one.
+pub(crate) fn id(token: &str) -> Option<&str> {
+    split(token).map(|(id, _)| id)
+}
+
 /// What is stored of a secret.
 pub(super) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()

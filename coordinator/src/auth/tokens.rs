@@ -135,6 +135,12 @@ impl Tokens {
             .map(|known| known.principal.clone())
     }
 
+    /// Who has the token with this id, and the hash of its secret; none if it does not exist or was revoked.
+    pub(super) fn known(&self, id: &str) -> Option<(Principal, [u8; 32])> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(id).map(|known| (known.principal.clone(), known.hash))
+    }
+
     /// Makes a token and stores its hash. Only from a task that nobody cancels.
     ///
     /// # Errors

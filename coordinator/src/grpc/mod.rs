@@ -2,6 +2,8 @@
 //! by a command or by a task that a caller who goes away does not cancel.
 
 mod backtest;
+mod curves;
+mod incumbents;
 mod lineage;
 mod log;
 mod page;
@@ -34,7 +36,7 @@ use tonic_health::server::HealthReporter;
 use tunesmith_common::{StudyName, Timestamp};
 use tunesmith_proto::v1;
 
-use crate::auth::{Principal, Tokens};
+use crate::auth::{Browsers, Principal, Tokens};
 use crate::decide::Terms;
 use crate::engine::{EngineHandle, Engines};
 use crate::metrics::Metrics;
@@ -62,6 +64,8 @@ pub struct Parts {
     pub terms: Arc<Terms>,
     /// All tokens.
     pub tokens: Arc<Tokens>,
+    /// Sign-ins of browsers.
+    pub browsers: Arc<Browsers>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Owner of the tasks behind streams.

@@ -159,6 +159,13 @@ impl StudyService for Api {
         Ok(Response::new(self.slice(request.get_ref()).await?))
     }
 
+    async fn list_incumbents(
+        &self,
+        request: Request<v1::ListIncumbentsRequest>,
+    ) -> Result<Response<v1::ListIncumbentsResponse>, Status> {
+        Ok(Response::new(self.incumbents(request.get_ref()).await?))
+    }
+
     async fn backtest_study(
         &self,
         request: Request<v1::BacktestStudyRequest>,

@@ -129,6 +129,13 @@ impl TrialService for Api {
         Ok(Response::new(self.curves(request.get_ref()).await?))
     }
 
+    async fn list_curves(
+        &self,
+        request: Request<v1::ListCurvesRequest>,
+    ) -> Result<Response<v1::ListCurvesResponse>, Status> {
+        Ok(Response::new(self.many_curves(request.get_ref()).await?))
+    }
+
     async fn read_log(
         &self,
         request: Request<v1::ReadLogRequest>,

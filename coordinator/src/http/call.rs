@@ -14,7 +14,7 @@ use crate::auth::Principal;
 use crate::grpc::{Api, ApiError, MAX_MESSAGE, refuse};
 
 /// Names of fields that may come several times in an address.
-const REPEATED: [&str; 2] = ["states", "metrics"];
+const REPEATED: [&str; 3] = ["states", "metrics", "trials"];
 /// Names of fields that are true or false.
 const FLAGS: [&str; 2] = ["show_archived", "showArchived"];
 
@@ -49,7 +49,7 @@ async fn perform(api: Api, route: &'static Route, request: HttpRequest) -> Resul
 }
 
 /// A document as an answer.
-fn json(document: &Value) -> Response {
+pub(super) fn json(document: &Value) -> Response {
     let mut answer = Response::new(document.to_string().into());
     let headers = answer.headers_mut();
     headers.insert(
@@ -110,7 +110,11 @@ async fn query(parts: &mut http::request::Parts) -> Result<Map<String, Value>, R
     Ok(fields)
 }
 
-async fn read(headers: &http::HeaderMap, body: axum::body::Body) -> Result<Map<String, Value>, Response> {
+/// The body as an object; empty if there is none.
+pub(super) async fn read(
+    headers: &http::HeaderMap,
+    body: axum::body::Body,
+) -> Result<Map<String, Value>, Response> {
     let is_json = match headers.get(header::CONTENT_TYPE) {
         Some(content) => content.to_str().is_ok_and(|content| {
             content

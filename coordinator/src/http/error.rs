@@ -111,7 +111,7 @@ pub(crate) fn wrong_host() -> Response {
 }
 
 /// There is no such page.
-pub(super) async fn no_such_page() -> Response {
+pub(super) fn no_such_page() -> Response {
     response(&refuse(
         Code::NotFound,
         "NO_SUCH_PAGE",

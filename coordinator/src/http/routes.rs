@@ -74,6 +74,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     POST "/v1/studies/{study}/zoom" => "StudyService".plan_zoom as "PlanZoom" for "name" = "studies/{study}";
     POST "/v1/studies/{study}/slice" => "StudyService".slice_study as "SliceStudy" for "name" = "studies/{study}";
     POST "/v1/studies/{study}/backtest" => "StudyService".backtest_study as "BacktestStudy" for "name" = "studies/{study}";
+    GET "/v1/studies/{study}/incumbents" => "StudyService".list_incumbents as "ListIncumbents" for "name" = "studies/{study}";
+    GET "/v1/studies/{study}/curves" => "TrialService".list_curves as "ListCurves" for "parent" = "studies/{study}";
     GET "/v1/studies/{study}/trials" => "TrialService".list_trials as "ListTrials" for "parent" = "studies/{study}";
     POST "/v1/studies/{study}/trials" => "TrialService".add_trial as "AddTrial" for "parent" = "studies/{study}";
     POST "/v1/studies/{study}/ask" => "TrialService".ask_trials as "AskTrials" for "parent" = "studies/{study}";

@@ -7,25 +7,26 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderMap, Request, Response, header};
+use http::{Request, Response, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tower::Service as _;
+use tunesmith_common::Clock;
 
-use crate::auth::{Access, HostPolicy, RequestKind, Tokens, access_of};
+use crate::auth::{
+    Access, Browsers, HostPolicy, NO_TOKEN, Principal, RequestKind, Sender, Tokens, access_of, cookie,
+};
 use crate::grpc::{Caller, refuse};
-use crate::http::{refusal, wrong_host};
+use crate::http::{host, is_wanted, refusal, wrong_host};
 use crate::metrics::Metrics;
-
-/// One text for a token that is missing, malformed, unknown, wrong or revoked: the difference is nobody's business.
-const NO_TOKEN: &str = "a valid token is needed: authorization: Bearer ts_...; the coordinator keeps its first one in admin.token \
-                        in its data folder";
 
 /// The door.
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) tokens: Arc<Tokens>,
+    pub(super) browsers: Arc<Browsers>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) hosts: HostPolicy,
     pub(super) metrics: Arc<Metrics>,
     pub(super) grpc: Router,
@@ -79,10 +80,7 @@ impl Door {
         local: Option<SocketAddr>,
     ) -> Result<(), Refused> {
         if kind == RequestKind::Http {
-            let authority = request.uri().authority().map(http::uri::Authority::as_str);
-            let host = authority
-                .or_else(|| text(request.headers(), &header::HOST))
-                .unwrap_or_default();
+            let host = host(request.uri(), request.headers());
             if !self.hosts.allows(host, local) {
                 return Err(Refused::Host);
             }
@@ -91,23 +89,26 @@ impl Door {
                     .to_str()
                     .is_ok_and(|origin| crate::auth::same_origin(origin, host));
                 if !ours {
-                    let message = "the page that calls is not of this coordinator";
-                    return Err(Refused::Status(refuse(
-                        Code::PermissionDenied,
-                        "WRONG_ORIGIN",
-                        message,
-                    )));
+                    return Err(wrong_origin());
                 }
             }
         }
-        let access = access_of(kind, request.uri().path());
-        if access == Some(Access::Open) {
+        let path = request.uri().path();
+        let access = access_of(kind, request.method(), path);
+        let of_dashboard = kind == RequestKind::Http && is_wanted(request.method(), path, request.headers());
+        if access == Some(Access::Open) || of_dashboard {
             return Ok(());
         }
-        let token =
-            text(request.headers(), &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        let principal = token
-            .and_then(|token| self.tokens.check(token))
+        let principal = match request.headers().get(header::AUTHORIZATION) {
+            Some(value) => value
+                .to_str()
+                .ok()
+                .and_then(|value| value.strip_prefix("Bearer "))
+                .and_then(|token| self.tokens.check(token)),
+            None if kind == RequestKind::Http => self.signed_in(request)?,
+            None => None,
+        };
+        let principal = principal
             .ok_or_else(|| Refused::Status(refuse(Code::Unauthenticated, "UNAUTHENTICATED", NO_TOKEN)))?;
         match access {
             Some(Access::Kind(kind)) if kind == principal.kind => {}
@@ -131,10 +132,24 @@ impl Door {
         request.extensions_mut().insert(principal);
         Ok(())
     }
+
+    /// Who is signed in with the browser that a request over HTTP comes from. Browsers send cookies without being asked to, so this counts
+    /// for requests of our own pages only.
+    fn signed_in(&self, request: &Request<Incoming>) -> Result<Option<Principal>, Refused> {
+        let headers = request.headers();
+        let Some(sign_in) = cookie(headers, host(request.uri(), headers)) else {
+            return Ok(None);
+        };
+        match Sender::of(request.method(), headers) {
+            Sender::OwnPage => Ok(self.browsers.check(&self.tokens, sign_in, self.clock.now())),
+            Sender::Other => Err(wrong_origin()),
+        }
+    }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+fn wrong_origin() -> Refused {
+    let message = "the page that calls is not of this coordinator";
+    Refused::Status(refuse(Code::PermissionDenied, "WRONG_ORIGIN", message))
 }
 
 /// The code of an answer. Of gRPC only what is known when the answer begins: refusals are, ends of streams are not.

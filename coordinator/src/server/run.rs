@@ -17,7 +17,7 @@ use tunesmith_proto::v1;
 
 use super::accept::{Ending, accept};
 use super::door::Door;
-use crate::auth::{HostPolicy, Tokens, TokensError};
+use crate::auth::{Browsers, HostPolicy, Tokens, TokensError};
 use crate::crash::crash_point;
 use crate::decide::Terms;
 use crate::engine::{EngineSettings, Engines};
@@ -138,6 +138,11 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     for path in tokens.ensure_first(&data).await? {
         tracing::info!(file = %path.display(), "token written; only its owner can read it");
     }
+    let browsers = Browsers::open(&data).map_err(|source| StartError::File {
+        path: data.clone(),
+        source,
+    })?;
+    let browsers = Arc::new(browsers);
     let known = store
         .worker_list()
         .await?
@@ -168,6 +173,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         engines: Arc::clone(&engines),
         terms,
         tokens: Arc::clone(&tokens),
+        browsers: Arc::clone(&browsers),
         metrics: Arc::clone(&metrics),
         tasks: calls.clone(),
         draining: draining.clone(),
@@ -180,6 +186,8 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     background.spawn(watch_store(Arc::clone(&store), health.clone(), draining.clone()));
     let door = Arc::new(Door {
         tokens,
+        browsers,
+        clock,
         hosts: HostPolicy::new(&allowed_hosts),
         metrics,
         grpc: routes.into_axum_router(),

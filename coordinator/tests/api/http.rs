@@ -6,18 +6,25 @@ use tokio::net::TcpStream;
 
 use crate::support::{World, soon};
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    /// The value of a header, by its name in lower case; empty if it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let mut values = lines.filter_map(|(found, value)| (found == name).then_some(value));
+        values.next().unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
     }
 
-    fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         self.json()["error"]["reason"]
             .as_str()
             .unwrap_or_default()
@@ -25,8 +32,14 @@ impl Answer {
     }
 }
 
-/// Sends one request; `headers` come besides host, token and length, in whose place others may be given.
-async fn send(world: &World, verb: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+/// Sends one request; `headers` come besides host, token and length, in whose place others may be given, or none: "".
+pub(crate) async fn send(
+    world: &World,
+    verb: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let address = world.running.address;
     let mut text = format!(
         "{verb} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
@@ -42,7 +55,7 @@ async fn send(world: &World, verb: &str, path: &str, headers: &[(&str, &str)], b
     if !body.is_empty() && !given("content-type") {
         text += "content-type: application/json\r\n";
     }
-    for (name, value) in headers {
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
         text += &format!("{name}: {value}\r\n");
     }
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -51,7 +64,7 @@ async fn send(world: &World, verb: &str, path: &str, headers: &[(&str, &str)], b
     let _ = stream.write_all(body.as_bytes()).await;
     let mut answer = Vec::new();
     let _ = soon(stream.read_to_end(&mut answer)).await;
-    let answer = String::from_utf8(answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no answer: {answer:?}"));

@@ -3,6 +3,8 @@
 
 mod ask_tell;
 mod backtest;
+mod browser;
+mod charts;
 mod cost;
 mod errors;
 mod http;

@@ -1,0 +1,345 @@
+// What the charts of a study show: how the best value came about, and learning curves. Data comes from the models; nothing is asked here.
+
+import { Chart, NEAR } from "./chart.js";
+import { el } from "./dom.js";
+import { count, duration, measure, num, plural } from "./format.js";
+import { badge, counts, isRunning, trialLook } from "./states.js";
+
+/** @typedef {{trial: number, ended: number, at: number, value: number, state: string}} Result */
+/** @typedef {{trial: number, state: string, why: string, result: number, steps: number[], values: number[]}} Line */
+/** @typedef {import("./chart.js").Scale} Scale */
+
+/**
+ * Axes as all charts have them.
+ * @param {import("./chart.js").Colors} colors
+ * @param {{name: string, format?: (value: number) => string, min?: number, max?: number, minInterval?: number}} x
+ * @param {{log: boolean, low?: number, high?: number}} y
+ */
+function axes(colors, x, y) {
+  const label = { color: colors.muted, fontSize: 11, hideOverlap: true };
+  const line = { lineStyle: { color: colors.line } };
+  return {
+    xAxis: {
+      type: "value",
+      name: x.name,
+      nameLocation: "middle",
+      nameGap: 26,
+      nameTextStyle: { color: colors.muted, fontSize: 11 },
+      min: x.min,
+      max: x.max,
+      minInterval: x.minInterval,
+      axisLine: { show: true, onZero: false, ...line },
+      axisTick: { show: false },
+      splitLine: { show: false },
+      axisLabel: { ...label, formatter: x.format ?? ((/** @type {number} */ value) => measure(value)) },
+    },
+    yAxis: {
+      type: y.log ? "log" : "value",
+      scale: true,
+      min: y.log ? undefined : y.low,
+      max: y.log ? undefined : y.high,
+      axisLine: { show: false },
+      axisTick: { show: false },
+      splitLine: line,
+      splitNumber: 4,
+      axisLabel: { ...label, formatter: (/** @type {number} */ value) => measure(value) },
+    },
+    dataZoom: [
+      { type: "inside", xAxisIndex: 0, filterMode: "none", zoomOnMouseWheel: "ctrl", moveOnMouseMove: false, moveOnMouseWheel: false },
+      { type: "inside", yAxisIndex: 0, filterMode: "none", zoomOnMouseWheel: false, moveOnMouseMove: false, moveOnMouseWheel: false },
+    ],
+  };
+}
+
+/**
+ * Bounds for values of which a few are far away: those would press all others to a line. Undefined where nothing has to be cut off.
+ * @param {number[]} values
+ * @param {"min" | "max" | null} better values on that side are never cut off
+ * @returns {{low?: number, high?: number}}
+ */
+export function bounds(values, better) {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  if (sorted.length < 8) return {};
+  const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))];
+  const spread = at(0.85) - at(0.15);
+  if (spread <= 0) return {};
+  const [low, high] = [at(0.15) - 3 * spread, at(0.85) + 3 * spread];
+  return { low: better !== "min" && sorted[0] < low ? low : undefined, high: better !== "max" && sorted[sorted.length - 1] > high ? high : undefined };
+}
+
+/** @param {string} label @param {AbortSignal} signal @param {(log: boolean) => void} change */
+function logToggle(label, signal, change) {
+  const toggle = el("button", { type: "button", class: "tool", "aria-pressed": "false", "aria-label": label, text: "Log" });
+  toggle.addEventListener(
+    "click",
+    () => {
+      const log = toggle.getAttribute("aria-pressed") !== "true";
+      toggle.setAttribute("aria-pressed", String(log));
+      change(log);
+    },
+    { signal },
+  );
+  return toggle;
+}
+
+/**
+ * What is shown of a trial under the pointer.
+ * @param {number} trial
+ * @param {string} state
+ * @param {[string, string][]} more
+ * @param {string} [why]
+ */
+function about(trial, state, more, why) {
+  return [
+    el("p", { class: "tip-title" }, `Trial ${trial}`, badge(trialLook(state))),
+    ...more.map(([name, value]) => el("p", { class: "tip-row" }, el("span", { text: name }), el("b", { text: value }))),
+    ...(why ? [el("p", { class: "tip-why", text: why })] : []),
+  ];
+}
+
+/**
+ * The best value so far against trials that have ended, or against time.
+ * @param {object} options
+ * @param {() => {metric: string, goal: "min" | "max", best: Result[], others: Result[], ended: number, began: number}} options.data
+ * @param {(trial: number) => void} options.open
+ * @param {AbortSignal} options.signal
+ */
+export function bestSoFar({ data, open, signal }) {
+  let log = false;
+  let byTime = false;
+  const x = (/** @type {Result} */ result) => (byTime ? (result.at - data().began) / 1000 : result.ended);
+  const axis = el("select", { class: "tool", "aria-label": "Best so far against" }, el("option", { value: "", text: "by trial" }), el("option", { value: "time", text: "by time" }));
+  axis.addEventListener("change", () => {
+    byTime = axis.value === "time";
+    chart.draw();
+  });
+  const chart = new Chart({
+    title: "Best so far",
+    signal,
+    controls: [axis, logToggle("Log scale of best so far", signal, (on) => ((log = on), chart.draw()))],
+    describe: () => {
+      const { metric, best, ended } = data();
+      const last = best[best.length - 1];
+      return last ? `${metric} ${measure(last.value)} by trial ${last.trial}, after ${plural(ended, "trial")}; ${plural(best.length, "improvement")}` : "no result yet";
+    },
+    csv: () => {
+      const { metric, best, others } = data();
+      const all = [...best.map((result) => ({ result, is: "yes" })), ...others.map((result) => ({ result, is: "no" }))].sort((a, b) => a.result.ended - b.result.ended);
+      return {
+        name: "best-so-far",
+        header: ["trial", "ended", "ended_at", "state", metric, "best_so_far"],
+        rows: all.map(({ result, is }) => [result.trial, result.ended, new Date(result.at).toISOString(), result.state.replace("TRIAL_STATE_", ""), result.value, is]),
+      };
+    },
+    find: ({ x: left, y: top }, scale) => {
+      const { best, others, metric } = data();
+      let [nearest, distance, isBest] = [/** @type {Result | null} */ (null), NEAR, false];
+      for (const [list, improves] of /** @type {[Result[], boolean][]} */ ([[others, false], [best, true]])) {
+        for (const result of list) {
+          const away = Math.hypot(scale.x(x(result)) - left, scale.y(result.value) - top);
+          if (away <= distance) [nearest, distance, isBest] = [result, away, improves];
+        }
+      }
+      if (!nearest) return null;
+      const { trial, state, value, at } = nearest;
+      return {
+        content: about(trial, state, [[metric, measure(value)], ["after", byTime ? duration((at - data().began) / 1000) : plural(nearest.ended, "trial")]], isBest ? "The best when it ended" : ""),
+        at: [scale.x(x(nearest)), scale.y(value)],
+        highlight: [{ data: [[x(nearest), value]], symbol: "circle", symbolSize: 11, showSymbol: true, itemStyle: { color: "transparent", borderColor: "#888", borderWidth: 2 } }],
+        open: () => open(trial),
+      };
+    },
+    build: (colors) => {
+      const { best, others, ended, goal, began } = data();
+      const point = (/** @type {Result} */ result) => [x(result), result.value];
+      const last = best[best.length - 1];
+      const end = byTime ? Math.max(0, ...[...best, ...others].map((result) => (result.at - began) / 1000)) : ended;
+      const { low, high } = bounds(others.map(({ value }) => value).concat(best.map(({ value }) => value)), goal);
+      const shown = (/** @type {boolean} */ cut) => others.filter(({ state }) => /EARLY_STOPPED|TIMED_OUT/.test(state) === cut).map(point);
+      return {
+        ...axes(colors, { name: byTime ? "time since the start" : "trials that have ended", format: byTime ? duration : undefined, min: 0, minInterval: byTime ? undefined : 1 }, { log, low, high }),
+        series: [
+          { id: "others", type: "scatter", silent: true, symbolSize: 5, itemStyle: { color: colors.muted, opacity: 0.55 }, data: shown(false), large: others.length > 2000 },
+          { id: "cut", type: "scatter", silent: true, symbol: "diamond", symbolSize: 6, itemStyle: { color: colors.cut, opacity: 0.6 }, data: shown(true) },
+          { id: "best", type: "line", silent: true, step: "end", showSymbol: false, lineStyle: { color: colors.accent, width: 2 }, data: [...best.map(point), ...(last ? [[Math.max(end, x(last)), last.value]] : [])] },
+          { id: "improved", type: "scatter", silent: true, symbolSize: 7, itemStyle: { color: colors.accent, borderColor: colors.surface, borderWidth: 1.5 }, data: best.map(point) },
+        ],
+      };
+    },
+  });
+  chart.setLegend([
+    { name: "best so far", kind: "best" },
+    { name: "result", kind: "other" },
+    { name: "stopped early", kind: "cut" },
+  ]);
+  return chart;
+}
+
+/**
+ * Learning curves of many trials, those that were stopped with a mark where.
+ * @param {object} options
+ * @param {() => {metric: string, goal: "min" | "max", step: string, lines: Line[], best: number | null}} options.data
+ * @param {(trial: number) => void} options.open
+ * @param {AbortSignal} options.signal
+ */
+export function learningCurves({ data, open, signal }) {
+  let log = false;
+  const chart = new Chart({
+    title: "Learning curves",
+    signal,
+    controls: [logToggle("Log scale of learning curves", signal, (on) => ((log = on), chart.draw()))],
+    describe: () => {
+      const { metric, lines } = data();
+      const cut = lines.filter(({ state }) => state.endsWith("EARLY_STOPPED")).length;
+      return `${metric} of ${plural(lines.length, "trial")}, ${count(cut)} of them stopped early`;
+    },
+    csv: () => {
+      const { metric, step, lines } = data();
+      const rows = lines.flatMap((line) => line.steps.map((at, index) => [line.trial, line.state.replace("TRIAL_STATE_", ""), at, line.values[index]]));
+      return { name: "learning-curves", header: ["trial", "state", step, metric], rows };
+    },
+    find: ({ x: left, y: top }, scale) => {
+      const { lines, metric, step } = data();
+      let [nearest, distance, place] = [/** @type {Line | null} */ (null), NEAR * NEAR, 0];
+      for (const line of lines) {
+        for (let index = 0; index < line.steps.length; index += 1) {
+          const [a, b] = [scale.x(line.steps[index]) - left, scale.y(line.values[index]) - top];
+          const away = a * a + b * b;
+          if (away <= distance) [nearest, distance, place] = [line, away, index];
+        }
+      }
+      if (!nearest) return null;
+      const { trial, state, why, steps, values } = nearest;
+      return {
+        content: about(trial, state, [[metric, measure(values[place])], [step, measure(steps[place])]], why),
+        at: [scale.x(steps[place]), scale.y(values[place])],
+        highlight: [{ data: steps.map((at, index) => [at, values[index]]), symbol: "none", lineStyle: { width: 3, color: "#888" } }],
+        open: () => open(trial),
+      };
+    },
+    build: (colors) => {
+      const { lines, goal, best, step } = data();
+      const { low, high } = bounds(lines.flatMap(({ values }) => values), goal);
+      const series = lines.map((line) => {
+        const look = lookOf(line, best, colors);
+        return {
+          id: `trial-${line.trial}`,
+          type: "line",
+          silent: true,
+          showSymbol: line.steps.length === 1,
+          symbolSize: 4,
+          z: look.z,
+          itemStyle: { color: look.color },
+          lineStyle: { color: look.color, width: look.width, opacity: look.opacity },
+          data: line.steps.map((at, index) => [at, line.values[index]]),
+        };
+      });
+      const ends = (/** @type {(line: Line) => boolean} */ wanted) => lines.filter(wanted).map((line) => [line.steps[line.steps.length - 1], line.values[line.values.length - 1]]);
+      return {
+        ...axes(colors, { name: step, min: undefined }, { log, low, high }),
+        series: [
+          ...series,
+          { id: "cut", type: "scatter", silent: true, z: 6, symbol: "diamond", symbolSize: 7, itemStyle: { color: colors.cut }, data: ends(({ state }) => /EARLY_STOPPED|TIMED_OUT/.test(state)) },
+          { id: "failed", type: "scatter", silent: true, z: 6, symbol: "path://M0 0L2 2M2 0L0 2", symbolSize: 7, itemStyle: { color: "transparent", borderColor: colors.bad, borderWidth: 2 }, data: ends(({ state }) => state.endsWith("FAILED")) },
+          { id: "running", type: "scatter", silent: true, z: 7, symbolSize: 7, itemStyle: { color: colors.run }, data: ends(({ state }) => isRunning(state)) },
+        ],
+      };
+    },
+  });
+  chart.setLegend([
+    { name: "best", kind: "best" },
+    { name: "running", kind: "run" },
+    { name: "stopped early", kind: "cut" },
+    { name: "failed", kind: "bad" },
+    { name: "others", kind: "line" },
+  ]);
+  return chart;
+}
+
+/**
+ * @param {Line} line
+ * @param {number | null} best
+ * @param {import("./chart.js").Colors} colors
+ */
+function lookOf(line, best, colors) {
+  if (line.trial === best) return { color: colors.accent, width: 2.5, opacity: 1, z: 5 };
+  if (isRunning(line.state)) return { color: colors.run, width: 1.5, opacity: 0.9, z: 4 };
+  if (line.state.endsWith("FAILED")) return { color: colors.bad, width: 1, opacity: 0.5, z: 2 };
+  if (!counts(line.state)) return { color: colors.muted, width: 1, opacity: 0.4, z: 2 };
+  if (/EARLY_STOPPED|TIMED_OUT/.test(line.state)) return { color: colors.cut, width: 1, opacity: 0.4, z: 2 };
+  return { color: colors.muted, width: 1, opacity: 0.45, z: 3 };
+}
+
+/**
+ * One metric of one trial, with what is usual among the others behind it.
+ * @param {object} options
+ * @param {string} options.metric
+ * @param {string} options.step
+ * @param {() => {steps: number[], values: number[], band: import("../types/api.js").Band | null, state: string, marks: {step: number, text: string}[]}} options.data
+ * @param {AbortSignal} options.signal
+ */
+export function trialCurve({ metric, step, data, signal }) {
+  let log = false;
+  const chart = new Chart({
+    title: metric,
+    height: 220,
+    signal,
+    controls: [logToggle(`Log scale of ${metric}`, signal, (on) => ((log = on), chart.draw()))],
+    describe: () => {
+      const { steps, values } = data();
+      return steps.length ? `${plural(steps.length, "point")}, the last ${measure(values[values.length - 1])} at ${step} ${steps[steps.length - 1]}` : "no points yet";
+    },
+    csv: () => {
+      const { steps, values } = data();
+      return { name: metric, header: [step, metric], rows: steps.map((at, index) => [at, values[index]]) };
+    },
+    find: ({ x: left }, scale) => {
+      const { steps, values, band } = data();
+      let [place, distance] = [-1, Infinity];
+      steps.forEach((at, index) => {
+        const away = Math.abs(scale.x(at) - left);
+        if (away < distance) [place, distance] = [index, away];
+      });
+      if (place < 0 || distance > NEAR * 2) return null;
+      const behind = band?.step?.map(Number).findLastIndex((at) => at <= steps[place]) ?? -1;
+      const usual = behind >= 0 ? [el("p", { class: "tip-row" }, el("span", { text: "median of others" }), el("b", { text: measure(band?.median?.[behind]) }))] : [];
+      return {
+        content: [el("p", { class: "tip-title", text: `${step} ${steps[place]}` }), el("p", { class: "tip-row" }, el("span", { text: metric }), el("b", { text: measure(values[place]) })), ...usual],
+        at: [scale.x(steps[place]), scale.y(values[place])],
+        highlight: [{ data: [[steps[place], values[place]]], symbol: "circle", symbolSize: 8, showSymbol: true, itemStyle: { color: "#888" } }],
+      };
+    },
+    build: (colors) => {
+      const { steps, values, band, state, marks } = data();
+      const at = (band?.step ?? []).map(Number);
+      const edge = (/** @type {import("../types/api.js").Real[] | undefined} */ side) => at.map((step, index) => [step, num(side?.[index])]);
+      const low = edge(band?.low);
+      const own = isRunning(state) ? colors.run : colors.accent;
+      return {
+        ...axes(colors, { name: step }, { log, ...bounds(values.concat(low.map(([, value]) => value)), null) }),
+        series: [
+          // A line that is not seen, and what is between it and the next.
+          { id: "low", type: "line", silent: true, showSymbol: false, stack: "band", stackStrategy: "all", lineStyle: { opacity: 0 }, data: log ? [] : low },
+          { id: "band", type: "line", silent: true, showSymbol: false, stack: "band", stackStrategy: "all", lineStyle: { opacity: 0 }, areaStyle: { color: colors.muted, opacity: 0.14 }, data: log ? [] : at.map((step, index) => [step, num(band?.high?.[index]) - num(band?.low?.[index])]) },
+          { id: "median", type: "line", silent: true, showSymbol: false, lineStyle: { color: colors.muted, width: 1.5, type: [4, 4] }, data: edge(band?.median) },
+          {
+            id: "own",
+            type: "line",
+            silent: true,
+            showSymbol: steps.length < 2,
+            symbolSize: 5,
+            lineStyle: { color: own, width: 2 },
+            itemStyle: { color: own },
+            data: steps.map((at, index) => [at, values[index]]),
+            markLine: { silent: true, symbol: "none", lineStyle: { color: colors.cut, type: "dashed" }, label: { color: colors.cut, fontSize: 11, formatter: (/** @type {{name: string}} */ { name }) => name, position: "end", distance: 2 }, data: marks.map((mark) => ({ name: mark.text, xAxis: mark.step })) },
+          },
+        ],
+      };
+    },
+  });
+  chart.setLegend([
+    { name: "this trial", kind: "best" },
+    { name: "median and middle half of the others", kind: "usual" },
+  ]);
+  return chart;
+}

@@ -1,0 +1,131 @@
+// Addresses: each view has one that can be sent to somebody else, with how it is sorted and filtered behind the question mark.
+
+import { isTyping } from "./dom.js";
+
+/** @typedef {{path: string, params: Record<string, string>, query: URLSearchParams}} Place */
+/** @typedef {(place: Place, signal: AbortSignal) => void} Show */
+
+/** @type {{pattern: string[], show: Show}[]} */
+const routes = [];
+/** @type {Show} */
+let otherwise = () => {};
+let current = new AbortController();
+
+/** @param {string} path */
+const parts = (path) => path.split("/").filter(Boolean);
+
+/**
+ * @param {string} pattern such as "/studies/:study"
+ * @param {Show} show
+ */
+export function route(pattern, show) {
+  routes.push({ pattern: parts(pattern), show });
+}
+
+/** Forgets all routes: somebody signs in anew, in another frame. */
+export function clear() {
+  routes.length = 0;
+}
+
+/** @param {Show} show */
+export function routeOtherwise(show) {
+  otherwise = show;
+}
+
+/**
+ * What an address leads to.
+ * @param {string} path
+ * @returns {{show: Show, params: Record<string, string>}}
+ */
+function find(path) {
+  const given = parts(path);
+  for (const { pattern, show } of routes) {
+    if (pattern.length !== given.length) continue;
+    /** @type {Record<string, string>} */
+    const params = {};
+    const fits = pattern.every((part, index) => {
+      if (!part.startsWith(":")) return part === given[index];
+      try {
+        params[part.slice(1)] = decodeURIComponent(given[index]);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    if (fits) return { show, params };
+  }
+  return { show: otherwise, params: {} };
+}
+
+/** Shows what the address says; the view before it ends. */
+export function show() {
+  current.abort();
+  current = new AbortController();
+  const { show, params } = find(location.pathname);
+  show({ path: location.pathname, params, query: new URLSearchParams(location.search) }, current.signal);
+}
+
+/** Ends the view that is shown. */
+export function leave() {
+  current.abort();
+}
+
+/** @param {string} path */
+export function go(path) {
+  if (path === location.pathname + location.search) return;
+  history.pushState(null, "", path);
+  scrollTo(0, 0);
+  show();
+}
+
+/**
+ * Keeps how the present view is sorted and filtered in its address. What is empty is left out.
+ * @param {Record<string, string>} fields
+ */
+export function keep(fields) {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(fields)) {
+    if (value) query.set(name, value);
+    else query.delete(name);
+  }
+  const text = query.toString();
+  history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
+}
+
+/** Links of this site lead on without loading the page anew. */
+export function start() {
+  addEventListener("popstate", show);
+  document.addEventListener("click", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+    if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (link.hasAttribute("download") || link.getAttribute("target")) return;
+    const href = link.getAttribute("href") ?? "";
+    if (!href.startsWith("/") || href.startsWith("/v1/")) return;
+    event.preventDefault();
+    go(href);
+  });
+}
+
+/**
+ * Addresses of views.
+ * @param {...(string | number)} names
+ */
+export const address = (...names) => `/${names.map((name) => encodeURIComponent(String(name))).join("/")}`;
+
+/**
+ * Calls a key's listener while a view is shown, unless somebody is typing or a dialog is open.
+ * @param {string} key
+ * @param {(event: KeyboardEvent) => void} listener
+ * @param {AbortSignal} signal
+ */
+export function onKey(key, listener, signal) {
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key !== key || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+      event.preventDefault();
+      listener(event);
+    },
+    { signal },
+  );
+}

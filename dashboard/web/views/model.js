@@ -1,0 +1,269 @@
+// What is known of one study: itself, its trials, how its best value came about, and learning curves; read at first, then kept up by its
+// events.
+
+import { api } from "../api.js";
+import { num, short } from "../format.js";
+import { follow } from "../live.js";
+import { allOf, counts, hasEnded, isOver, isRunning } from "../states.js";
+
+/** @typedef {import("../../types/api.js").Study} Study */
+/** @typedef {import("../../types/api.js").Trial} Trial */
+/** @typedef {import("../plots.js").Result} Result */
+/** @typedef {import("../plots.js").Line} Line */
+/** @typedef {{order: "number" | "value", states: string[]}} Wanted */
+
+/** Up to so many trials are all read, and then sorted and searched here; of more, pages are read as they are looked at. */
+export const ALL = 5_000;
+/** Other results in the chart of best values. */
+const SAMPLE = 2_000;
+/** Learning curves in their chart, and points of each when they are read. */
+const CURVES = 100;
+const CURVE_POINTS = 120;
+/** Points of a curve that grows while it is watched; then every second one is left out. */
+const MOST_POINTS = 1_000;
+
+export class StudyModel {
+  /**
+   * @param {string} name
+   * @param {{changed: () => void, failed: (error: unknown) => void}} view
+   * @param {AbortSignal} signal
+   */
+  constructor(name, view, signal) {
+    this.name = name;
+    this.view = view;
+    this.signal = signal;
+    /** @type {Study | null} */
+    this.study = null;
+    /** @type {Map<number, Trial>} */
+    this.trials = new Map();
+    /** Whether `trials` has all of them. */
+    this.complete = true;
+    /** If it does not: those that were read, in the order that was asked for. @type {number[]} */
+    this.listed = [];
+    /** @type {Wanted} */
+    this.wanted = { order: "number", states: [] };
+    /** @type {string | null} */
+    this.next = null;
+    this.reading = false;
+    /** @type {Result[]} */
+    this.best = [];
+    /** @type {Result[]} */
+    this.others = [];
+    this.ended = 0;
+    /** When the last trial ended that is among the results. */
+    this.lastEnd = 0;
+    /** @type {Map<number, Line>} */
+    this.lines = new Map();
+    this.ready = false;
+  }
+
+  start() {
+    follow(
+      api.events(this.name, true),
+      {
+        begin: (study) => this.#begin(study),
+        take: (event) => this.#take(event),
+        over: () => this.study !== null && hasEnded(this.study) && ![...this.trials.values()].some(({ state }) => isRunning(state)),
+        failed: this.view.failed,
+      },
+      this.signal,
+    );
+    // A study that does not exist has no events either; browsers do not tell why.
+    api.study(this.name, { signal: this.signal }).then(
+      (study) => this.study ?? this.setStudy(study),
+      (error) => {
+        if (!this.signal.aborted && !(error.away ?? false) && !this.study) this.view.failed(error);
+      },
+    );
+  }
+
+  /** @param {Study} study as a call returned it */
+  setStudy(study) {
+    this.study = study;
+    this.view.changed();
+  }
+
+  get metric() {
+    return this.study?.spec.objective?.metric ?? "value";
+  }
+
+  /** @returns {"min" | "max"} */
+  get goal() {
+    return this.study?.spec.objective?.goal === "GOAL_MAXIMIZE" ? "max" : "min";
+  }
+
+  get step() {
+    return this.study?.spec.trial?.steps?.name ?? "step";
+  }
+
+  /** @param {Study} study */
+  async #begin(study) {
+    this.study = study;
+    this.complete = allOf(study.counts) <= ALL;
+    this.view.changed();
+    const { signal } = this;
+    const trials = this.complete ? this.#readAll() : this.list(this.wanted);
+    const [incumbents, curves] = await Promise.all([api.incumbents(this.name, SAMPLE, { signal }), api.curves(this.name, { most: CURVES, points: CURVE_POINTS }, { signal }), trials]);
+    this.best = results(incumbents.incumbents);
+    this.others = results(incumbents.sample);
+    this.ended = num(incumbents.ended ?? 0);
+    this.lastEnd = Math.max(0, ...[...this.best, ...this.others].map(({ at }) => at));
+    this.lines = new Map((curves.curves ?? []).map((curve) => [num(curve.trial), line(curve)]));
+    this.ready = true;
+    this.view.changed();
+  }
+
+  async #readAll() {
+    /** @type {Map<number, Trial>} */
+    const trials = new Map();
+    let token;
+    do {
+      const page = await api.trials(this.name, { token }, { signal: this.signal });
+      for (const trial of page.trials ?? []) trials.set(num(trial.number), trial);
+      token = page.nextPageToken;
+    } while (token);
+    this.trials = trials;
+  }
+
+  /**
+   * Reads the first page of trials in another order, or in other states. Only where not all are here.
+   * @param {Wanted} wanted
+   */
+  async list(wanted) {
+    this.wanted = wanted;
+    const page = await api.trials(this.name, { states: wanted.states, order: wanted.order, size: 200 }, { signal: this.signal });
+    if (wanted !== this.wanted) return;
+    this.trials = new Map();
+    this.listed = [];
+    this.#add(page);
+  }
+
+  /** Reads the next page. */
+  async more() {
+    if (this.reading || !this.next) return;
+    const { wanted } = this;
+    this.reading = true;
+    try {
+      const page = await api.trials(this.name, { states: wanted.states, order: wanted.order, token: this.next, size: 200 }, { signal: this.signal });
+      if (wanted === this.wanted) this.#add(page);
+    } finally {
+      this.reading = false;
+    }
+  }
+
+  /** @param {{trials?: Trial[], nextPageToken?: string}} page */
+  #add(page) {
+    for (const trial of page.trials ?? []) {
+      const number = num(trial.number);
+      // The order may have changed between two pages.
+      if (!this.trials.has(number)) this.listed.push(number);
+      this.trials.set(number, trial);
+    }
+    this.next = page.nextPageToken ?? null;
+    this.view.changed();
+  }
+
+  /** @param {import("../../types/api.js").WatchEvent} event */
+  #take(event) {
+    if (event.study) this.study = event.study;
+    if (event.trial) this.#trial(event.trial);
+    if (event.points) this.#points(num(short(event.points.trial)), event.points.points ?? {});
+    this.view.changed();
+  }
+
+  /** @param {Trial} trial */
+  #trial(trial) {
+    const number = num(trial.number);
+    if (this.complete || this.trials.has(number)) this.trials.set(number, trial);
+    const line = this.lines.get(number);
+    if (line) Object.assign(line, { state: trial.state, why: trial.stateReason ?? "", result: num(trial.value) });
+    if (isOver(trial.state)) this.#result(trial);
+  }
+
+  /** @param {Trial} trial that has ended */
+  #result(trial) {
+    const at = Date.parse(trial.endedAt ?? "");
+    const value = num(trial.value);
+    if (!(at > this.lastEnd)) return;
+    this.ended += 1;
+    if (!counts(trial.state) || !Number.isFinite(value) || trial.feasible === false) return;
+    this.lastEnd = at;
+    const result = { trial: num(trial.number), ended: this.ended, at, value, state: trial.state };
+    const before = this.best[this.best.length - 1];
+    if (!before || (this.goal === "max" ? value > before.value : value < before.value)) this.best.push(result);
+    else this.others.push(result);
+  }
+
+  /**
+   * @param {number} trial
+   * @param {import("../../types/api.js").Points} points
+   */
+  #points(trial, { metrics = [], step = [], value = [] }) {
+    if (metrics[0] !== this.metric) return;
+    let line = this.lines.get(trial);
+    if (!line) {
+      line = { trial, state: "TRIAL_STATE_RUNNING", why: "", result: NaN, steps: [], values: [] };
+      this.lines.set(trial, line);
+      this.#makeRoom();
+    }
+    extend(line, step.map(Number), value.map(Number));
+  }
+
+  /** Drops the oldest curve that is neither the best nor that of a trial that runs. */
+  #makeRoom() {
+    if (this.lines.size <= CURVES) return;
+    const best = this.bestTrial();
+    const oldest = [...this.lines.values()].find(({ trial, state }) => trial !== best && !isRunning(state));
+    if (oldest) this.lines.delete(oldest.trial);
+  }
+
+  /** @returns {number | null} */
+  bestTrial() {
+    return this.study?.best ? num(this.study.best.number) : null;
+  }
+}
+
+/**
+ * Adds points to a curve; a step that is there already begins it anew from there, as another attempt does.
+ * @param {{steps: number[], values: number[]}} line
+ * @param {number[]} steps
+ * @param {number[]} values
+ */
+export function extend(line, steps, values) {
+  steps.forEach((step, index) => {
+    while (line.steps.length > 0 && line.steps[line.steps.length - 1] >= step) {
+      line.steps.pop();
+      line.values.pop();
+    }
+    line.steps.push(step);
+    line.values.push(values[index]);
+  });
+  if (line.steps.length > MOST_POINTS) {
+    const last = line.steps.length - 1;
+    const kept = (/** @type {number} */ index) => index === last || index % 2 === 0;
+    line.steps = line.steps.filter((_, index) => kept(index));
+    line.values = line.values.filter((_, index) => kept(index));
+  }
+}
+
+/**
+ * @param {import("../../types/api.js").Results | undefined} columns
+ * @returns {Result[]}
+ */
+function results(columns = {}) {
+  return (columns.trial ?? []).map((trial, index) => ({
+    trial: num(trial),
+    ended: num(columns.ended?.[index]),
+    at: num(columns.endedAtMicros?.[index]) / 1000,
+    value: num(columns.value?.[index]),
+    state: columns.state?.[index] ?? "",
+  }));
+}
+
+/**
+ * @param {import("../../types/api.js").TrialCurve} curve
+ * @returns {Line}
+ */
+function line(curve) {
+  return { trial: num(curve.trial), state: curve.state, why: curve.stateReason ?? "", result: num(curve.result), steps: (curve.step ?? []).map(Number), values: (curve.value ?? []).map(Number) };
+}

@@ -37,11 +37,23 @@ test: setup ## Run every test but the end-to-end ones, with a private Postgres a
 e2e: setup ## Run the end-to-end tests: real programs, real Postgres and S3, real signals.
 	cargo build $(PROGRAMS) --features tunesmith-coordinator/crash-points
 	@scripts/test.sh -p tunesmith-e2e
+	@$(MAKE) --no-print-directory dashboard-test
+
+.PHONY: dashboard-test
+dashboard-test: setup dashboard/node_modules ## Run the dashboard's tests: a real browser, coordinator and worker.
+	cargo build $(PROGRAMS)
+	@cd dashboard && TUNESMITH_PROGRAMS="$(abspath $(TARGET_DIR))/debug" npm test --silent
+
+# What checks and tests of the dashboard need; building it needs nothing.
+dashboard/node_modules: dashboard/package-lock.json
+	cd dashboard && npm ci --no-audit --no-fund --silent
+	@touch $@
 
 .PHONY: lint
-lint: ## Check formatting, lints, dependencies and the house rules.
+lint: dashboard/node_modules ## Check formatting, lints, types, dependencies and the house rules.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@cd dashboard && npm run check --silent
 	@scripts/house-rules.sh
 
 .PHONY: fmt

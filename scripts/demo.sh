@@ -75,6 +75,7 @@ done
 grep -q '^Tunesmith is up' "$log" || { cat "$log" >&2; fail "tunesmith up is not ready after a minute; see $log"; }
 
 export TUNESMITH_COORDINATOR=$url TUNESMITH_TOKEN_FILE=$data/admin.token
+if [ -t 1 ]; then say "To watch it in a browser: $url/#token=$(cat "$data/admin.token")"; fi
 say "Running examples/digits/study.yaml: 48 trials of up to 30 epochs, 2 at a time. About a minute."
 say
 status=0
@@ -86,7 +87,7 @@ say
 say "Everything is stopped, and kept in $data. To look around, serve it again:"
 say
 say "  export PATH=\"$bin:\$PATH\""
-say "  tunesmith up --data \"$data\""
+say "  tunesmith up --data \"$data\"                # prints the address of the dashboard"
 say
 say "and in another terminal:"
 say

@@ -8,6 +8,10 @@ find_postgres() { have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >
 # Linear algebra: the plain, single-threaded OpenBLAS, since the coordinator has threads of its own for computing.
 find_openblas() { compgen -G '/usr/lib*/libopenblas.so' >/dev/null || compgen -G '/usr/lib/*/libopenblas.so' >/dev/null || compgen -G '/usr/local/lib/libopenblas.so' >/dev/null; }
 
+# Checks and tests of the dashboard.
+find_chromium() { [ -n "${CHROMIUM:-}" ] || have chromium || have chromium-browser || have google-chrome; }
+have_node() { have npm && [ "$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')" -ge 18 ] 2>/dev/null; }
+
 have_numpy() { python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null; }
 
 missing=()
@@ -18,6 +22,8 @@ if [ "${1:-}" != build ]; then
   find_postgres || missing+=(postgresql)
   have python3 || missing+=(python3)
   have_numpy || missing+=(python3-numpy)
+  have_node || missing+=(nodejs npm)
+  find_chromium || missing+=(chromium fonts-dejavu-core)
 fi
 have cargo || { echo "setup: Rust is missing; install it from https://rustup.rs and run this again" >&2; exit 1; }
 

@@ -1,0 +1,55 @@
+// What the dashboard reads of the API's messages, in their JSON form: see proto/tunesmith/v1. For checks only; never loaded.
+
+/** A 64-bit number. */
+export type Long = string | number;
+/** A number; NaN and infinities are texts. */
+export type Real = number | "NaN" | "Infinity" | "-Infinity";
+export type Value = string | number | boolean | null;
+
+export interface Objective { metric: string; goal?: "GOAL_MINIMIZE" | "GOAL_MAXIMIZE"; from?: string }
+export interface Budget { trials?: Long; parallel?: number; gpuHours?: number; cost?: number; [key: string]: unknown }
+export interface Parameter { name: string; type: string; scale?: string }
+export interface Spec {
+  name: string; message?: string; objective?: Objective; moreObjectives?: Objective[];
+  space?: Parameter[]; budget?: Budget; trial?: { steps?: { name?: string; max?: Long } }; strategy?: { name?: string };
+}
+export interface Counts {
+  pending?: Long; running?: Long; stopping?: Long; paused?: Long; completed?: Long;
+  earlyStopped?: Long; timedOut?: Long; failed?: Long; cancelled?: Long;
+}
+export interface Spending { wallTime?: string; gpuHours?: number; cost?: number; currency?: string }
+export interface Study {
+  name: string; uid: string; spec: Spec; state: string; stateReason?: string; doneReason?: string;
+  createdAt?: string; doneAt?: string; revision?: Long; counts?: Counts; best?: Trial; spending?: Spending;
+  strategyNote?: string; warnings?: string[]; stepsSaved?: Long; pendingReason?: string; stopperNotes?: string[];
+  paretoSet?: Long[]; creator?: string;
+}
+export interface Attempt {
+  attempt: number; holder?: string; gpus?: string[]; leasedAt?: string; startedAt?: string; endedAt?: string; outcome?: string;
+  failureCause?: string; pid?: number; exitCode?: number; peakMemoryBytes?: Long; points?: Long; logTail?: string; cost?: number;
+}
+export interface Decision {
+  rule: string; shadow?: boolean; metric?: string; step?: Long; value?: Real; reference?: Real; comparedTrials?: Long; text?: string; decidedAt?: string;
+}
+export interface Provenance { origin?: string; strategy?: string; seed?: Long; note?: string; results?: Long }
+export interface Trial {
+  name: string; number: Long; state: string; parameters?: Record<string, Value>; value?: Real; lastStep?: Long;
+  metrics?: Record<string, Real>; stateReason?: string; failureCause?: string; stoppedBy?: string; pendingReason?: string;
+  note?: string; provenance?: Provenance; attempts?: Attempt[]; decisions?: Decision[]; createdAt?: string; startedAt?: string; endedAt?: string;
+  seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean;
+}
+export interface Curve { metric: string; step?: Long[]; value?: Real[] }
+export interface TrialCurve { trial: Long; state: string; stateReason?: string; result?: Real; step?: Long[]; value?: Real[] }
+export interface Band { step?: Long[]; low?: Real[]; median?: Real[]; high?: Real[]; curves?: number[] }
+export interface Curves { metric: string; curves?: TrialCurve[]; band?: Band; trials?: Long }
+export interface Results { trial?: Long[]; ended?: Long[]; endedAtMicros?: Long[]; value?: Real[]; state?: string[] }
+export interface Incumbents { incumbents?: Results; sample?: Results; ended?: Long; results?: Long }
+export interface Points { metrics?: string[]; metric?: number[]; step?: Long[]; value?: Real[] }
+export interface Gpu { uuid: string; model?: string; memoryBytes?: Long }
+export interface Worker {
+  name: string; state: string; stateReason?: string; version?: string; address?: string;
+  resources?: { slots?: number; cpus?: number; memoryBytes?: Long; gpus?: Gpu[]; labels?: Record<string, string> };
+  trials?: string[]; connectedAt?: string; lastSeenAt?: string;
+}
+export interface Session { label: string; version: string; assets: string }
+export interface WatchEvent { revision: Long; study?: Study; trial?: Trial; points?: { trial: string; points?: Points } }

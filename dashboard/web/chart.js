@@ -8,7 +8,7 @@ import { onChange, token } from "./theme.js";
 /** @typedef {{text: string, muted: string, line: string, surface: string, accent: string, run: string, good: string, cut: string, bad: string, rest: string, font: string, series: string[]}} Colors */
 /** @typedef {{name: string, header: string[], rows: (string | number)[][]}} Csv */
 /** @typedef {{x: (value: number) => number, y: (value: number) => number}} Scale pixels of values */
-/** @typedef {{content: Node[], at: [number, number], highlight?: object[], open?: () => void}} Found */
+/** @typedef {{content: Node[], at: [number, number], highlight?: object, open?: () => void}} Found */
 
 /** @type {Promise<typeof import("echarts")> | undefined} */
 let library;
@@ -60,8 +60,11 @@ export class Chart {
     /** @type {import("echarts").ECharts | null} */
     this.chart = null;
     this.log = false;
-    this.highlighted = false;
+    /** What is under the pointer, drawn once more. @type {object | null} */
+    this.highlight = null;
     this.wanted = false;
+    /** Where the point is that is explained. @type {[number, number] | null} */
+    this.found = null;
     this.legend = el("ul", { class: "legend" });
     this.plot = el("div", { class: "plot", role: "img" });
     this.plot.style.height = `${height}px`;
@@ -166,7 +169,7 @@ export class Chart {
       grid: { left: 8, right: 20, top: 16, bottom: 8, outerBoundsMode: "same" },
       ...option,
       // Where what is under the pointer is drawn again, above everything.
-      series: [...option.series, { id: "hover", type: "line", data: [], silent: true, z: 20 }],
+      series: [...option.series, { id: "hover", type: "line", silent: true, z: 20, data: [], ...this.highlight }],
     };
     if (!first) return common;
     return {
@@ -205,11 +208,13 @@ export class Chart {
    */
   #hover(x, y) {
     const found = this.#at(x, y);
+    const same = this.found && found && found.at[0] === this.found[0] && found.at[1] === this.found[1];
+    this.found = found?.at ?? null;
+    if (same) return;
     this.tip.hidden = !found;
-    if (this.highlighted || found?.highlight) {
-      const series = { id: "hover", ...(found?.highlight?.[0] ?? { data: [] }) };
-      this.chart?.setOption(/** @type {any} */ ({ series: [series] }), { lazyUpdate: true });
-      this.highlighted = Boolean(found?.highlight);
+    if (this.highlight || found?.highlight) {
+      this.highlight = found?.highlight ?? null;
+      this.chart?.setOption(/** @type {any} */ ({ series: [{ id: "hover", data: [], ...this.highlight }] }), { lazyUpdate: true });
     }
     this.plot.classList.toggle("opens", Boolean(found?.open));
     if (!found) return;

@@ -4,6 +4,7 @@ import { Chart, NEAR } from "./chart.js";
 import { el } from "./dom.js";
 import { count, duration, measure, num, plural } from "./format.js";
 import { badge, counts, isRunning, trialLook } from "./states.js";
+import { token } from "./theme.js";
 
 /** @typedef {{trial: number, ended: number, at: number, value: number, state: string}} Result */
 /** @typedef {{trial: number, state: string, why: string, result: number, steps: number[], values: number[]}} Line */
@@ -63,8 +64,34 @@ export function bounds(values, better) {
   const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))];
   const spread = at(0.85) - at(0.15);
   if (spread <= 0) return {};
-  const [low, high] = [at(0.15) - 3 * spread, at(0.85) + 3 * spread];
+  // Round numbers, so that they look well on the axis.
+  const unit = 10 ** Math.floor(Math.log10(spread));
+  const [low, high] = [Math.floor((at(0.15) - 3 * spread) / unit) * unit, Math.ceil((at(0.85) + 3 * spread) / unit) * unit];
   return { low: better !== "min" && sorted[0] < low ? low : undefined, high: better !== "max" && sorted[sorted.length - 1] > high ? high : undefined };
+}
+
+/**
+ * A line that stays where it is until the next point. The library's own lines leave out short parts, so that small steps would become slopes.
+ * @param {[number, number][]} points
+ * @param {number} end
+ * @param {string} color
+ */
+function steps(points, end, color) {
+  const path = points.flatMap(([x, y], index) => (index > 0 ? [[x, points[index - 1][1]], [x, y]] : [[x, y]]));
+  if (points.length) path.push([end, points[points.length - 1][1]]);
+  return {
+    id: "best",
+    type: "custom",
+    silent: true,
+    clip: true,
+    z: 3,
+    renderItem: (/** @type {unknown} */ _, /** @type {{coord: (value: number[]) => number[]}} */ api) => ({
+      type: "polyline",
+      shape: { points: path.map((point) => api.coord(point)) },
+      style: { stroke: color, lineWidth: 2, lineJoin: "round", fill: "none" },
+    }),
+    data: points.slice(0, 1),
+  };
 }
 
 /** @param {string} label @param {AbortSignal} signal @param {(log: boolean) => void} change */
@@ -145,7 +172,7 @@ export function bestSoFar({ data, open, signal }) {
       return {
         content: about(trial, state, [[metric, measure(value)], ["after", byTime ? duration((at - data().began) / 1000) : plural(nearest.ended, "trial")]], isBest ? "The best when it ended" : ""),
         at: [scale.x(x(nearest)), scale.y(value)],
-        highlight: [{ data: [[x(nearest), value]], symbol: "circle", symbolSize: 11, showSymbol: true, itemStyle: { color: "transparent", borderColor: "#888", borderWidth: 2 } }],
+        highlight: { data: [[x(nearest), value]], symbol: "circle", symbolSize: 11, showSymbol: true, itemStyle: { color: "transparent", borderColor: token("text"), borderWidth: 2 } },
         open: () => open(trial),
       };
     },
@@ -161,8 +188,8 @@ export function bestSoFar({ data, open, signal }) {
         series: [
           { id: "others", type: "scatter", silent: true, symbolSize: 5, itemStyle: { color: colors.muted, opacity: 0.55 }, data: shown(false), large: others.length > 2000 },
           { id: "cut", type: "scatter", silent: true, symbol: "diamond", symbolSize: 6, itemStyle: { color: colors.cut, opacity: 0.6 }, data: shown(true) },
-          { id: "best", type: "line", silent: true, step: "end", showSymbol: false, lineStyle: { color: colors.accent, width: 2 }, data: [...best.map(point), ...(last ? [[Math.max(end, x(last)), last.value]] : [])] },
-          { id: "improved", type: "scatter", silent: true, symbolSize: 7, itemStyle: { color: colors.accent, borderColor: colors.surface, borderWidth: 1.5 }, data: best.map(point) },
+          steps(best.map((result) => /** @type {[number, number]} */ (point(result))), last ? Math.max(end, x(last)) : 0, colors.accent),
+          { id: "improved", type: "scatter", silent: true, z: 4, symbolSize: 7, itemStyle: { color: colors.accent, borderColor: colors.surface, borderWidth: 1.5 }, data: best.map(point) },
         ],
       };
     },
@@ -213,7 +240,7 @@ export function learningCurves({ data, open, signal }) {
       return {
         content: about(trial, state, [[metric, measure(values[place])], [step, measure(steps[place])]], why),
         at: [scale.x(steps[place]), scale.y(values[place])],
-        highlight: [{ data: steps.map((at, index) => [at, values[index]]), symbol: "none", lineStyle: { width: 3, color: "#888" } }],
+        highlight: { data: steps.map((at, index) => [at, values[index]]), symbol: "none", lineStyle: { width: 2, color: token("text") } },
         open: () => open(trial),
       };
     },
@@ -306,7 +333,7 @@ export function trialCurve({ metric, step, data, signal }) {
       return {
         content: [el("p", { class: "tip-title", text: `${step} ${steps[place]}` }), el("p", { class: "tip-row" }, el("span", { text: metric }), el("b", { text: measure(values[place]) })), ...usual],
         at: [scale.x(steps[place]), scale.y(values[place])],
-        highlight: [{ data: [[steps[place], values[place]]], symbol: "circle", symbolSize: 8, showSymbol: true, itemStyle: { color: "#888" } }],
+        highlight: { data: [[steps[place], values[place]]], symbol: "circle", symbolSize: 8, showSymbol: true, itemStyle: { color: token("text") } },
       };
     },
     build: (colors) => {
@@ -316,7 +343,7 @@ export function trialCurve({ metric, step, data, signal }) {
       const low = edge(band?.low);
       const own = isRunning(state) ? colors.run : colors.accent;
       return {
-        ...axes(colors, { name: step }, { log, ...bounds(values.concat(low.map(([, value]) => value)), null) }),
+        ...axes(colors, { name: step }, { log, ...bounds(values, null) }),
         series: [
           // A line that is not seen, and what is between it and the next.
           { id: "low", type: "line", silent: true, showSymbol: false, stack: "band", stackStrategy: "all", lineStyle: { opacity: 0 }, data: log ? [] : low },

@@ -1,19 +1,27 @@
-//! How the best value of a study came about. Reads what is stored page by page, and keeps a few numbers of each trial.
+//! How the best value of a study came about. Reads what is stored page by page, and keeps a few numbers of each trial that has ended, so
+//! that the next who asks waits only for what is new.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tunesmith_common::study::StudySpec;
-use tunesmith_common::{Timestamp, TrialNumber};
+use tunesmith_common::{StudyId, Timestamp, TrialNumber};
 use tunesmith_proto::v1;
 
 use super::Api;
 use super::status::ApiError;
 use super::studies::stored_study;
 use super::view;
-use crate::store::{End, EndedTrial, StoredTrial};
+use crate::store::{End, EndedTrial, Store, StoreError, StoredTrial};
 
 /// Trials read at a time.
 const PAGE: u32 = 5_000;
 /// Other results that one answer has at most.
 const MOST_SAMPLED: u32 = 5_000;
+/// Trials of all studies that are kept, of 40 bytes each.
+const MOST_KEPT: usize = 2_000_000;
+/// Trials that had not ended and are looked at one by one; if there are more, all are read anew.
+const MOST_LIVING: usize = 500;
 
 /// What is kept of a trial that has ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,22 +44,84 @@ impl Api {
         }
         let row = stored_study(self, &request.name, "name").await?;
         let spec = StudySpec::try_from(row.spec)?;
-        let mut ended = Vec::new();
-        let mut after = TrialNumber(0);
-        loop {
-            let page = self.store().trial_page(row.id, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.number();
-            ended.extend(page.iter().filter_map(|trial| match trial {
-                StoredTrial::Ended(trial) => Some(result(&spec, trial)),
-                StoredTrial::Living(_) => None,
-            }));
+        // Whoever asks about the same study meanwhile waits for this reading and not for one of their own.
+        let kept = self.results.of(row.id);
+        let mut read = kept.lock().await;
+        read.catch_up(&**self.store(), row.id, &spec).await?;
+        let sample = usize::try_from(request.sample).unwrap_or(usize::MAX);
+        Ok(answer(&spec, &read.ended, sample))
+    }
+}
+
+/// What was read of studies before. Only what does not change: trials that have ended stay as they are.
+#[derive(Debug, Default)]
+pub struct KeptResults(Mutex<HashMap<StudyId, Arc<tokio::sync::Mutex<Read>>>>);
+
+impl KeptResults {
+    fn of(&self, study: StudyId) -> Arc<tokio::sync::Mutex<Read>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = |read: &Arc<tokio::sync::Mutex<Read>>| read.try_lock().map_or(0, |read| read.ended.len());
+        if all.values().map(size).sum::<usize>() > MOST_KEPT {
+            // Those that somebody is reading right now live on for as long.
+            all.clear();
         }
-        Ok(answer(
-            &spec,
-            ended,
-            usize::try_from(request.sample).unwrap_or(usize::MAX),
-        ))
+        Arc::clone(all.entry(study).or_default())
+    }
+}
+
+/// What was read of one study.
+#[derive(Debug, Default)]
+struct Read {
+    /// By when they ended.
+    ended: Vec<Ended>,
+    /// Trials that had not ended.
+    living: BTreeSet<TrialNumber>,
+    /// The highest number.
+    last: u64,
+}
+
+impl Read {
+    /// Reads what is new. Wherever it is cut off, it goes on from there the next time.
+    async fn catch_up(
+        &mut self,
+        store: &dyn Store,
+        study: StudyId,
+        spec: &StudySpec,
+    ) -> Result<(), StoreError> {
+        if self.living.len() > MOST_LIVING {
+            *self = Self::default();
+        }
+        for number in self.living.clone() {
+            let page = store
+                .trial_page(study, TrialNumber(number.0.saturating_sub(1)), 1)
+                .await?;
+            self.add(spec, page);
+        }
+        loop {
+            let page = store.trial_page(study, TrialNumber(self.last), PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            self.add(spec, page);
+        }
+        self.ended.sort_by_key(|result| (result.ended_at, result.trial));
+        Ok(())
+    }
+
+    fn add(&mut self, spec: &StudySpec, page: Vec<StoredTrial>) {
+        for trial in page {
+            let number = trial.number();
+            self.last = self.last.max(number.0);
+            match trial {
+                StoredTrial::Ended(trial) => {
+                    self.living.remove(&number);
+                    self.ended.push(result(spec, &trial));
+                }
+                StoredTrial::Living(_) => {
+                    self.living.insert(number);
+                }
+            }
+        }
     }
 }
 
@@ -72,8 +142,7 @@ fn result(spec: &StudySpec, trial: &EndedTrial) -> Ended {
 }
 
 /// Sorts out which trials were the best when they ended.
-fn answer(spec: &StudySpec, mut ended: Vec<Ended>, sample: usize) -> v1::ListIncumbentsResponse {
-    ended.sort_by_key(|result| (result.ended_at, result.trial));
+fn answer(spec: &StudySpec, ended: &[Ended], sample: usize) -> v1::ListIncumbentsResponse {
     let mut best: Option<f64> = None;
     let (mut incumbents, mut others) = (v1::Results::default(), Vec::new());
     for (index, result) in ended.iter().enumerate() {

@@ -43,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::store::{AuditRow, Store};
 
+pub use incumbents::KeptResults;
 pub use session::Caller;
 pub use status::ApiError;
 pub(crate) use status::refuse;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Cancelled when the coordinator begins to stop: streams end, new sessions and studies are refused.
     pub draining: CancellationToken,
+    /// What was read of the results of studies.
+    pub results: KeptResults,
     /// Held by whoever makes proposals of a study again.
     pub replaying: Arc<Mutex<()>>,
 }

@@ -62,6 +62,23 @@ async fn incumbents_are_the_trials_that_were_the_best_when_they_ended() {
     assert_eq!(answer["sample"]["trial"], json!(["3"]));
     assert_eq!((&answer["results"], &answer["ended"]), (&json!("4"), &json!("7")));
     assert_eq!(answer["incumbents"]["state"][0], "TRIAL_STATE_COMPLETED");
+    // What had not ended when it was asked about before is there once it has, in the order of the ends.
+    let (slow, quick) = (world.ask("s").await, world.ask("s").await);
+    let path = "/v1/studies/s/incumbents";
+    assert_eq!(get(&world, path).await["ended"], "7");
+    for (trial, value) in [(quick, 0.3), (slow, 0.2)] {
+        let tell = v1::TellTrialRequest {
+            name: trial.trial.unwrap().name,
+            value: Some(value),
+            ..Default::default()
+        };
+        world.trials().tell_trial(tell).await.unwrap();
+        get(&world, path).await;
+    }
+    assert_eq!(
+        get(&world, path).await["incumbents"]["trial"],
+        json!(["1", "2", "7", "9", "8"])
+    );
     let request = v1::ListIncumbentsRequest {
         name: "studies/s".to_owned(),
         sample: 5_001,

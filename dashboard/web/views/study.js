@@ -14,8 +14,9 @@ import { trialTable } from "./trials.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 
-/** Between two drawings while much happens. */
-const PAUSE = 250;
+/** Between two drawings while much happens: of texts, and of charts, which take longer. */
+const PAUSE = 100;
+const CHART_PAUSE = 500;
 
 /**
  * @param {HTMLElement} place
@@ -54,11 +55,18 @@ export function showStudy(place, { params, query }, signal) {
     if (model.ready) {
       best.setEmpty(model.best.length ? "" : "No trial has ended with a result yet.");
       curves.setEmpty(model.lines.size ? "" : "No trial has reported a value yet.");
-      best.draw();
-      curves.draw();
+      drawCharts();
     }
     table.draw();
   };
+  const drawCharts = gently(
+    () => {
+      best.draw();
+      curves.draw();
+    },
+    CHART_PAUSE,
+    signal,
+  );
   onKey("/", () => table.search.focus(), signal);
   onKey("t", () => table.focus(), signal);
   const ticking = setInterval(() => {

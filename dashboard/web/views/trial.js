@@ -132,7 +132,7 @@ export function showTrial(place, { params, query }, signal) {
     },
     signal,
   );
-  const drawSoon = gently(draw, 200, signal);
+  const drawSoon = gently(draw, 100, signal);
   // A study that does not exist has no events either; browsers do not tell why.
   api.study(name, { signal }).catch((error) => {
     if (!signal.aborted && !(error.away ?? false) && !trial) failed(error);

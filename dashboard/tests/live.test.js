@@ -117,7 +117,8 @@ test("a study is paused, resumed, described and stopped, and only stopped after 
 });
 
 test("signing in takes a user's token, which no script can read afterwards", async () => {
-  const view = await world.open("/studies/live", { signedIn: false });
+  await world.ownStudy("door");
+  const view = await world.open("/studies/door", { signedIn: false });
   const { page } = view;
   await page.getByLabel("Token").fill("ts_user_000000000000_nonsense");
   await page.getByRole("button", { name: "Sign in" }).click();
@@ -125,7 +126,7 @@ test("signing in takes a user's token, which no script can read afterwards", asy
   await page.getByLabel("Token").fill(world.token);
   await page.keyboard.press("Enter");
   // At the address that was asked for.
-  await page.getByRole("heading", { level: 1, name: "live" }).waitFor();
+  await page.getByRole("heading", { level: 1, name: "door" }).waitFor();
   const kept = await page.evaluate(() => JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }, location.href]));
   assert.ok(!kept.includes(world.token.slice(-20)), kept);
   assert.equal(await page.evaluate(() => document.cookie), "");

@@ -20,8 +20,8 @@ const PAGE: u32 = 5_000;
 const MOST_SAMPLED: u32 = 5_000;
 /// Trials of all studies that are kept, of 40 bytes each.
 const MOST_KEPT: usize = 2_000_000;
-/// Trials that had not ended and are looked at one by one; if there are more, all are read anew.
-const MOST_LIVING: usize = 500;
+/// Trials that are looked at again one by one; if there are more, all are read anew.
+const MOST_OPEN: usize = 500;
 
 /// What is kept of a trial that has ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +53,7 @@ impl Api {
     }
 }
 
-/// What was read of studies before. Only what does not change: trials that have ended stay as they are.
+/// What was read of studies before: trials that have ended stay as they are, but for those whose time was up and that may get more.
 #[derive(Debug, Default)]
 pub struct KeptResults(Mutex<HashMap<StudyId, Arc<tokio::sync::Mutex<Read>>>>);
 
@@ -74,8 +74,8 @@ impl KeptResults {
 struct Read {
     /// By when they ended.
     ended: Vec<Ended>,
-    /// Trials that had not ended.
-    living: BTreeSet<TrialNumber>,
+    /// Trials that had not ended, or may go on.
+    open: BTreeSet<TrialNumber>,
     /// The highest number.
     last: u64,
 }
@@ -88,10 +88,10 @@ impl Read {
         study: StudyId,
         spec: &StudySpec,
     ) -> Result<(), StoreError> {
-        if self.living.len() > MOST_LIVING {
+        if self.open.len() > MOST_OPEN {
             *self = Self::default();
         }
-        for number in self.living.clone() {
+        for number in self.open.clone() {
             let page = store
                 .trial_page(study, TrialNumber(number.0.saturating_sub(1)), 1)
                 .await?;
@@ -112,13 +112,22 @@ impl Read {
         for trial in page {
             let number = trial.number();
             self.last = self.last.max(number.0);
+            if self.open.remove(&number) {
+                self.ended.retain(|known| known.trial != number);
+            }
             match trial {
                 StoredTrial::Ended(trial) => {
-                    self.living.remove(&number);
+                    let has_checkpoint = trial
+                        .stages
+                        .as_ref()
+                        .is_some_and(|stages| stages.checkpoint.is_some());
+                    if trial.end == End::TimedOut && has_checkpoint {
+                        self.open.insert(number);
+                    }
                     self.ended.push(result(spec, &trial));
                 }
                 StoredTrial::Living(_) => {
-                    self.living.insert(number);
+                    self.open.insert(number);
                 }
             }
         }
@@ -178,4 +187,99 @@ fn add(results: &mut v1::Results, index: usize, result: &Ended) {
 
 fn number(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tunesmith_common::checkpoint::{Checkpoint, Stages};
+    use tunesmith_common::decision::{Origin, Provenance};
+    use tunesmith_common::study::StudyFile;
+    use tunesmith_common::trial::TrialState;
+    use tunesmith_common::{Attempt, CheckpointStoreId, Params};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::TrialRow;
+
+    fn ended(end: End, value: f64, at: i64, has_checkpoint: bool) -> StoredTrial {
+        let checkpoint = Checkpoint {
+            store: CheckpointStoreId(Uuid::nil()),
+            trial: TrialNumber(1),
+            attempt: Attempt(1),
+            step: 5,
+            bytes: 0,
+            files: 0,
+            digest: String::new(),
+        };
+        let stages = Stages {
+            checkpoint: Some(checkpoint),
+            ..Stages::default()
+        };
+        StoredTrial::Ended(EndedTrial {
+            number: TrialNumber(1),
+            end,
+            params: Params::new(),
+            value: Some(value),
+            more_values: Box::default(),
+            last_step: Some(5),
+            stages: Some(Box::new(stages)).filter(|_| has_checkpoint),
+            origin: Origin::Strategy,
+            cursor: None,
+            ended_at: Timestamp::from_micros(at),
+        })
+    }
+
+    fn living() -> StoredTrial {
+        StoredTrial::Living(Box::new(TrialRow {
+            number: TrialNumber(1),
+            attempt: Attempt(1),
+            state: TrialState::Pending,
+            program_failures: 0,
+            infrastructure_failures: 0,
+            params: Arc::default(),
+            seed: 0,
+            value: None,
+            more_values: Box::default(),
+            last_step: None,
+            metrics: vec![],
+            stages: Arc::default(),
+            note: String::new(),
+            provenance: Arc::new(Provenance {
+                origin: Origin::Strategy,
+                strategy: String::new(),
+                seed: 0,
+                history_revision: 0,
+                results: 0,
+                cursor: None,
+                note: String::new(),
+            }),
+            created_at: Timestamp::UNIX_EPOCH,
+            started_at: None,
+            ended_at: None,
+        }))
+    }
+
+    #[test]
+    fn a_trial_whose_time_was_up_is_looked_at_again_as_long_as_it_may_go_on() {
+        let file =
+            "name: s\nobjective: {metric: acc, goal: maximize}\nspace: {x: {type: float, low: 0, high: 1}}\n";
+        let (_, spec) = StudyFile::parse(file, "s.yaml").unwrap();
+        let values = |read: &Read| {
+            read.ended
+                .iter()
+                .filter_map(|result| result.value)
+                .collect::<Vec<f64>>()
+        };
+        let mut read = Read::default();
+        read.add(&spec, vec![ended(End::TimedOut, 0.5, 1, true)]);
+        assert_eq!((values(&read), read.open.len()), (vec![0.5], 1));
+        read.add(&spec, vec![living()]);
+        assert_eq!((values(&read), read.open.len()), (vec![], 1));
+        read.add(&spec, vec![ended(End::Completed, 0.9, 2, true)]);
+        assert_eq!((values(&read), read.open.len()), (vec![0.9], 0));
+
+        let mut read = Read::default();
+        read.add(&spec, vec![ended(End::TimedOut, 0.5, 1, false)]);
+        assert!(read.open.is_empty(), "it has nothing to go on from");
+    }
 }

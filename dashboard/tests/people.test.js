@@ -92,7 +92,8 @@ test("what is written into names, notes, parameters, reasons and logs is shown a
   await shows(".title-row .reason");
   await shows(".side .attempt");
   await page.goto(`${world.url}/studies/${encodeURIComponent(EVIL)}`);
-  await page.getByRole("alert").waitFor();
+  await page.getByRole("alert").getByText("This cannot be shown").waitFor();
+  assert.equal(await page.locator(".health").textContent(), "", "nothing more is waited for");
   await page.goto(`${world.url}/?q=${encodeURIComponent(EVIL)}`);
   await page.locator(".table").waitFor();
   await isSound(view);

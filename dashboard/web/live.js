@@ -52,9 +52,10 @@ export function wait(tries) {
 
 /**
  * Follows a study until `signal` says stop. `begin` is called with the study as it is each time the stream begins, and may read more; what
- * is committed in the meantime is kept for `take`, which comes after it.
+ * is committed in the meantime is kept for `take`, which comes after it. Browsers do not tell why a stream did not begin: `probe` asks for
+ * the same by a call.
  * @param {string} address
- * @param {{begin: (study: import("../types/api.js").Study) => Promise<void>, take: (event: WatchEvent) => void, over: () => boolean, failed: (error: unknown) => void}} view
+ * @param {{begin: (study: import("../types/api.js").Study) => Promise<void>, take: (event: WatchEvent) => void, probe: () => Promise<unknown>, over: () => boolean, failed: (error: unknown) => void}} view
  * @param {AbortSignal} signal
  */
 export function follow(address, view, signal) {
@@ -83,6 +84,12 @@ export function follow(address, view, signal) {
     timer = setTimeout(open, over ? ENDED_WAIT : wait(tries));
     tries = over ? 0 : tries + 1;
   };
+  const giveUp = (/** @type {unknown} */ error) => {
+    given = true;
+    close();
+    tell(who, null);
+    view.failed(error);
+  };
   const open = () => {
     close();
     if (signal.aborted || given) return;
@@ -91,7 +98,7 @@ export function follow(address, view, signal) {
     source = stream;
     /** @type {WatchEvent[] | null} */
     let kept = null;
-    let [begun, closed] = [false, false];
+    let [begun, closed, silent] = [false, false, true];
     /** @param {import("../types/api.js").Study} study */
     const begin = async (study) => {
       kept = [];
@@ -100,10 +107,7 @@ export function follow(address, view, signal) {
       } catch (error) {
         if (signal.aborted || stream !== source) return;
         if (error instanceof ApiError && error.away) return again();
-        given = true;
-        close();
-        tell(who, null);
-        return view.failed(error);
+        return giveUp(error);
       }
       if (signal.aborted || stream !== source) return;
       begun = true;
@@ -118,6 +122,7 @@ export function follow(address, view, signal) {
     const receive = (/** @type {MessageEvent} */ message) => {
       if (stream !== source) return;
       heard = Date.now();
+      silent = false;
       const event = /** @type {WatchEvent} */ (JSON.parse(message.data));
       const before = revision;
       if (event.study) revision = `${event.study.state} ${event.study.revision}`;
@@ -133,6 +138,13 @@ export function follow(address, view, signal) {
       if (kept) {
         closed = true;
         stream.close();
+      } else if (silent) {
+        stream.close();
+        const mine = () => !signal.aborted && stream === source;
+        view.probe().then(
+          () => mine() && again(),
+          (error) => mine() && (error instanceof ApiError && error.away ? again() : giveUp(error)),
+        );
       } else again();
     });
   };

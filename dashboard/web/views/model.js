@@ -63,17 +63,11 @@ export class StudyModel {
       {
         begin: (study) => this.#begin(study),
         take: (event) => this.#take(event),
+        probe: () => api.study(this.name, { signal: this.signal }),
         over: () => this.study !== null && hasEnded(this.study) && ![...this.trials.values()].some(({ state }) => isRunning(state)),
         failed: this.view.failed,
       },
       this.signal,
-    );
-    // A study that does not exist has no events either; browsers do not tell why.
-    api.study(this.name, { signal: this.signal }).then(
-      (study) => this.study ?? this.setStudy(study),
-      (error) => {
-        if (!this.signal.aborted && !(error.away ?? false) && !this.study) this.view.failed(error);
-      },
     );
   }
 

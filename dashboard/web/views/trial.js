@@ -127,16 +127,13 @@ export function showTrial(place, { params, query }, signal) {
           drawSoon();
         }
       },
+      probe: () => api.study(name, { signal }),
       over: () => trial !== null && isOver(trial.state),
       failed,
     },
     signal,
   );
   const drawSoon = gently(draw, 100, signal);
-  // A study that does not exist has no events either; browsers do not tell why.
-  api.study(name, { signal }).catch((error) => {
-    if (!signal.aborted && !(error.away ?? false) && !trial) failed(error);
-  });
 }
 
 /** Where a rule stopped it, or would have. @param {Trial | null} trial */

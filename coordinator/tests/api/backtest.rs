@@ -6,7 +6,7 @@ use tonic::Code;
 use tunesmith_coordinator::store::{MemoryStore, SqliteStore, Store};
 use tunesmith_proto::v1;
 
-use crate::support::{World, points, refused, soon, spec};
+use crate::support::{World, points, refused, replayed, soon, spec};
 
 fn rule(name: &str) -> v1::StopperRule {
     v1::StopperRule {
@@ -152,12 +152,7 @@ async fn judgements_are_made_again(store: Arc<dyn Store>) {
         stored += trial.unwrap().decisions.len() as u64;
     }
     assert!(stored >= 5, "{stored} judgements");
-    let request = v1::ReplayStudyRequest {
-        name: "studies/s".to_owned(),
-        from_trial: 0,
-    };
-    let replayed = soon(async { world.studies().replay_study(request).await }).await;
-    let replayed = replayed.unwrap().into_inner();
+    let replayed = replayed(&world, "s", 0).await;
     assert_eq!(replayed.decision_differences, []);
     assert_eq!(replayed.same_decisions, stored);
 }

@@ -6,7 +6,7 @@ use tonic::Code;
 use tunesmith_coordinator::store::{MemoryStore, Store};
 use tunesmith_proto::v1;
 
-use crate::support::{World, number, parameters, refused, request_id, soon, spec};
+use crate::support::{World, number, parameters, refused, replayed, request_id, soon, spec};
 
 fn float(name: &str, low: f64, high: f64) -> v1::Parameter {
     v1::Parameter {
@@ -94,12 +94,7 @@ async fn history(world: &World, study: &str) -> Vec<v1::PriorTrial> {
 }
 
 async fn same_again(world: &World, study: &str) -> u64 {
-    let request = v1::ReplayStudyRequest {
-        name: format!("studies/{study}"),
-        from_trial: 0,
-    };
-    let answer = soon(async { world.studies().replay_study(request).await }).await;
-    let answer = answer.unwrap().into_inner();
+    let answer = replayed(world, study, 0).await;
     assert_eq!(answer.differences, []);
     answer.same
 }

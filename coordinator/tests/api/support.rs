@@ -256,3 +256,25 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
         .await
         .expect("did not happen in time")
 }
+
+/// All that comes of making the proposals of a study again from one trial on, over as many calls as that takes.
+pub(crate) async fn replayed(world: &World, study: &str, from_trial: u64) -> v1::ReplayStudyResponse {
+    let mut request = v1::ReplayStudyRequest {
+        name: format!("studies/{study}"),
+        from_trial,
+    };
+    let mut all = v1::ReplayStudyResponse::default();
+    loop {
+        let some = soon(async { world.studies().replay_study(request.clone()).await }).await;
+        let some = some.unwrap().into_inner();
+        all.same += some.same;
+        all.not_proposed += some.not_proposed;
+        all.differences.extend(some.differences);
+        all.same_decisions += some.same_decisions;
+        all.decision_differences.extend(some.decision_differences);
+        if some.next_trial == 0 {
+            return all;
+        }
+        request.from_trial = some.next_trial;
+    }
+}

@@ -192,14 +192,13 @@ fn number(count: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use tunesmith_common::checkpoint::{Checkpoint, Stages};
-    use tunesmith_common::decision::{Origin, Provenance};
+    use tunesmith_common::decision::Origin;
     use tunesmith_common::study::StudyFile;
-    use tunesmith_common::trial::TrialState;
     use tunesmith_common::{Attempt, CheckpointStoreId, Params};
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::TrialRow;
+    use crate::store::contract::rows::pending;
 
     fn ended(end: End, value: f64, at: i64, has_checkpoint: bool) -> StoredTrial {
         let checkpoint = Checkpoint {
@@ -229,36 +228,6 @@ mod tests {
         })
     }
 
-    fn living() -> StoredTrial {
-        StoredTrial::Living(Box::new(TrialRow {
-            number: TrialNumber(1),
-            attempt: Attempt(1),
-            state: TrialState::Pending,
-            program_failures: 0,
-            infrastructure_failures: 0,
-            params: Arc::default(),
-            seed: 0,
-            value: None,
-            more_values: Box::default(),
-            last_step: None,
-            metrics: vec![],
-            stages: Arc::default(),
-            note: String::new(),
-            provenance: Arc::new(Provenance {
-                origin: Origin::Strategy,
-                strategy: String::new(),
-                seed: 0,
-                history_revision: 0,
-                results: 0,
-                cursor: None,
-                note: String::new(),
-            }),
-            created_at: Timestamp::UNIX_EPOCH,
-            started_at: None,
-            ended_at: None,
-        }))
-    }
-
     #[test]
     fn a_trial_whose_time_was_up_is_looked_at_again_as_long_as_it_may_go_on() {
         let file =
@@ -273,7 +242,7 @@ mod tests {
         let mut read = Read::default();
         read.add(&spec, vec![ended(End::TimedOut, 0.5, 1, true)]);
         assert_eq!((values(&read), read.open.len()), (vec![0.5], 1));
-        read.add(&spec, vec![living()]);
+        read.add(&spec, vec![StoredTrial::Living(Box::new(pending(1)))]);
         assert_eq!((values(&read), read.open.len()), (vec![], 1));
         read.add(&spec, vec![ended(End::Completed, 0.9, 2, true)]);
         assert_eq!((values(&read), read.open.len()), (vec![0.9], 0));

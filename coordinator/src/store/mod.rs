@@ -12,7 +12,7 @@
 mod check;
 mod compact;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod lineage;
 mod loading;
 mod memory;

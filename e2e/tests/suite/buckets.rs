@@ -1,10 +1,8 @@
 //! Checkpoints in an object store: workers go on with each other's trials though they have no file system in common.
 
 use tunesmith_e2e::{Bucket, Coordinator, ProbeStudy, Records, Storage, Worker, eventually};
-use tunesmith_proto::v1;
-use v1::TrialState as State;
 
-use crate::world::{LEASE, STUDY};
+use crate::world::{LEASE, STUDY, assert_went_on};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_whose_worker_is_lost_goes_on_elsewhere_from_its_newest_checkpoint_in_a_bucket() {
@@ -28,14 +26,7 @@ async fn a_trial_whose_worker_is_lost_goes_on_elsewhere_from_its_newest_checkpoi
     let second = Worker::start_with(&coordinator, "second", &bucket);
     records.release();
     api.done("lost", STUDY).await;
-    let trial = api.trials("lost").await.remove(0);
-    assert_eq!(trial.state(), State::Completed, "{trial:?}");
-    let told = records.read();
-    let last = &told[&(1, trial.attempts.last().unwrap().attempt)];
-    assert_eq!(last.points.first().map(|(_, step, _)| *step), Some(6), "{last:?}");
-    let curve = api.curve(&trial.name, "score").await;
-    let steps: Vec<i64> = curve.iter().map(|(step, _)| *step).collect();
-    assert_eq!(steps, (1..=9).collect::<Vec<i64>>());
+    assert_went_on(&mut api, &records, "lost", 6..=9).await;
     let log = std::fs::read_to_string(second.folder().join("worker.log")).unwrap();
     let secret = &bucket
         .variables

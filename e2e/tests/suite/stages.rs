@@ -9,7 +9,7 @@ use tunesmith_e2e::{Api, Coordinator, ProbeStudy, Records, Storage, Worker, even
 use tunesmith_proto::v1;
 use v1::TrialState as State;
 
-use crate::world::{LEASE, STUDY, ready, trial_name};
+use crate::world::{LEASE, STUDY, assert_went_on, ready, trial_name};
 
 const EPOCHS: i64 = 12;
 
@@ -250,14 +250,7 @@ async fn a_trial_whose_worker_is_lost_goes_on_from_its_newest_checkpoint_elsewhe
     let second = Worker::start(&coordinator, "second", &options);
     records.release();
     api.done("lost", STUDY).await;
-    let trial = api.trials("lost").await.remove(0);
-    assert_eq!(trial.state(), State::Completed, "{trial:?}");
-    let told = records.read();
-    let last = &told[&(1, trial.attempts.last().unwrap().attempt)];
-    assert_eq!(last.points.first().map(|(_, step, _)| *step), Some(6), "{last:?}");
-    let curve = api.curve(&trial.name, "score").await;
-    let steps: Vec<i64> = curve.iter().map(|(step, _)| *step).collect();
-    assert_eq!(steps, (1..=9).collect::<Vec<i64>>());
+    assert_went_on(&mut api, &records, "lost", 6..=9).await;
     drop(second);
 }
 
@@ -300,16 +293,7 @@ async fn a_trial_whose_time_was_up_goes_on_from_its_checkpoint_once_it_has_more(
         .expect_code(0);
     assert!(resumed.out.contains("limited"), "{resumed:?}");
     api.done("limited", STUDY).await;
-    let trial = api.trials("limited").await.remove(0);
-    assert_eq!(
-        (trial.state(), trial.attempts.len()),
-        (State::Completed, 2),
-        "{trial:?}"
-    );
-    let told = records.read();
-    assert_eq!(told[&(1, 2)].points.first().map(|(_, step, _)| *step), Some(6));
-    let curve = api.curve(&trial.name, "score").await;
-    let steps: Vec<i64> = curve.iter().map(|(step, _)| *step).collect();
-    assert_eq!(steps, (1..=9).collect::<Vec<i64>>());
+    assert_went_on(&mut api, &records, "limited", 6..=9).await;
+    assert_eq!(api.trials("limited").await[0].attempts.len(), 2);
     drop(worker);
 }

@@ -1,5 +1,6 @@
 //! What most tests start with.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
@@ -118,4 +119,25 @@ pub(crate) async fn ready(api: &mut Api, count: usize) -> Vec<v1::Worker> {
         }
     })
     .await
+}
+
+/// The only trial of a study is done, its last attempt trained these steps, and its curve has each from the first on once.
+pub(crate) async fn assert_went_on(
+    api: &mut Api,
+    records: &Records,
+    study: &str,
+    steps: RangeInclusive<i64>,
+) {
+    let trial = api.trials(study).await.remove(0);
+    assert_eq!(trial.state(), v1::TrialState::Completed, "{trial:?}");
+    let told = records.read();
+    let last = &told[&(1, trial.attempts.last().unwrap().attempt)];
+    assert_eq!(
+        last.points.first().map(|(_, step, _)| step),
+        Some(steps.start()),
+        "{last:?}"
+    );
+    let curve = api.curve(&trial.name, "score").await;
+    let known: Vec<i64> = curve.iter().map(|(step, _)| *step).collect();
+    assert_eq!(known, (1..=*steps.end()).collect::<Vec<i64>>());
 }

@@ -42,7 +42,7 @@ struct Counts {
     size: Mutex<Option<u64>>,
     aborted: AtomicU64,
     /// Bytes that are being written, and how many there were at most.
-    bytes: AtomicU64,
+    bytes: watch::Sender<u64>,
     peak: AtomicU64,
     /// Whether parts of files are held until there are four of them, and whether there were.
     gate: Option<watch::Sender<bool>>,
@@ -63,12 +63,17 @@ impl Faulty {
         write: impl Future<Output = object_store::Result<T>>,
     ) -> object_store::Result<T> {
         let Counts { bytes: now, peak, .. } = &*self.0;
-        let before = now.fetch_add(bytes as u64, Ordering::SeqCst);
-        peak.fetch_max(before + bytes as u64, Ordering::SeqCst);
+        now.send_modify(|now| {
+            *now += bytes as u64;
+            peak.fetch_max(*now, Ordering::SeqCst);
+        });
         if let Some(gate) = self.0.gate.as_ref().filter(|_| bytes as u64 == PART) {
-            if before + PART >= 4 * PART {
-                // Long enough for a fifth that should not be.
-                tokio::time::sleep(Duration::from_millis(500)).await;
+            let mut written = now.subscribe();
+            if *written.borrow() >= 4 * PART {
+                // A fifth should not be.
+                let fifth = written.wait_for(|bytes| *bytes >= 5 * PART);
+                let waited = tokio::time::timeout(Duration::from_millis(500), fifth).await;
+                assert!(waited.is_err(), "five parts at a time");
                 gate.send_replace(true);
             }
             let mut opened = gate.subscribe();
@@ -78,7 +83,7 @@ impl Faulty {
         let well = self.goes_well();
         let arrives = *self.0.arrives.lock().unwrap();
         let done = if well || arrives { Some(write.await) } else { None };
-        now.fetch_sub(bytes as u64, Ordering::SeqCst);
+        now.send_modify(|now| *now -= bytes as u64);
         done.filter(|_| well).unwrap_or_else(|| Err(out_of_order()))
     }
 

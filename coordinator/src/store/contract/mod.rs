@@ -5,7 +5,7 @@
 mod commits;
 mod lists;
 mod random;
-mod rows;
+pub(crate) mod rows;
 mod studies;
 mod upkeep;
 

@@ -109,7 +109,7 @@ pub(super) fn trial(number: u64, state: TrialState) -> TrialRow {
     }
 }
 
-pub(super) fn pending(number: u64) -> TrialRow {
+pub(crate) fn pending(number: u64) -> TrialRow {
     trial(number, TrialState::Pending)
 }
 

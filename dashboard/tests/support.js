@@ -17,6 +17,30 @@ if (!programs || !existsSync(join(programs, "tunesmith-coordinator"))) throw new
 const browserPath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
 if (!browserPath) throw new Error("no Chromium was found; install it, or name it in CHROMIUM");
 
+/** A folder with the page's files, to be used instead of those that are built into the coordinator: a change is tried without a build. */
+const web = process.env.DASHBOARD_WEB;
+const KINDS = { html: "text/html", js: "text/javascript", mjs: "text/javascript", css: "text/css", svg: "image/svg+xml" };
+
+/**
+ * @param {import("playwright-core").BrowserContext} context
+ * @param {string} folder
+ */
+async function serveFrom(context, folder) {
+  await context.route(/\/assets\//, (route) => {
+    const path = new URL(route.request().url()).pathname.split("/").slice(3).join("/");
+    const kind = KINDS[/** @type {keyof typeof KINDS} */ (path.split(".").pop())];
+    return route.fulfill({ body: readFileSync(join(folder, path)), contentType: kind });
+  });
+  await context.route(
+    (url) => !/^\/(assets|v1)\//.test(url.pathname),
+    async (route) => {
+      if (route.request().resourceType() !== "document") return route.continue();
+      const response = await route.fetch();
+      return route.fulfill({ response, body: readFileSync(join(folder, "index.html"), "utf8").replaceAll("{{assets}}", "/assets/folder") });
+    },
+  );
+}
+
 /** A name as bad as it gets. If a page took it for HTML it would set `pwned`. */
 export const EVIL = `<img src=x onerror="window.pwned=1"><script>window.pwned=2</script>'"&\u202e{{x}}`;
 
@@ -171,6 +195,7 @@ export class World {
     assert.ok(this.browser);
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     context.setDefaultTimeout(DEADLINE);
+    if (web) await serveFrom(context, web);
     const page = await context.newPage();
     const complaints = /** @type {string[]} */ ([]);
     page.on("pageerror", (error) => complaints.push(String(error)));

@@ -19,16 +19,18 @@ let started = false;
 /** @param {import("../types/api.js").Session} session */
 function run(session) {
   const { main, here } = shell.build(root, session);
-  const view = (/** @type {(place: HTMLElement, at: router.Place, signal: AbortSignal) => void} */ show) => (/** @type {router.Place} */ at, /** @type {AbortSignal} */ signal) => {
+  const view = (/** @type {(place: HTMLElement, at: router.Place, signal: AbortSignal) => ReturnType<router.Show>} */ show) => (/** @type {router.Place} */ at, /** @type {AbortSignal} */ signal) => {
     here();
     const place = el("div", { class: "view" });
     fill(main, place);
-    show(place, at, signal);
+    return show(place, at, signal);
   };
   router.clear();
   router.route("/", view(showStudies));
   router.route("/studies", view(showStudies));
-  router.route("/studies/:study", view(showStudy));
+  const study = view(showStudy);
+  router.route("/studies/:study", study);
+  router.route("/studies/:study/:tab", study);
   router.route("/studies/:study/trials/:trial", view(showTrial));
   router.route("/workers", view(showWorkers));
   router.routeOtherwise(

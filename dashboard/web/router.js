@@ -3,13 +3,20 @@
 import { isTyping } from "./dom.js";
 
 /** @typedef {{path: string, params: Record<string, string>, query: URLSearchParams}} Place */
-/** @typedef {(place: Place, signal: AbortSignal) => void} Show */
+/**
+ * Shows a view. What it may return takes another address for the view, and says whether it could: then the view stays.
+ * @typedef {(place: Place, signal: AbortSignal) => ((place: Place) => boolean) | void} Show
+ */
 
 /** @type {{pattern: string[], show: Show}[]} */
 const routes = [];
 /** @type {Show} */
 let otherwise = () => {};
 let current = new AbortController();
+/** @type {Show | undefined} */
+let shown;
+/** @type {((place: Place) => boolean) | void} */
+let move;
 
 /** @param {string} path */
 const parts = (path) => path.split("/").filter(Boolean);
@@ -57,25 +64,30 @@ function find(path) {
   return { show: otherwise, params: {} };
 }
 
-/** Shows what the address says; the view before it ends. */
+/** Shows what the address says. The view before it ends, unless it has a place for that address itself. */
 export function show() {
+  const { show, params } = find(location.pathname);
+  const place = { path: location.pathname, params, query: new URLSearchParams(location.search) };
+  if (show === shown && move?.(place)) return;
   current.abort();
   current = new AbortController();
-  const { show, params } = find(location.pathname);
-  show({ path: location.pathname, params, query: new URLSearchParams(location.search) }, current.signal);
+  shown = show;
+  move = show(place, current.signal);
 }
 
 /** Ends the view that is shown. */
 export function leave() {
   current.abort();
+  shown = move = undefined;
 }
 
 /** @param {string} path */
 export function go(path) {
   if (path === location.pathname + location.search) return;
   history.pushState(null, "", path);
-  scrollTo(0, 0);
+  const before = current;
   show();
+  if (current !== before) scrollTo(0, 0);
 }
 
 /**

@@ -1,173 +1,122 @@
-// One study: how it stands, what can be done to it, its charts and its trials.
+// One study: how it stands, what can be done to it, and its parts, of which one is shown at a time.
 
-import { api } from "../api.js";
-import { attempt, confirm, edit } from "../dialog.js";
 import { el, fill } from "../dom.js";
-import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
 import { gently } from "../live.js";
-import { button, facts, failure, notice, progress, stateBar } from "../parts.js";
-import { bestSoFar, learningCurves } from "../plots.js";
-import { address, go, onKey } from "../router.js";
-import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
+import { failure, notice } from "../parts.js";
+import { address, go } from "../router.js";
+import { hasEnded } from "../states.js";
+import { drawHead, drawOverview } from "./head.js";
 import { StudyModel } from "./model.js";
-import { trialTable } from "./trials.js";
+import { overview } from "./tabs/overview.js";
 
-/** @typedef {import("../../types/api.js").Study} Study */
+/**
+ * What a part of the page is given.
+ * @typedef {object} Context
+ * @property {StudyModel} model
+ * @property {URLSearchParams} query of the address when the part was opened
+ * @property {(trial: number | string) => string} href the address of a trial
+ * @property {(trial: number | string) => void} open opens a trial
+ * @property {AbortSignal} signal ends with the part
+ */
+/**
+ * A part as it is shown: `draw` after something of the study has changed, `tick` now and then while it goes on.
+ * @typedef {{node: HTMLElement, draw: () => void, tick?: () => void}} Part
+ */
+/**
+ * @typedef {object} Tab
+ * @property {string} id in the address; "" for the first
+ * @property {string} title
+ * @property {(study: import("../../types/api.js").Study) => boolean} [applies] whether a study has this part
+ * @property {(context: Context) => Part} create
+ */
 
-/** Between two drawings while much happens: of texts, and of charts, which take longer. */
+/** @type {Tab[]} */
+const TABS = [overview];
+
+/** Between two drawings while much happens. */
 const PAUSE = 100;
-const CHART_PAUSE = 500;
+const TICK = 5_000;
 
 /**
  * @param {HTMLElement} place
  * @param {import("../router.js").Place} at
  * @param {AbortSignal} signal
  */
-export function showStudy(place, { params, query }, signal) {
-  const name = params.study;
+export function showStudy(place, at, signal) {
+  const name = at.params.study;
   document.title = `${name} \u00b7 Tunesmith`;
   fill(place, notice("loading", `Loading ${name}\u2026`));
   const changed = gently(() => draw(), PAUSE, signal);
-  const failed = (/** @type {unknown} */ error) => fill(place, failure(error, () => showStudy(place, { path: "", params, query }, signal)));
+  const failed = (/** @type {unknown} */ error) => {
+    shown = false;
+    fill(place, failure(error, () => showStudy(place, at, signal)));
+  };
   const model = new StudyModel(name, { changed, failed }, signal);
-  const trialAddress = (/** @type {number | string} */ number) => address("studies", name, "trials", number);
-  const open = (/** @type {number | string} */ number) => go(trialAddress(number));
+  const href = (/** @type {number | string} */ number) => address("studies", name, "trials", number);
+  const open = (/** @type {number | string} */ number) => go(href(number));
 
   const head = el("header", { class: "page study" });
-  const overview = el("div");
-  const best = bestSoFar({
-    data: () => ({ metric: model.metric, goal: model.goal, best: model.best, others: model.others, ended: Math.max(model.ended, model.best[model.best.length - 1]?.ended ?? 0), began: Date.parse(model.study?.createdAt ?? "") }),
-    open,
-    signal,
-  });
-  const curves = learningCurves({ data: () => ({ metric: model.metric, goal: model.goal, step: model.step, lines: [...model.lines.values()], best: model.bestTrial() }), open, signal });
-  const table = trialTable({ model, query, open: ({ number }) => open(String(number)), href: ({ number }) => trialAddress(String(number)) });
-  const charts = el("div", { class: "charts" }, best.node, curves.node);
+  const figures = el("div");
+  const tabs = el("nav", { class: "tabs", "aria-label": "Parts of the study" });
+  const panel = el("div", { class: "panel" });
   let shown = false;
+  /** @type {Part | null} */
+  let part = null;
+  let ofPart = new AbortController();
 
+  const openPart = () => {
+    ofPart.abort();
+    ofPart = new AbortController();
+    const tab = TABS.find(({ id }) => id === (at.params.tab ?? ""));
+    part = tab?.create({ model, query: at.query, href, open, signal: AbortSignal.any([signal, ofPart.signal]) }) ?? null;
+    fill(panel, part?.node ?? notice("empty", "A study has no such part", el("p", {}, el("a", { href: address("studies", name), text: "Overview" }))));
+    document.title = [tab?.id && tab.title, name, "Tunesmith"].filter(Boolean).join(" \u00b7 ");
+  };
+  let shape = "";
+  const drawTabs = () => {
+    const here = at.params.tab ?? "";
+    const wanted = TABS.filter(({ id, applies }) => id === here || (model.study !== null && (applies?.(model.study) ?? true)));
+    const now = JSON.stringify([here, wanted.map(({ id }) => id)]);
+    if (now === shape) return;
+    shape = now;
+    const focused = tabs.contains(document.activeElement);
+    fill(
+      tabs,
+      wanted.map(({ id, title }) => el("a", { href: id ? address("studies", name, id) : address("studies", name), "aria-current": id === here ? "page" : null, text: title })),
+    );
+    if (focused) /** @type {HTMLElement | null} */ (tabs.querySelector("[aria-current]"))?.focus();
+  };
   const draw = () => {
     const { study } = model;
     if (!study) return;
-    if (!shown) fill(place, head, overview, charts, table.node);
+    if (!shown) {
+      openPart();
+      fill(place, head, figures, tabs, panel);
+    }
     shown = true;
     drawHead(head, study, model);
-    drawOverview(overview, study, trialAddress);
-    if (model.ready) {
-      best.setEmpty(model.best.length ? "" : "No trial has ended with a result yet.");
-      curves.setEmpty(model.lines.size ? "" : "No trial has reported a value yet.");
-      drawCharts();
-    }
-    table.draw();
+    drawOverview(figures, study, href);
+    drawTabs();
+    part?.draw();
   };
-  const drawCharts = gently(
-    () => {
-      best.draw();
-      curves.draw();
-    },
-    CHART_PAUSE,
-    signal,
-  );
-  onKey("/", () => table.search.focus(), signal);
-  onKey("t", () => table.focus(), signal);
   const ticking = setInterval(() => {
-    if (document.hidden || !model.study || hasEnded(model.study)) return;
-    drawOverview(overview, model.study, trialAddress);
-    table.tick();
-  }, 5_000);
+    if (document.hidden || !shown || !model.study || hasEnded(model.study)) return;
+    drawOverview(figures, model.study, href);
+    part?.tick?.();
+  }, TICK);
   signal.addEventListener("abort", () => clearInterval(ticking));
   model.start();
-}
 
-/** What a head shows, to leave it alone where nothing has changed: somebody may be about to press its buttons. */
-const heads = new WeakMap();
-
-/**
- * @param {HTMLElement} head
- * @param {Study} study
- * @param {StudyModel} model
- */
-function drawHead(head, study, model) {
-  const { name } = model;
-  const shape = JSON.stringify([study.state, study.stateReason, study.pendingReason, study.doneReason, study.spec.message, study.warnings]);
-  if (heads.get(head) === shape) return;
-  heads.set(head, shape);
-  const set = async (/** @type {Promise<Study | undefined>} */ work) => {
-    const after = await work;
-    if (after) model.setStudy(after);
+  // Another part of the same study: what is known of it stays.
+  return (/** @type {import("../router.js").Place} */ next) => {
+    if (next.params.study !== name) return false;
+    const same = next.params.tab === at.params.tab;
+    at = next;
+    if (shown) {
+      openPart();
+      draw();
+      if (!same) scrollTo(0, Math.min(scrollY, tabs.offsetTop - 60));
+    }
+    return true;
   };
-  const steer = (/** @type {"pause" | "resume" | "stop" | "archive"} */ what, /** @type {string} */ done) => set(attempt(() => api.steer(name, what), done));
-  const stop = async () => {
-    const running = num(study.counts?.running ?? 0);
-    const text = `${running ? `${count(running)} running trial${running === 1 ? " is" : "s are"} cancelled` : "Nothing runs at the moment"}, and no new ones start. A study that was stopped cannot go on.`;
-    if (await confirm({ title: `Stop ${name}?`, text, action: "Stop the study", danger: true })) await steer("stop", "The study stops.");
-  };
-  const remove = async () => {
-    const text = `All ${count(allOf(study.counts))} trials with their curves are deleted for good.`;
-    if (!(await confirm({ title: `Delete ${name}?`, text, action: "Delete for good", danger: true }))) return;
-    if (await attempt(() => api.deleteStudy(name), "The study was deleted.")) go("/");
-  };
-  const describe = async () => {
-    const message = await edit({ title: `Message of ${name}`, label: "Message", value: study.spec.message ?? "", action: "Save" });
-    if (message !== null) await set(attempt(() => api.setMessage(name, message), "Saved."));
-  };
-  const raised = study.state === "STUDY_STATE_DONE" && study.doneReason === "DONE_REASON_BUDGET";
-  const buttons = [
-    study.state === "STUDY_STATE_ACTIVE" && button("Pause", () => steer("pause", "Paused: running trials go on, no new ones start.")),
-    (study.state === "STUDY_STATE_PAUSED" || raised) && button("Resume", () => steer("resume", "The study goes on.")),
-    button("Message\u2026", describe),
-    study.state === "STUDY_STATE_DONE" && button("Archive", () => steer("archive", "Archived: hidden from the list.")),
-    hasEnded(study) ? button("Delete\u2026", remove, "danger-quiet") : button("Stop\u2026", stop, "danger-quiet"),
-  ];
-  const reason = study.stateReason || study.pendingReason;
-  const active = head.contains(document.activeElement) ? document.activeElement?.textContent : null;
-  fill(
-    head,
-    el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" })),
-    el("div", { class: "title-row" }, el("h1", { title: name, text: name }), badge(studyLook(study)), reason && el("span", { class: "quiet reason", text: reason }), el("div", { class: "buttons" }, buttons.filter((one) => one !== false))),
-    study.spec.message && el("p", { class: "lead", text: study.spec.message }),
-    ...(study.warnings ?? []).map((text) => el("p", { class: "warning", text })),
-  );
-  if (active) [...head.querySelectorAll("button")].find(({ textContent }) => textContent === active)?.focus();
-}
-
-/**
- * @param {HTMLElement} overview
- * @param {Study} study
- * @param {(trial: number | string) => string} trialAddress
- */
-function drawOverview(overview, study, trialAddress) {
-  const { counts, spending, spec, best, paretoSet } = study;
-  const ended = endedOf(counts);
-  const budget = num(spec.budget?.trials);
-  const words = Number.isFinite(budget) ? `${count(ended)} of ${count(budget)}` : `${count(ended)} ended`;
-  const running = num(counts?.running ?? 0);
-  const trials = el(
-    "div",
-    { class: "figure" },
-    el("b", { class: "number", text: words }),
-    Number.isFinite(budget) && progress(ended, budget, `${words} trials`),
-    el("span", { class: "quiet", text: running ? `${count(running)} running` : "none running" }),
-  );
-  const top = paretoSet?.length
-    ? el("div", { class: "figure" }, el("b", { class: "number", text: `${paretoSet.length} trials` }), el("span", { class: "quiet", text: "Pareto set" }))
-    : el("div", { class: "figure" }, el("b", { class: "number", text: measure(best?.value) }), el("span", { class: "quiet" }, spec.objective?.metric ?? "", best && " \u00b7 ", best && el("a", { href: trialAddress(String(best.number)), text: `trial ${best.number}` })));
-  const plain = (/** @type {string} */ value, /** @type {string} */ what = "") => el("div", { class: "figure" }, el("b", { class: "number", text: value }), what && el("span", { class: "quiet", text: what }));
-  const saved = num(study.stepsSaved ?? 0);
-  const cost = spending?.currency ? plain(measure(spending.cost ?? 0), spending.currency) : null;
-  const next = facts(
-    [
-      ["Trials", trials],
-      ["Best", top],
-      ["By state", el("div", { class: "figure" }, stateBar(counts), el("span", { class: "quiet", text: `${count(allOf(counts))} in all` }))],
-      ["Active for", plain(duration(seconds(spending?.wallTime)))],
-      ["GPU hours", plain(gpuHours(spending?.gpuHours))],
-      ["Cost", cost],
-      ["Saved by stopping early", saved > 0 && plain(count(saved), `${spec.trial?.steps?.name ?? "step"}s`)],
-      ["Strategy", plain(spec.strategy?.name ?? "", study.strategyNote ?? "")],
-    ],
-    "overview",
-  );
-  const before = overview.firstElementChild;
-  if (before?.isEqualNode(next) || overview.contains(document.activeElement)) return;
-  fill(overview, next);
 }

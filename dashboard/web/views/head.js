@@ -1,0 +1,106 @@
+// What stands above all parts of a study's page: how it stands, what can be done to it, and its figures.
+
+import { api } from "../api.js";
+import { attempt, confirm, edit } from "../dialog.js";
+import { el, fill } from "../dom.js";
+import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
+import { button, facts, progress, stateBar } from "../parts.js";
+import { go } from "../router.js";
+import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
+
+/** @typedef {import("../../types/api.js").Study} Study */
+/** @typedef {import("./model.js").StudyModel} StudyModel */
+
+/** What a head shows, to leave it alone where nothing has changed: somebody may be about to press its buttons. */
+const heads = new WeakMap();
+
+/**
+ * @param {HTMLElement} head
+ * @param {Study} study
+ * @param {StudyModel} model
+ */
+export function drawHead(head, study, model) {
+  const { name } = model;
+  const shape = JSON.stringify([study.state, study.stateReason, study.pendingReason, study.doneReason, study.spec.message, study.warnings]);
+  if (heads.get(head) === shape) return;
+  heads.set(head, shape);
+  const set = async (/** @type {Promise<Study | undefined>} */ work) => {
+    const after = await work;
+    if (after) model.setStudy(after);
+  };
+  const steer = (/** @type {"pause" | "resume" | "stop" | "archive"} */ what, /** @type {string} */ done) => set(attempt(() => api.steer(name, what), done));
+  const stop = async () => {
+    const running = num(study.counts?.running ?? 0);
+    const text = `${running ? `${count(running)} running trial${running === 1 ? " is" : "s are"} cancelled` : "Nothing runs at the moment"}, and no new ones start. A study that was stopped cannot go on.`;
+    if (await confirm({ title: `Stop ${name}?`, text, action: "Stop the study", danger: true })) await steer("stop", "The study stops.");
+  };
+  const remove = async () => {
+    const text = `All ${count(allOf(study.counts))} trials with their curves are deleted for good.`;
+    if (!(await confirm({ title: `Delete ${name}?`, text, action: "Delete for good", danger: true }))) return;
+    if (await attempt(() => api.deleteStudy(name), "The study was deleted.")) go("/");
+  };
+  const describe = async () => {
+    const message = await edit({ title: `Message of ${name}`, label: "Message", value: study.spec.message ?? "", action: "Save" });
+    if (message !== null) await set(attempt(() => api.setMessage(name, message), "Saved."));
+  };
+  const raised = study.state === "STUDY_STATE_DONE" && study.doneReason === "DONE_REASON_BUDGET";
+  const buttons = [
+    study.state === "STUDY_STATE_ACTIVE" && button("Pause", () => steer("pause", "Paused: running trials go on, no new ones start.")),
+    (study.state === "STUDY_STATE_PAUSED" || raised) && button("Resume", () => steer("resume", "The study goes on.")),
+    button("Message\u2026", describe),
+    study.state === "STUDY_STATE_DONE" && button("Archive", () => steer("archive", "Archived: hidden from the list.")),
+    hasEnded(study) ? button("Delete\u2026", remove, "danger-quiet") : button("Stop\u2026", stop, "danger-quiet"),
+  ];
+  const reason = study.stateReason || study.pendingReason;
+  const active = head.contains(document.activeElement) ? document.activeElement?.textContent : null;
+  fill(
+    head,
+    el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" })),
+    el("div", { class: "title-row" }, el("h1", { title: name, text: name }), badge(studyLook(study)), reason && el("span", { class: "quiet reason", text: reason }), el("div", { class: "buttons" }, buttons.filter((one) => one !== false))),
+    study.spec.message && el("p", { class: "lead", text: study.spec.message }),
+    ...(study.warnings ?? []).map((text) => el("p", { class: "warning", text })),
+  );
+  if (active) [...head.querySelectorAll("button")].find(({ textContent }) => textContent === active)?.focus();
+}
+
+/**
+ * @param {HTMLElement} overview
+ * @param {Study} study
+ * @param {(trial: number | string) => string} trialAddress
+ */
+export function drawOverview(overview, study, trialAddress) {
+  const { counts, spending, spec, best, paretoSet } = study;
+  const ended = endedOf(counts);
+  const budget = num(spec.budget?.trials);
+  const words = Number.isFinite(budget) ? `${count(ended)} of ${count(budget)}` : `${count(ended)} ended`;
+  const running = num(counts?.running ?? 0);
+  const trials = el(
+    "div",
+    { class: "figure" },
+    el("b", { class: "number", text: words }),
+    Number.isFinite(budget) && progress(ended, budget, `${words} trials`),
+    el("span", { class: "quiet", text: running ? `${count(running)} running` : "none running" }),
+  );
+  const top = paretoSet?.length
+    ? el("div", { class: "figure" }, el("b", { class: "number", text: `${paretoSet.length} trials` }), el("span", { class: "quiet", text: "Pareto set" }))
+    : el("div", { class: "figure" }, el("b", { class: "number", text: measure(best?.value) }), el("span", { class: "quiet" }, spec.objective?.metric ?? "", best && " \u00b7 ", best && el("a", { href: trialAddress(String(best.number)), text: `trial ${best.number}` })));
+  const plain = (/** @type {string} */ value, /** @type {string} */ what = "") => el("div", { class: "figure" }, el("b", { class: "number", text: value }), what && el("span", { class: "quiet", text: what }));
+  const saved = num(study.stepsSaved ?? 0);
+  const cost = spending?.currency ? plain(measure(spending.cost ?? 0), spending.currency) : null;
+  const next = facts(
+    [
+      ["Trials", trials],
+      ["Best", top],
+      ["By state", el("div", { class: "figure" }, stateBar(counts), el("span", { class: "quiet", text: `${count(allOf(counts))} in all` }))],
+      ["Active for", plain(duration(seconds(spending?.wallTime)))],
+      ["GPU hours", plain(gpuHours(spending?.gpuHours))],
+      ["Cost", cost],
+      ["Saved by stopping early", saved > 0 && plain(count(saved), `${spec.trial?.steps?.name ?? "step"}s`)],
+      ["Strategy", plain(spec.strategy?.name ?? "", study.strategyNote ?? "")],
+    ],
+    "overview",
+  );
+  const before = overview.firstElementChild;
+  if (before?.isEqualNode(next) || overview.contains(document.activeElement)) return;
+  fill(overview, next);
+}

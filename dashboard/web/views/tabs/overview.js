@@ -1,0 +1,47 @@
+// The first part of a study's page: how its best value came about, learning curves, and all trials.
+
+import { el } from "../../dom.js";
+import { gently } from "../../live.js";
+import { bestSoFar, learningCurves } from "../../plots.js";
+import { onKey } from "../../router.js";
+import { trialTable } from "../trials.js";
+
+/** Between two drawings of charts, which take longer than texts. */
+const PAUSE = 500;
+
+/** @type {import("../study.js").Tab} */
+export const overview = {
+  id: "",
+  title: "Overview",
+  create({ model, query, href, open, signal }) {
+    const best = bestSoFar({
+      data: () => ({ metric: model.metric, goal: model.goal, best: model.best, others: model.others, ended: Math.max(model.ended, model.best[model.best.length - 1]?.ended ?? 0), began: Date.parse(model.study?.createdAt ?? "") }),
+      open,
+      signal,
+    });
+    const curves = learningCurves({ data: () => ({ metric: model.metric, goal: model.goal, step: model.step, lines: [...model.lines.values()], best: model.bestTrial() }), open, signal });
+    const table = trialTable({ model, query, open: ({ number }) => open(String(number)), href: ({ number }) => href(String(number)) });
+    const drawCharts = gently(
+      () => {
+        best.draw();
+        curves.draw();
+      },
+      PAUSE,
+      signal,
+    );
+    onKey("/", () => table.search.focus(), signal);
+    onKey("t", () => table.focus(), signal);
+    return {
+      node: el("div", {}, el("div", { class: "charts" }, best.node, curves.node), table.node),
+      draw() {
+        if (model.ready) {
+          best.setEmpty(model.best.length ? "" : "No trial has ended with a result yet.");
+          curves.setEmpty(model.lines.size ? "" : "No trial has reported a value yet.");
+          drawCharts();
+        }
+        table.draw();
+      },
+      tick: table.tick,
+    };
+  },
+};

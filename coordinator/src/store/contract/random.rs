@@ -121,6 +121,7 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
         }),
         earlier_ends: Vec::from_iter(Some(EarlierEnd {
             at: at(2),
+            went_on_at: at(3),
             value,
             more_values: [value, None].into(),
             last_step: value.map(|_| 4),

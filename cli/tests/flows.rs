@@ -395,7 +395,7 @@ fn a_replay_goes_on_to_the_end_and_ends_with_status_1_if_anything_differs() {
     };
     memory.lock().replays = [part(3, 5, vec![]), part(4, 0, vec![])].into();
     let ended = fake.run(&["study", "replay", "digits"]).expect_code(0);
-    let said = "7 proposals made again and the same; so 7 judgements of early-stopping rules; 2 trials";
+    let said = "7 proposals made again and the same; likewise 7 judgements; 2 trials";
     assert!(ended.stdout.starts_with(said), "{}", ended.stdout);
     assert_eq!(memory.lock().calls[..], ["replay from 0", "replay from 5"]);
     let different = pb::ReplayDifference {

@@ -27,6 +27,7 @@ pub(crate) mod testing;
 mod whole_trials;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -461,14 +462,35 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn trial_counts(&self, study: StudyId) -> Result<StateCounts, StoreError>;
 
     /// All attempts at a trial, oldest first.
-    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError>;
+    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError> {
+        self.attempt_list_of(study, trial..=trial).await
+    }
+
+    /// All attempts at trials with these numbers, by trial, the oldest first.
+    async fn attempt_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<AttemptRow>, StoreError>;
 
     /// The attempts that have not ended, in no particular order.
     async fn attempt_list_open(&self, study: StudyId) -> Result<Vec<AttemptRow>, StoreError>;
 
     /// Judgements about a trial in the order in which they were made.
-    async fn decision_list(&self, study: StudyId, trial: TrialNumber)
-    -> Result<Vec<DecisionRow>, StoreError>;
+    async fn decision_list(
+        &self,
+        study: StudyId,
+        trial: TrialNumber,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
+        self.decision_list_of(study, trial..=trial).await
+    }
+
+    /// Judgements about trials with these numbers, by trial, in the order in which they were made.
+    async fn decision_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<DecisionRow>, StoreError>;
 
     /// Judgements about all trials of a study, in order of trial; for loading.
     async fn decision_list_all(&self, study: StudyId) -> Result<Vec<DecisionRow>, StoreError>;

@@ -411,6 +411,8 @@ async fn everything(store: &dyn Store) -> String {
         ));
         show!(trial_page(study, TrialNumber(1), 2));
         show!(trial_counts(study));
+        show!(attempt_list_of(study, TrialNumber(2)..=TrialNumber(3)));
+        show!(decision_list_of(study, TrialNumber(2)..=TrialNumber(3)));
         show!(decision_list_all(study));
         show!(request_list(study, Timestamp::UNIX_EPOCH));
         let both = ["val/acc".parse().unwrap(), "loss".parse().unwrap()];

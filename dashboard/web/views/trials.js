@@ -154,14 +154,19 @@ export function trialTable({ model, query, open, href }) {
     const total = allOf(model.study?.counts);
     search.disabled = !model.complete;
     note.hidden = model.complete;
-    note.textContent = model.complete ? "" : `${count(total)} trials: sorted by number or best first, and read as you scroll. Search works in studies of up to ${count(ALL)}.`;
+    const filtered = model.filter.rules.size > 0;
+    note.textContent = model.complete
+      ? ""
+      : filtered
+        ? `${count(total)} trials, of which those are filtered that are read.`
+        : `${count(total)} trials: sorted by number or best first, and read as you scroll. Search works in studies of up to ${count(ALL)}.`;
     const text = search.value.trim().toLowerCase();
-    const rows = model.complete
+    const rows = model.complete || filtered
       ? table.ordered(
-          [...model.trials.values()].filter((trial) => {
+          model.known().filter((trial) => {
             // A trial that was handed out and has not started counts as running.
             const state = trial.state.replace("TRIAL_STATE_", "").replace("LEASED", "RUNNING");
-            return (states.size === 0 || states.has(state)) && (text === "" || matches(trial, text));
+            return (states.size === 0 || states.has(state)) && (text === "" || matches(trial, text)) && model.filter.matches(trial);
           }),
         )
       : /** @type {Trial[]} */ (model.listed.map((number) => model.trials.get(number)).filter(Boolean));
@@ -171,7 +176,7 @@ export function trialTable({ model, query, open, href }) {
       return;
     }
     if (!body.contains(table.node)) fill(body, table.node);
-    table.setRows(rows, model.next ? Math.max(total, rows.length) : rows.length);
+    table.setRows(rows, model.next && !filtered ? Math.max(total, rows.length) : rows.length);
   };
   /** @param {Trial} trial */
   const value = (trial) => {

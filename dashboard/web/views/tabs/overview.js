@@ -13,13 +13,15 @@ const PAUSE = 500;
 export const overview = {
   id: "",
   title: "Overview",
+  filtered: true,
   create({ model, query, href, open, signal }) {
+    const isLookedAt = (/** @type {{trial: number}} */ { trial }) => model.isLookedAt(trial);
     const best = bestSoFar({
-      data: () => ({ metric: model.metric, goal: model.goal, best: model.best, others: model.others, ended: Math.max(model.ended, model.best[model.best.length - 1]?.ended ?? 0), began: Date.parse(model.study?.createdAt ?? "") }),
+      data: () => ({ metric: model.metric, goal: model.goal, best: model.best, others: model.others.filter(isLookedAt), ended: Math.max(model.ended, model.best[model.best.length - 1]?.ended ?? 0), began: Date.parse(model.study?.createdAt ?? "") }),
       open,
       signal,
     });
-    const curves = learningCurves({ data: () => ({ metric: model.metric, goal: model.goal, step: model.step, lines: [...model.lines.values()], best: model.bestTrial() }), open, signal });
+    const curves = learningCurves({ data: () => ({ metric: model.metric, goal: model.goal, step: model.step, lines: [...model.lines.values()].filter(isLookedAt), best: model.bestTrial() }), open, signal });
     const table = trialTable({ model, query, open: ({ number }) => open(String(number)), href: ({ number }) => href(String(number)) });
     const drawCharts = gently(
       () => {
@@ -36,7 +38,7 @@ export const overview = {
       draw() {
         if (model.ready) {
           best.setEmpty(model.best.length ? "" : "No trial has ended with a result yet.");
-          curves.setEmpty(model.lines.size ? "" : "No trial has reported a value yet.");
+          curves.setEmpty(!model.lines.size ? "No trial has reported a value yet." : ![...model.lines.values()].some(isLookedAt) ? "The filter leaves none of the curves." : "");
           drawCharts();
         }
         table.draw();

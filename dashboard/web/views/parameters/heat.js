@@ -1,0 +1,98 @@
+// The objective over two parameters: the space in cells, each with the best or the middle of the results that lie in it.
+
+import { SHADES } from "../../chart.js";
+import { measure } from "../../format.js";
+
+/** @typedef {import("../dimensions.js").Axis} Axis */
+/** @typedef {import("./scene.js").Scene} Scene */
+/** @typedef {"best" | "median"} Of */
+/** @typedef {{left: number, right: number, low: number, high: number, values: number[], value: number}} Cell places on both axes */
+
+/** Cells along an axis of a range. */
+const CELLS = 12;
+
+/**
+ * Where the cells along an axis end.
+ * @param {Axis} axis
+ * @returns {number[]}
+ */
+function edges({ dimension: { choices, whole }, low, high, curve, inactive }) {
+  const apart = inactive ? [-0.18, -0.06] : [];
+  if (!choices && whole && high - low < CELLS) {
+    // Each number in the middle of its cell, but for the ends.
+    const between = Array.from({ length: high - low }, (_, index) => (curve.at(low + index) + curve.at(low + index + 1)) / 2);
+    return [...apart, 0, ...between, 1];
+  }
+  const cells = choices ? choices.length : CELLS;
+  return [...apart, ...Array.from({ length: cells + 1 }, (_, index) => index / cells)];
+}
+
+/**
+ * @param {Scene} scene
+ * @param {Axis} x
+ * @param {Axis} y
+ * @param {Of} of
+ */
+export function cellsOf({ trials, inside, objective }, x, y, of) {
+  const [across, up] = [edges(x), edges(y)];
+  const find = (/** @type {number[]} */ all, /** @type {number} */ place) => {
+    const index = all.findIndex((edge, at) => at > 0 && place <= edge + 1e-9);
+    return place < all[0] - 1e-9 ? -1 : index - 1;
+  };
+  /** @type {Map<number, Cell>} */
+  const cells = new Map();
+  for (const trial of trials) {
+    const value = objective.of(trial);
+    const [column, row] = [find(across, x.at(trial)), find(up, y.at(trial))];
+    if (typeof value !== "number" || !inside(trial) || column < 0 || row < 0) continue;
+    const key = row * across.length + column;
+    let cell = cells.get(key);
+    if (!cell) cells.set(key, (cell = { left: across[column], right: across[column + 1], low: up[row], high: up[row + 1], values: [], value: NaN }));
+    cell.values.push(value);
+  }
+  for (const cell of cells.values()) {
+    const sorted = cell.values.sort((a, b) => (objective.goal === "max" ? b - a : a - b));
+    cell.value = of === "best" ? sorted[0] : (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+  }
+  return [...cells.values()];
+}
+
+/**
+ * The cells as the chart has them.
+ * @param {import("../../chart.js").Colors} colors
+ * @param {Cell[]} cells
+ * @param {import("../dimensions.js").Dimension} objective
+ */
+export function heat(colors, cells, objective) {
+  const sign = objective.goal === "max" ? 1 : -1;
+  const ranked = [...cells].sort((a, b) => sign * (a.value - b.value));
+  return {
+    id: "cells",
+    type: "custom",
+    silent: true,
+    clip: true,
+    z: 1,
+    data: [[0, 0]],
+    renderItem: (/** @type {unknown} */ _, /** @type {{coord: (place: number[]) => number[]}} */ api) => ({
+      type: "group",
+      children: ranked.map(({ left, right, low, high }, rank) => {
+        const [[x1, y1], [x2, y2]] = [api.coord([left, high]), api.coord([right, low])];
+        const shade = Math.min(SHADES - 1, Math.floor((rank / Math.max(1, ranked.length - 1)) * SHADES));
+        return { type: "rect", silent: true, shape: { x: x1, y: y1, width: x2 - x1, height: y2 - y1 }, style: { fill: colors.shades[shade], opacity: 0.75, stroke: colors.surface, lineWidth: 1 } };
+      }),
+    }),
+  };
+}
+
+/**
+ * What is said of the cell at a place.
+ * @param {Cell[]} cells
+ * @param {number} x
+ * @param {number} y
+ * @param {Of} of
+ * @returns {[string, string][]}
+ */
+export function aboutCell(cells, x, y, of) {
+  const cell = cells.find(({ left, right, low, high }) => x >= left && x <= right && y >= low && y <= high);
+  return cell ? [[`${of} of the ${cell.values.length} in the cell`, measure(cell.value)]] : [];
+}

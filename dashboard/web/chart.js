@@ -175,7 +175,7 @@ export class Chart {
     const surface = chart.getZr();
     surface.on("mousemove", (event) => this.#hover(event.offsetX, event.offsetY));
     surface.on("globalout", () => this.#hover(-1, -1));
-    surface.on("dblclick", (event) => (this.drag ? this.drag.undo(event.offsetX, event.offsetY) : this.#zoomOut()));
+    surface.on("dblclick", () => this.#zoomOut());
     // A drag is a zoom and opens nothing.
     let pressed = [0, 0];
     surface.on("mousedown", (event) => {
@@ -195,7 +195,7 @@ export class Chart {
   /** @param {Drag} drag */
   #drags(drag) {
     const { plot, signal } = this;
-    const at = (/** @type {PointerEvent} */ event) => {
+    const at = (/** @type {MouseEvent} */ event) => {
       const { left, top } = plot.getBoundingClientRect();
       return /** @type {[number, number]} */ ([event.clientX - left, event.clientY - top]);
     };
@@ -209,6 +209,8 @@ export class Chart {
       },
       { signal },
     );
+    // Whoever holds the pointer is told of clicks, too.
+    plot.addEventListener("dblclick", (event) => drag.undo(...at(event)), { signal });
     plot.addEventListener("pointermove", (event) => this.dragging && drag.move(...at(event)), { signal });
     for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
       plot.addEventListener(

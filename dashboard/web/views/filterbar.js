@@ -18,6 +18,7 @@ export function filterBar(model) {
   const chips = el("div", { class: "filter-chips", role: "group", "aria-label": "Filter", hidden: true });
   let menuShape = "";
   let chipsShape = "";
+  let wanted = true;
 
   /** @param {Dimension} dimension @param {import("./filter.js").Rule | null} rule */
   const change = (dimension, rule) => model.choose(dimension, rule);
@@ -65,7 +66,7 @@ export function filterBar(model) {
   const drawMenu = () => {
     const { study } = model;
     // What somebody is about to fill in is left alone.
-    if (!study || !menu.open || form.contains(document.activeElement)) return;
+    if (!study || form.contains(document.activeElement)) return;
     const all = dimensionsOf(study, model.known());
     const now = JSON.stringify([all.map(({ id }) => id), model.filter.text]);
     if (now === menuShape) return;
@@ -80,16 +81,16 @@ export function filterBar(model) {
     if (filter.rules.size) void model.readSample();
     const known = model.known();
     const matching = filter.rules.size ? known.filter((trial) => filter.matches(trial)).length : known.length;
-    const now = JSON.stringify([filter.text, matching, known.length, model.complete]);
+    const now = JSON.stringify([wanted, filter.text, matching, known.length, model.complete]);
     if (now === chipsShape) return;
     chipsShape = now;
-    chips.hidden = filter.rules.size === 0;
+    chips.hidden = !wanted || filter.rules.size === 0;
     const at = [...chips.querySelectorAll("button")].indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
     fill(
       chips,
       [...filter.rules.values()].map(({ dimension, rule }) => {
         const words = inWords(rule);
-        return el("button", { type: "button", class: "chip", "aria-label": `Remove the filter ${dimension.name} ${words}`, title: "Remove", on: { click: () => change(dimension, null) } }, el("span", { class: "quiet", text: dimension.name }), el("span", { class: "number", text: words }), el("span", { "aria-hidden": "true", text: "\u00d7" }));
+        return el("button", { type: "button", class: "chip", "aria-label": `${dimension.name} ${words}: remove the filter`, title: "Remove", on: { click: () => change(dimension, null) } }, el("span", { class: "quiet", text: dimension.name }), " ", el("span", { class: "number", text: words }), el("span", { "aria-hidden": "true", text: "\u00d7" }));
       }),
       el("span", { class: "quiet number", role: "status", text: `${count(matching)} of ${count(known.length)} trials${model.complete ? "" : ` that are read, of ${count(allOf(study.counts))}`}` }),
       button("Clear", () => model.choose(null, null), "small"),
@@ -98,7 +99,6 @@ export function filterBar(model) {
     if (at >= 0) /** @type {HTMLElement | undefined} */ ([...chips.querySelectorAll("button")].at(Math.min(at, chips.querySelectorAll("button").length - 1)))?.focus();
   };
 
-  menu.addEventListener("toggle", drawMenu);
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     menu.open = false;
@@ -106,6 +106,12 @@ export function filterBar(model) {
   });
   menu.addEventListener("focusout", (event) => {
     if (event.relatedTarget instanceof Node && !menu.contains(event.relatedTarget)) menu.open = false;
+    setTimeout(drawMenu);
   });
-  return { menu, chips, draw };
+  /** @param {boolean} on whether the part that is shown knows of the filter */
+  const show = (on) => {
+    wanted = on;
+    menu.hidden = !on;
+  };
+  return { menu, chips, draw, show };
 }

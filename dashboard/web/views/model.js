@@ -173,10 +173,10 @@ export class StudyModel {
     /** @type {Map<number, Trial>} */
     const sample = new Map();
     this.sample = sample;
-    for (const [order, most] of /** @type {["value" | "number", number][]} */ ([["value", BEST], ["number", FIRST]])) {
+    for (const { most, ...which } of [{ best: true, most: Infinity }, { order: "value", most: BEST }, { order: "number", most: FIRST }]) {
       let token;
       for (let read = 0; read < most; read += PAGE) {
-        const page = await api.trials(this.name, { order, token, size: PAGE }, { signal: this.signal });
+        const page = await api.trials(this.name, { ...which, token, size: PAGE }, { signal: this.signal });
         for (const trial of page.trials ?? []) sample.set(num(trial.number), trial);
         token = page.nextPageToken;
         if (!token) break;

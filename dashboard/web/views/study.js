@@ -63,7 +63,7 @@ export function showStudy(place, at, signal) {
   const tabs = el("nav", { class: "tabs", "aria-label": "Parts of the study" });
   const panel = el("div", { class: "panel" });
   const filter = filterBar(model);
-  const tabRow = el("div", { class: "tab-row" }, tabs, filter.menu);
+  const tabRow = el("div", { class: "tab-row" }, tabs, filter.chips, filter.menu);
   let shown = false;
   /** @type {Part | null} */
   let part = null;
@@ -74,9 +74,9 @@ export function showStudy(place, at, signal) {
     ofPart = new AbortController();
     const tab = TABS.find(({ id }) => id === (at.params.tab ?? ""));
     if (model.study) model.filter.read(at.query.get("only") ?? "", model.study);
-    filter.menu.hidden = !tab?.filtered;
+    filter.show(Boolean(tab?.filtered));
     part = tab?.create({ model, query: at.query, href, open, signal: AbortSignal.any([signal, ofPart.signal]) }) ?? null;
-    fill(panel, tab?.filtered ? filter.chips : null, part?.node ?? notice("empty", "A study has no such part", el("p", {}, el("a", { href: address("studies", name), text: "Overview" }))));
+    fill(panel, part?.node ?? notice("empty", "A study has no such part", el("p", {}, el("a", { href: address("studies", name), text: "Overview" }))));
     document.title = [tab?.id && tab.title, name, "Tunesmith"].filter(Boolean).join(" \u00b7 ");
   };
   let shape = "";

@@ -22,7 +22,7 @@ import { apart, axes, dots, isLost, nearest, points } from "./marks.js";
  * @param {number} [options.r] of a dot
  * @param {() => {x: Dimension, y: Dimension, paint: import("./marks.js").Paint, colour: Dimension | null}} options.shown
  * @param {(colors: import("../../chart.js").Colors, x: Axis, y: Axis) => object[]} [options.behind] series behind the dots
- * @param {(x: number, y: number) => [string, string][]} [options.also] what else is said about a place
+ * @param {(trial: Trial) => [string, string][]} [options.also] what else is said about a trial
  * @param {boolean} [options.legend] whether it says itself what colours mean
  * @param {boolean} [options.named] whether the y axis has its name, too
  * @param {boolean} [options.lost] whether trials without a result are shown, at the worse end of the y axis
@@ -66,7 +66,7 @@ export function dotChart({ title, file, height, model, scene, shown, behind, als
       const { trial, x, y } = found;
       const { x: across, y: up, colour } = shown();
       const rows = [...new Map([up, across, ...(colour ? [colour] : [])].map((one) => [one.name, parameter(one.of(trial))])).entries()];
-      return { content: about(num(trial.number), trial.state, [...rows, ...(also?.(x, y) ?? [])]), at: [scale.x(x), scale.y(y)], highlight: { kind: "ring", runs: [[[scale.x(x), scale.y(y)]]] }, open: () => open(trial) };
+      return { content: about(num(trial.number), trial.state, [...rows, ...(also?.(trial) ?? [])]), at: [scale.x(x), scale.y(y)], highlight: { kind: "ring", runs: [[[scale.x(x), scale.y(y)]]] }, open: () => open(trial) };
     },
     build: (colors, frame) => {
       const { x, y } = laid();

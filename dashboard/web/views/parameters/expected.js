@@ -38,6 +38,9 @@ export function expected({ model, query, log, href, signal }) {
   /** @type {Chart[]} */
   let charts = [];
   let asked = false;
+  // Somebody comes to see this.
+  const sought = query.has("through");
+  let arrived = false;
   let round = 0;
   let ofCharts = new AbortController();
 
@@ -102,6 +105,8 @@ export function expected({ model, query, log, href, signal }) {
     });
     fill(grid, charts.map((chart) => chart.node));
     for (const chart of charts) chart.draw();
+    if (sought && !arrived) node.scrollIntoView();
+    arrived = true;
   };
 
   const askFor = () => {
@@ -120,6 +125,7 @@ export function expected({ model, query, log, href, signal }) {
   });
   return {
     node,
+    sought,
     /** Whether the study's strategy has such a model. */
     applies: () => [model.study?.spec.strategy?.name, model.study?.spec.strategy?.sampler].includes("gp") || /\bgp\b/.test(model.study?.strategyNote ?? ""),
     draw() {

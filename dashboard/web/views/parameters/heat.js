@@ -2,11 +2,58 @@
 
 import { SHADES } from "../../chart.js";
 import { measure } from "../../format.js";
+import { dotChart } from "./dotchart.js";
+import { choice, labelled } from "./shown.js";
 
 /** @typedef {import("../dimensions.js").Axis} Axis */
 /** @typedef {import("./scene.js").Scene} Scene */
 /** @typedef {"best" | "median"} Of */
 /** @typedef {{left: number, right: number, low: number, high: number, values: number[], value: number}} Cell places on both axes */
+
+/**
+ * @param {object} options
+ * @param {import("../model.js").StudyModel} options.model
+ * @param {URLSearchParams} options.query
+ * @param {() => Scene} options.scene
+ * @param {import("../dimensions.js").Dimension[]} options.varied two at least
+ * @param {() => void} options.changed
+ * @param {(trial: import("../../../types/api.js").Trial) => void} options.open
+ * @param {AbortSignal} options.signal
+ */
+export function heatMap({ model, query, scene, varied, changed, open, signal }) {
+  const options = () => varied.map(({ id, name }) => ({ id, name }));
+  const pick = (/** @type {string} */ label, /** @type {string} */ id, /** @type {number} */ usual) => choice({ label: `Heat map: ${label}`, id, query, options, usual: () => varied[usual].id, changed });
+  const [first, second] = [pick("x axis", "hx", 0), pick("y axis", "hy", 1)];
+  const of = choice({ label: "Heat map: value of a cell", id: "of", query, options: () => ["best", "median"].map((id) => ({ id, name: id })), usual: () => "best", changed });
+  const named = (/** @type {string} */ wanted) => varied.find(({ id }) => id === wanted) ?? varied[0];
+  const kind = () => /** @type {Of} */ (of.value);
+  /** @type {Cell[]} */
+  let cells = [];
+  return dotChart({
+    title: "Heat map",
+    file: "heat-map",
+    height: 320,
+    model,
+    scene,
+    shown: () => ({
+      x: named(first.value),
+      y: named(second.value),
+      paint: { of: () => 0, colors: ({ text }) => [text], legend: [{ name: `${of.value} ${scene().objective.name} of each cell: worst to best, by rank`, kind: "shades" }] },
+      colour: scene().objective,
+    }),
+    behind: (colors, x, y) => {
+      cells = cellsOf(scene(), x, y, kind());
+      return [heat(colors, cells, scene().objective)];
+    },
+    also: (trial) => aboutCell(cells, scene().axis(named(first.value)).at(trial), scene().axis(named(second.value)).at(trial), kind()),
+    legend: true,
+    named: true,
+    r: 2,
+    open,
+    controls: [labelled("x", first.node), labelled("y", second.node), of.node],
+    signal,
+  });
+}
 
 /** Cells along an axis of a range. */
 const CELLS = 12;
@@ -33,7 +80,7 @@ function edges({ dimension: { choices, whole }, low, high, curve, inactive }) {
  * @param {Axis} y
  * @param {Of} of
  */
-export function cellsOf({ trials, inside, objective }, x, y, of) {
+function cellsOf({ trials, inside, objective }, x, y, of) {
   const [across, up] = [edges(x), edges(y)];
   const find = (/** @type {number[]} */ all, /** @type {number} */ place) => {
     const index = all.findIndex((edge, at) => at > 0 && place <= edge + 1e-9);
@@ -63,7 +110,7 @@ export function cellsOf({ trials, inside, objective }, x, y, of) {
  * @param {Cell[]} cells
  * @param {import("../dimensions.js").Dimension} objective
  */
-export function heat(colors, cells, objective) {
+function heat(colors, cells, objective) {
   const sign = objective.goal === "max" ? 1 : -1;
   const ranked = [...cells].sort((a, b) => sign * (a.value - b.value));
   return {
@@ -92,7 +139,7 @@ export function heat(colors, cells, objective) {
  * @param {Of} of
  * @returns {[string, string][]}
  */
-export function aboutCell(cells, x, y, of) {
+function aboutCell(cells, x, y, of) {
   const cell = cells.find(({ left, right, low, high }) => x >= left && x <= right && y >= low && y <= high);
   return cell ? [[`${of} of the ${cell.values.length} in the cell`, measure(cell.value)]] : [];
 }

@@ -41,6 +41,15 @@ export function choice({ label, id, query, options, usual, changed }) {
 }
 
 /**
+ * A choice with a short word before it.
+ * @param {string} text
+ * @param {HTMLElement} node that has a longer label of its own
+ */
+export function labelled(text, node) {
+  return el("span", { class: "labelled" }, el("span", { "aria-hidden": "true", text }), node);
+}
+
+/**
  * Calls `draw` when it is asked to and the node is near to being seen; otherwise when it comes to be.
  * @param {Element} node
  * @param {() => void} draw

@@ -4,6 +4,7 @@ import { el } from "../../dom.js";
 import { gently } from "../../live.js";
 import { bestSoFar, learningCurves } from "../../plots.js";
 import { onKey } from "../../router.js";
+import { paretoFront } from "../pareto.js";
 import { trialTable } from "../trials.js";
 
 /** Between two drawings of charts, which take longer than texts. */
@@ -22,9 +23,13 @@ export const overview = {
       signal,
     });
     const curves = learningCurves({ data: () => ({ metric: model.metric, goal: model.goal, step: model.step, lines: [...model.lines.values()].filter(isLookedAt), best: model.bestTrial() }), open, signal });
+    const front = model.study?.spec.moreObjectives?.length ? paretoFront({ model, query, open, signal }) : null;
+    // Its front may be anywhere in a large study.
+    if (front) void model.readSample();
     const table = trialTable({ model, query, open: ({ number }) => open(String(number)), href: ({ number }) => href(String(number)) });
     const drawCharts = gently(
       () => {
+        front?.draw();
         best.draw();
         curves.draw();
       },
@@ -34,7 +39,7 @@ export const overview = {
     onKey("/", () => table.search.focus(), signal);
     onKey("t", () => table.focus(), signal);
     return {
-      node: el("div", {}, el("div", { class: "charts" }, best.node, curves.node), table.node),
+      node: el("div", {}, el("div", { class: "charts" }, front?.node, best.node, curves.node), table.node),
       draw() {
         if (model.ready) {
           best.setEmpty(model.best.length ? "" : "No trial has ended with a result yet.");

@@ -11,11 +11,11 @@ import { dimensionsOf, NUMBER, objectivesOf, parametersOf } from "../dimensions.
 import { axesMenu } from "../parameters/axesmenu.js";
 import { dotChart } from "../parameters/dotchart.js";
 import { expected } from "../parameters/expected.js";
-import { aboutCell, cellsOf, heat } from "../parameters/heat.js";
+import { heatMap } from "../parameters/heat.js";
 import { isLost, PAINT_BY_STATE, paintByPlace } from "../parameters/marks.js";
 import { parallel } from "../parameters/parallel.js";
 import { Scene } from "../parameters/scene.js";
-import { choice, whenSeen } from "../parameters/shown.js";
+import { choice, labelled, whenSeen } from "../parameters/shown.js";
 
 /** @typedef {import("../../../types/api.js").Trial} Trial */
 /** @typedef {import("../dimensions.js").Dimension} Dimension */
@@ -24,9 +24,6 @@ import { choice, whenSeen } from "../parameters/shown.js";
 const PAUSE = 150;
 /** Axes of parallel coordinates that are shown from the start. */
 const AXES = 12;
-
-/** @param {string} text @param {HTMLElement} node that has a longer label of its own */
-const labelled = (text, node) => el("span", { class: "labelled" }, el("span", { "aria-hidden": "true", text }), node);
 
 /** @type {import("../study.js").Tab} */
 export const parameters = {
@@ -103,7 +100,7 @@ export const parameters = {
 
     // In pairs.
     const options = () => all().map(({ id, name, kind }) => ({ id, name: kind === "number" ? "trial number" : name }));
-    const pick = (/** @type {string} */ label, /** @type {string} */ id, /** @type {() => string} */ usual, only = options) => choice({ label, id, query, options: only, usual, changed: () => redraw() });
+    const pick = (/** @type {string} */ label, /** @type {string} */ id, /** @type {() => string} */ usual) => choice({ label, id, query, options, usual, changed: () => redraw() });
     const [across, up, third] = [pick("Scatter: x axis", "x", () => varied[0]?.id ?? NUMBER.id), pick("Scatter: y axis", "y", () => varied[1]?.id ?? "value"), pick("Scatter: colour", "z", () => "value")];
     const scatter = dotChart({
       title: "Scatter",
@@ -122,34 +119,7 @@ export const parameters = {
       controls: [labelled("x", across.node), labelled("y", up.node), labelled("colour", third.node)],
       signal,
     });
-    const pair = () => varied.map(({ id, name }) => ({ id, name }));
-    const [first, second] = [pick("Heat map: x axis", "hx", () => varied[0].id, pair), pick("Heat map: y axis", "hy", () => varied[1].id, pair)];
-    const of = choice({ label: "Heat map: value of a cell", id: "of", query, options: () => ["best", "median"].map((id) => ({ id, name: id })), usual: () => "best", changed: () => redraw() });
-    const ofCell = () => /** @type {import("../parameters/heat.js").Of} */ (of.value);
-    /** @type {import("../parameters/heat.js").Cell[]} */
-    let cells = [];
-    const map =
-      varied.length < 2
-        ? null
-        : dotChart({
-            title: "Heat map",
-            file: "heat-map",
-            height: 320,
-            model,
-            scene,
-            shown: () => ({ x: named(first.value) ?? varied[0], y: named(second.value) ?? varied[1], paint: { of: () => 0, colors: ({ text }) => [text], legend: [{ name: `${of.value} ${scene().objective.name} of each cell: worst to best, by rank`, kind: "shades" }] }, colour: scene().objective }),
-            behind: (colors, x, y) => {
-              cells = cellsOf(scene(), x, y, ofCell());
-              return [heat(colors, cells, scene().objective)];
-            },
-            also: (x, y) => aboutCell(cells, x, y, ofCell()),
-            legend: true,
-            named: true,
-            r: 2,
-            open: openTrial,
-            controls: [labelled("x", first.node), labelled("y", second.node), of.node],
-            signal,
-          });
+    const map = varied.length > 1 ? heatMap({ model, query, scene, varied, changed: () => redraw(), open: openTrial, signal }) : null;
 
     const ofModel = expected({ model, query, log: () => log, href, signal });
     const how = "Drag along an axis to choose trials, with Shift to add a range; a double click on it clears. Drag in the charts below to zoom in. A click opens the trial.";
@@ -176,12 +146,12 @@ export const parameters = {
         signal,
       ),
       ...[...slices, scatter, ...(map ? [map] : [])].map((one) => whenSeen(one.chart.node, one.draw, signal)),
-      whenSeen(ofModel.node, ofModel.draw, signal),
+      ofModel.sought ? () => ofModel.applies() && ofModel.draw() : whenSeen(ofModel.node, ofModel.draw, signal),
     ];
     const redraw = gently(
       () => {
         drawn = null;
-        for (const pick of [objective, across, up, third, first, second]) pick.draw();
+        for (const pick of [objective, across, up, third]) pick.draw();
         menu.draw();
         ofModel.node.hidden = !ofModel.applies();
         fillLegend(legend, [...paintOfSlices().legend, ...(scene().trials.some(isLost) ? [{ name: "failed", kind: "bad" }] : [])]);

@@ -32,6 +32,8 @@ before(async () => {
     await world.call("POST", `/v1/${trial.name}/tell`, {});
   }
   await world.ownStudy("model", { strategy: { name: "gp", seed: "3" }, space: SPACE.slice(0, 2) });
+  await tell("model", 12, ({ lr, optimizer }) => ({ value: (Math.log10(lr) + 2) ** 2 + (optimizer === "sgd" ? 0.5 : 0) }));
+  await world.ownStudy("young", { strategy: { name: "gp" } });
   await world.ownStudy("evil", { objective: { metric: "loss", goal: "GOAL_MINIMIZE" }, space: [{ name: "kind", type: "categorical", choices: [EVIL, "b;,=@"] }, { name: "x", type: "float", low: 0, high: 1 }] });
   await tell("evil", 8, ({ x }) => ({ value: x }));
 });
@@ -252,11 +254,11 @@ test("a scatter and a heat map show any two, a dot opens its trial", async () =>
 });
 
 test("the model of a study is shown through the best trial, and through one that is named", async () => {
-  const view = await world.open("/studies/model/parameters?through=1");
+  const view = await world.open("/studies/young/parameters");
   const { page } = view;
   const model = page.getByRole("region", { name: "Model" });
-  await model.getByText(/Nothing to show yet|no trial|not found/i).waitFor();
-  await tell("model", 12, ({ lr, optimizer }) => ({ value: (Math.log10(lr) + 2) ** 2 + (optimizer === "sgd" ? 0.5 : 0) }));
+  await model.scrollIntoViewIfNeeded();
+  await model.getByText("Nothing to show yet: study young has no best trial yet").waitFor();
   await page.goto(`${world.url}/studies/model/parameters`);
   await model.scrollIntoViewIfNeeded();
   const of = async (/** @type {object} */ fields) => (await world.call("POST", "/v1/studies/model/slice", { points: 60, ...fields })).slices;

@@ -148,12 +148,12 @@ export const api = {
 
   /**
    * @param {string} study
-   * @param {{states?: string[], order?: string, best?: boolean, token?: string, size?: number}} page `best`: only the best one, or the Pareto set
+   * @param {{states?: string[], order?: string, token?: string, size?: number}} page
    * @param {Options} [options]
    * @returns {Promise<{trials?: Trial[], nextPageToken?: string}>}
    */
-  trials: (study, { states, order, best, token, size }, options) =>
-    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, best_only: best, page_token: token })}`), options),
+  trials: (study, { states, order, token, size }, options) =>
+    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, page_token: token })}`), options),
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<Trial>} */
   trial: async (study, trial, options) => (await call("GET", ofTrial(study, trial), options)).trial,
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<{curves?: import("../types/api.js").Curve[]}>} */

@@ -170,6 +170,8 @@ export class Chart {
     else chart.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
     chart.on("datazoom", () => {
       this.#showZoomed(this.#zoomed());
+      // What was under the pointer is elsewhere.
+      this.#hover(-1, -1);
       this.draw();
     });
     const surface = chart.getZr();

@@ -122,7 +122,7 @@ export function help() {
     { class: "keys" },
     keys.flatMap(([key, what]) => [el("dt", {}, el("kbd", { text: key })), el("dd", { text: what })]),
   );
-  const charts = el("p", { class: "quiet", text: "In charts: drag to zoom into a part, double-click to see all again, click a point to open its trial." });
+  const charts = el("p", { class: "quiet", text: "In charts: drag to zoom into a part, double-click to see all again, click a point to open its trial. Along an axis of parallel coordinates a drag chooses trials; Filter does the same by keyboard." });
   void ask(frame("Keyboard", [list, charts], [el("button", { type: "submit", value: "", class: "button", autofocus: true, text: "Close" })]));
 }
 

@@ -143,6 +143,12 @@ export class Axis {
     this.low = low;
     this.high = high;
     this.curve = curve(this.scale, low, high);
+    /** How many values there are, if they are few and even: they have places of the same width, as choices do. */
+    this.levels = dimension.choices?.length ?? levelsOf(dimension);
+    if (!dimension.choices && this.levels) {
+      const [{ at, value }, count] = [this.curve, this.levels];
+      this.curve = { at: (/** @type {number} */ number) => (at(number) * (count - 1) + 0.5) / count, value: (/** @type {number} */ place) => value((place * count - 0.5) / (count - 1)) };
+    }
   }
 
   /**
@@ -200,10 +206,19 @@ export class Axis {
     const open = Number.isFinite(this.dimension.low);
     let low = from <= 0 ? (open ? this.low : -Infinity) : near(this.curve.value(from), this.low, this.high);
     let high = to >= 1 ? (open ? this.high : Infinity) : near(this.curve.value(to), this.low, this.high);
-    if (whole) [low, high] = [Math.ceil(low), Math.floor(high)];
+    if (whole) [low, high] = [Math.max(this.low, Math.ceil(low)), Math.min(this.high, Math.floor(high))];
     const some = to > 0 && from < 1 && low <= high;
     return some || inactive ? { ranges: some ? [[low, high]] : [], inactive } : null;
   }
+}
+
+/** Whole numbers that are so few that trials would lie upon each other. */
+const FEW = 16;
+
+/** @param {Dimension} dimension @returns {number} 0 if they are many, or not even on their scale */
+function levelsOf({ kind, whole, scale, low, high }) {
+  const levels = kind !== "parameter" || !whole ? 0 : scale === "log2" ? Math.round(Math.log2(high / low)) + 1 : scale === "linear" ? high - low + 1 : 0;
+  return levels <= FEW ? levels : 0;
 }
 
 /**

@@ -1,7 +1,7 @@
 // What is known of one study: itself, its trials, how its best value came about, and learning curves; read at first, then kept up by its
 // events.
 
-import { api } from "../api.js";
+import { api, ApiError } from "../api.js";
 import { num, short } from "../format.js";
 import { follow } from "../live.js";
 import { keep } from "../router.js";
@@ -22,6 +22,9 @@ const SAMPLE = 2_000;
 const BEST = 2_000;
 const FIRST = 1_000;
 const PAGE = 1_000;
+/** And of the Pareto set those that are not among these, so many at a time. */
+const FRONT = 200;
+const AT_ONCE = 8;
 /** Learning curves in their chart, and points of each when they are read. */
 const CURVES = 100;
 const CURVE_POINTS = 120;
@@ -173,14 +176,24 @@ export class StudyModel {
     /** @type {Map<number, Trial>} */
     const sample = new Map();
     this.sample = sample;
-    for (const { most, ...which } of [{ best: true, most: Infinity }, { order: "value", most: BEST }, { order: "number", most: FIRST }]) {
-      let token;
-      for (let read = 0; read < most; read += PAGE) {
-        const page = await api.trials(this.name, { ...which, token, size: PAGE }, { signal: this.signal });
-        for (const trial of page.trials ?? []) sample.set(num(trial.number), trial);
-        token = page.nextPageToken;
-        if (!token) break;
+    const { name, signal } = this;
+    try {
+      for (const { order, most } of [{ order: "value", most: BEST }, { order: "number", most: FIRST }]) {
+        let token;
+        for (let read = 0; read < most; read += PAGE) {
+          const page = await api.trials(name, { order, token, size: PAGE }, { signal });
+          for (const trial of page.trials ?? []) sample.set(num(trial.number), trial);
+          token = page.nextPageToken;
+          if (!token) break;
+        }
       }
+      const missing = (this.study?.paretoSet ?? []).map(num).filter((number) => !sample.has(number)).slice(0, FRONT);
+      while (missing.length) for (const trial of await Promise.all(missing.splice(0, AT_ONCE).map((number) => api.trial(name, number, { signal })))) sample.set(num(trial.number), trial);
+    } catch (error) {
+      if (signal.aborted) return;
+      // Read anew when it is asked for again.
+      this.sample = null;
+      if (!(error instanceof ApiError) || !error.away) this.view.failed(error);
     }
     this.view.changed();
   }

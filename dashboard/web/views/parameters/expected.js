@@ -237,9 +237,7 @@ function sliceChart({ slice, along, point, through, of, isLog, log, signal }) {
             data: at(mean),
             markLine: { silent: true, symbol: "none", animation: false, lineStyle: { color: colors.text, type: "dashed" }, label: { show: false }, data: Number.isFinite(marked) ? [{ xAxis: marked }] : [] },
           },
-          along.choices
-            ? { id: "promise", type: "bar", silent: true, xAxisIndex: 1, yAxisIndex: 1, barWidth: 16, itemStyle: { color: colors.cut, opacity: 0.6 }, data: promise.map((value, index) => [places[index], lift(value)]) }
-            : { id: "promise", type: "line", silent: true, xAxisIndex: 1, yAxisIndex: 1, showSymbol: false, lineStyle: { color: colors.cut, width: 1.5 }, areaStyle: { color: colors.cut, opacity: 0.25 }, data: promise.map((value, index) => [places[index], lift(value)]) },
+          along.choices ? bars(promise.map((value, index) => [places[index], lift(value)]), colors.cut) : { id: "promise", type: "line", silent: true, xAxisIndex: 1, yAxisIndex: 1, showSymbol: false, lineStyle: { color: colors.cut, width: 1.5 }, areaStyle: { color: colors.cut, opacity: 0.25 }, data: promise.map((value, index) => [places[index], lift(value)]) },
           { id: "next", type: "scatter", silent: true, xAxisIndex: 1, yAxisIndex: 1, symbol: "diamond", symbolSize: 9, itemStyle: { color: colors.cut, borderColor: colors.surface, borderWidth: 1 }, data: promise.length ? [[places[best], lift(promise[best])]] : [] },
         ],
       };
@@ -252,4 +250,27 @@ function sliceChart({ slice, along, point, through, of, isLog, log, signal }) {
     { name: "how promising, most at the mark", kind: "cut" },
   ]);
   return chart;
+}
+
+/**
+ * Bars beneath; those of the library would move the axis.
+ * @param {number[][]} tops
+ * @param {string} color
+ */
+function bars(tops, color) {
+  return {
+    id: "promise",
+    type: "custom",
+    silent: true,
+    xAxisIndex: 1,
+    yAxisIndex: 1,
+    data: [[0, 0]],
+    renderItem: (/** @type {unknown} */ _, /** @type {{coord: (place: number[]) => number[]}} */ api) => ({
+      type: "group",
+      children: tops.map(([place, height]) => {
+        const [[x, y], [, bottom]] = [api.coord([place, height]), api.coord([place, 0])];
+        return { type: "rect", silent: true, shape: { x: x - 8, y, width: 16, height: bottom - y }, style: { fill: color, opacity: 0.6 } };
+      }),
+    }),
+  };
 }

@@ -63,15 +63,9 @@ const CELLS = 12;
  * @param {Axis} axis
  * @returns {number[]}
  */
-function edges({ dimension: { choices, whole }, low, high, curve, inactive }) {
-  const apart = inactive ? [-0.18, -0.06] : [];
-  if (!choices && whole && high - low < CELLS) {
-    // Each number in the middle of its cell, but for the ends.
-    const between = Array.from({ length: high - low }, (_, index) => (curve.at(low + index) + curve.at(low + index + 1)) / 2);
-    return [...apart, 0, ...between, 1];
-  }
-  const cells = choices ? choices.length : CELLS;
-  return [...apart, ...Array.from({ length: cells + 1 }, (_, index) => index / cells)];
+function edges({ levels, inactive }) {
+  const cells = levels || CELLS;
+  return [...(inactive ? [-0.18, -0.06] : []), ...Array.from({ length: cells + 1 }, (_, index) => index / cells)];
 }
 
 /**

@@ -133,9 +133,6 @@ function axis(colors, along, window, most) {
   };
 }
 
-/** Whole numbers on an axis that are so few that trials would lie upon each other. */
-const FEW = 16;
-
 /**
  * Where a trial lies, a little beside its value where others would lie upon it: in the same place each time.
  * @param {Axis} axis
@@ -143,9 +140,7 @@ const FEW = 16;
  */
 export function apart(axis, trial) {
   const at = axis.at(trial);
-  const { choices, kind, whole, scale } = axis.dimension;
-  const levels = choices ? choices.length : kind !== "parameter" || !whole ? Infinity : scale === "log2" ? Math.log2(axis.high / axis.low) + 1 : axis.high - axis.low + 1;
-  const width = at < 0 ? 0.06 : levels <= FEW || choices ? 0.5 / levels : 0;
+  const width = at < 0 ? 0.06 : axis.levels ? 0.5 / axis.levels : 0;
   return at + (((Number(trial.number) * 0.618034) % 1) - 0.5) * width;
 }
 

@@ -1,6 +1,6 @@
 // What all charts of parameters look at: the trials, which of them the filter leaves, and the objective. Computed once for each drawing.
 
-import { Axis, objectivesOf } from "../dimensions.js";
+import { Axis, dimensionsOf, objectivesOf } from "../dimensions.js";
 import { paintByRank } from "./marks.js";
 
 /** @typedef {import("../../../types/api.js").Trial} Trial */
@@ -17,6 +17,7 @@ export class Scene {
     this.study = model.study;
     this.log = log;
     this.trials = model.known();
+    this.dimensions = dimensionsOf(this.study, this.trials);
     const objectives = objectivesOf(this.study);
     this.objective = objectives.find(({ name }) => name === metric) ?? objectives[0];
     this.filter = model.filter;

@@ -16,26 +16,27 @@ import { keep } from "../../router.js";
 export function choice({ label, id, query, options, usual, changed }) {
   const select = el("select", { class: "tool", "aria-label": label });
   let shape = "";
-  let value = query.get(id) ?? "";
+  // What it is may be known only after the trials were read.
+  let wanted = query.get(id) ?? "";
+  const value = () => (options().some((one) => one.id === wanted) ? wanted : usual());
   const draw = () => {
     const all = options();
-    if (!all.some((one) => one.id === value)) value = all.length ? usual() : "";
-    const now = JSON.stringify([all, value]);
+    const now = JSON.stringify([all, value()]);
     if (now === shape) return;
     shape = now;
-    fill(select, all.map((one) => el("option", { value: one.id, selected: one.id === value, text: one.name })));
+    fill(select, all.map((one) => el("option", { value: one.id, selected: one.id === value(), text: one.name })));
   };
   draw();
   select.addEventListener("change", () => {
-    value = select.value;
-    keep({ [id]: value === usual() ? "" : value });
-    changed(value);
+    wanted = select.value;
+    keep({ [id]: wanted === usual() ? "" : wanted });
+    changed(wanted);
   });
   return {
     node: select,
     draw,
     get value() {
-      return value;
+      return value();
     },
   };
 }

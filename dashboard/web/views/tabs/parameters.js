@@ -7,7 +7,7 @@ import { gently } from "../../live.js";
 import { notice } from "../../parts.js";
 import { keep } from "../../router.js";
 import { allOf } from "../../states.js";
-import { dimensionsOf, NUMBER, objectivesOf, parametersOf } from "../dimensions.js";
+import { NUMBER, objectivesOf, parametersOf } from "../dimensions.js";
 import { axesMenu } from "../parameters/axesmenu.js";
 import { dotChart } from "../parameters/dotchart.js";
 import { expected } from "../parameters/expected.js";
@@ -20,8 +20,8 @@ import { choice, labelled, whenSeen } from "../parameters/shown.js";
 /** @typedef {import("../../../types/api.js").Trial} Trial */
 /** @typedef {import("../dimensions.js").Dimension} Dimension */
 
-/** Between two drawings, in milliseconds. */
-const PAUSE = 150;
+/** Between two drawings while much happens, in milliseconds. */
+const PAUSE = 500;
 /** Axes of parallel coordinates that are shown from the start. */
 const AXES = 12;
 
@@ -41,7 +41,7 @@ export const parameters = {
     /** @type {Scene | null} */
     let drawn = null;
     const scene = () => (drawn ??= new Scene(model, metric, log));
-    const all = () => dimensionsOf(study, model.known());
+    const all = () => scene().dimensions;
     const named = (/** @type {string} */ id) => all().find((one) => one.id === id);
 
     const objective = choice({ label: "Objective", id: "objective", query, options: () => objectives.map(({ name }) => ({ id: name, name })), usual: () => objectives[0].name, changed: (id) => ((metric = id), redraw()) });

@@ -55,7 +55,10 @@ export function trialTable({ model, query, open, href }) {
   /** @returns {import("./model.js").Wanted} */
   const wanted = () => ({ order: table.sort.column === "value" ? "value" : "number", states: [...states].map((state) => `TRIAL_STATE_${state}`) });
   const relist = () => void attempt(() => model.list(wanted()), "");
-  model.wanted = wanted();
+  // The study may have begun to be read in another order than the address asks for.
+  const first = wanted();
+  if (model.complete) model.wanted = first;
+  else if (JSON.stringify(first) !== JSON.stringify(model.wanted)) relist();
 
   /** All columns that there could be. @returns {Column[]} */
   const all = () => {

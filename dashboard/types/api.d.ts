@@ -8,10 +8,10 @@ export type Value = string | number | boolean | null;
 
 export interface Objective { metric: string; goal?: "GOAL_MINIMIZE" | "GOAL_MAXIMIZE"; from?: string }
 export interface Budget { trials?: Long; parallel?: number; gpuHours?: number; cost?: number; [key: string]: unknown }
-export interface Parameter { name: string; type: string; scale?: string }
+export interface Parameter { name: string; type: string; scale?: string; low?: number; high?: number; choices?: Value[]; value?: Value; when?: unknown[] }
 export interface Spec {
   name: string; message?: string; objective?: Objective; moreObjectives?: Objective[];
-  space?: Parameter[]; budget?: Budget; trial?: { steps?: { name?: string; max?: Long } }; strategy?: { name?: string };
+  space?: Parameter[]; budget?: Budget; trial?: { steps?: { name?: string; max?: Long } }; strategy?: { name?: string; sampler?: string };
 }
 export interface Counts {
   pending?: Long; running?: Long; stopping?: Long; paused?: Long; completed?: Long;
@@ -53,3 +53,8 @@ export interface Worker {
 }
 export interface Session { label: string; version: string; assets: string }
 export interface WatchEvent { revision: Long; study?: Study; trial?: Trial; points?: { trial: string; points?: Points } }
+export interface ZoomRange { parameter: string; low?: number; high?: number; choices?: Value[] }
+export interface Zoom { spec: Spec; notes?: string[]; trials?: Long[]; taken?: Long; leftOut?: Long }
+export interface Expectation { metric: string; mean?: Real[]; low?: Real[]; high?: Real[] }
+export interface Slice { parameter: string; values?: Value[]; objectives?: Expectation[]; acquisition?: Real[] }
+export interface Slices { strategy: string; results?: Long; parameters?: Record<string, Value>; acquisition?: string; slices?: Slice[] }

@@ -128,6 +128,12 @@ export const api = {
   deleteStudy: (study) => call("DELETE", ofStudy(study)),
   /** @param {string} study @param {string} message @returns {Promise<Study>} */
   setMessage: async (study, message) => (await call("PATCH", ofStudy(study, "?update_mask=message"), { body: { message } })).study,
+  /** @param {import("../types/api.js").Spec} spec @param {string} requestId @returns {Promise<Study>} */
+  createStudy: async (spec, requestId) => (await call("POST", "/v1/studies", { body: { spec, requestId } })).study,
+  /** @param {string} study @param {import("../types/api.js").ZoomRange[]} ranges @returns {Promise<import("../types/api.js").Zoom>} */
+  planZoom: (study, ranges) => call("POST", ofStudy(study, "/zoom"), { body: { ranges } }),
+  /** @param {string} study @param {{trial?: string, points?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Slices>} */
+  slice: (study, fields, options) => call("POST", ofStudy(study, "/slice"), { ...options, body: fields }),
   /** @param {string} study @param {number} sample @param {Options} [options] @returns {Promise<import("../types/api.js").Incumbents>} */
   incumbents: (study, sample, options) => call("GET", ofStudy(study, `/incumbents${query({ sample })}`), options),
   /**

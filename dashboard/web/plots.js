@@ -4,7 +4,6 @@ import { Chart, NEAR } from "./chart.js";
 import { el } from "./dom.js";
 import { count, duration, measure, num, plural } from "./format.js";
 import { badge, counts, isRunning, trialLook } from "./states.js";
-import { token } from "./theme.js";
 
 /** @typedef {{trial: number, ended: number, at: number, value: number, state: string}} Result */
 /** @typedef {{trial: number, state: string, why: string, result: number, steps: number[], values: number[]}} Line */
@@ -56,9 +55,10 @@ function axes(colors, x, y) {
  * Bounds for values of which a few are far away: those would press all others to a line. Undefined where nothing has to be cut off.
  * @param {number[]} values
  * @param {"min" | "max" | null} better values on that side are never cut off
+ * @param {number} [reach] how far beyond the others a value may be, in widths of their middle part
  * @returns {{low?: number, high?: number}}
  */
-export function bounds(values, better) {
+export function bounds(values, better, reach = 3) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   if (sorted.length < 8) return {};
   const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))];
@@ -66,7 +66,7 @@ export function bounds(values, better) {
   if (spread <= 0) return {};
   // Round numbers, so that they look well on the axis.
   const unit = 10 ** Math.floor(Math.log10(spread));
-  const [low, high] = [Math.floor((at(0.15) - 3 * spread) / unit) * unit, Math.ceil((at(0.85) + 3 * spread) / unit) * unit];
+  const [low, high] = [Math.floor((at(0.15) - reach * spread) / unit) * unit, Math.ceil((at(0.85) + reach * spread) / unit) * unit];
   return { low: better !== "min" && sorted[0] < low ? low : undefined, high: better !== "max" && sorted[sorted.length - 1] > high ? high : undefined };
 }
 
@@ -95,7 +95,7 @@ function steps(points, end, color) {
 }
 
 /** @param {string} label @param {AbortSignal} signal @param {(log: boolean) => void} change */
-function logToggle(label, signal, change) {
+export function logToggle(label, signal, change) {
   const toggle = el("button", { type: "button", class: "tool", "aria-pressed": "false", "aria-label": label, text: "Log" });
   toggle.addEventListener(
     "click",
@@ -116,7 +116,7 @@ function logToggle(label, signal, change) {
  * @param {[string, string][]} more
  * @param {string} [why]
  */
-function about(trial, state, more, why) {
+export function about(trial, state, more, why) {
   return [
     el("p", { class: "tip-title" }, `Trial ${trial}`, badge(trialLook(state))),
     ...more.map(([name, value]) => el("p", { class: "tip-row" }, el("span", { text: name }), el("b", { text: value }))),
@@ -172,7 +172,7 @@ export function bestSoFar({ data, open, signal }) {
       return {
         content: about(trial, state, [[metric, measure(value)], ["after", byTime ? duration((at - data().began) / 1000) : plural(nearest.ended, "trial")]], isBest ? "The best when it ended" : ""),
         at: [scale.x(x(nearest)), scale.y(value)],
-        highlight: { data: [[x(nearest), value]], symbol: "circle", symbolSize: 11, showSymbol: true, itemStyle: { color: "transparent", borderColor: token("text"), borderWidth: 2 } },
+        highlight: { kind: "ring", runs: [[[scale.x(x(nearest)), scale.y(value)]]] },
         open: () => open(trial),
       };
     },
@@ -240,7 +240,7 @@ export function learningCurves({ data, open, signal }) {
       return {
         content: about(trial, state, [[metric, measure(values[place])], [step, measure(steps[place])]], why),
         at: [scale.x(steps[place]), scale.y(values[place])],
-        highlight: { data: steps.map((at, index) => [at, values[index]]), symbol: "none", lineStyle: { width: 2, color: token("text") } },
+        highlight: { kind: steps.length > 1 ? "line" : "ring", runs: [steps.map((at, index) => [scale.x(at), scale.y(values[index])])] },
         open: () => open(trial),
       };
     },
@@ -333,7 +333,7 @@ export function trialCurve({ metric, step, data, signal }) {
       return {
         content: [el("p", { class: "tip-title", text: `${step} ${steps[place]}` }), el("p", { class: "tip-row" }, el("span", { text: metric }), el("b", { text: measure(values[place]) })), ...usual],
         at: [scale.x(steps[place]), scale.y(values[place])],
-        highlight: { data: [[steps[place], values[place]]], symbol: "circle", symbolSize: 8, showSymbol: true, itemStyle: { color: token("text") } },
+        highlight: { kind: "dot", runs: [[[scale.x(steps[place]), scale.y(values[place])]]] },
       };
     },
     build: (colors) => {

@@ -48,14 +48,16 @@ export class Chart {
    * @param {() => Csv} options.csv
    * @param {() => string} options.describe the chart in words
    * @param {HTMLElement[]} [options.controls]
+   * @param {"both" | "x"} [options.zoom] along which axes one zooms
    * @param {AbortSignal} options.signal
    */
-  constructor({ title, height = 280, build, find, csv, describe, controls = [], signal }) {
+  constructor({ title, height = 280, build, find, csv, describe, controls = [], zoom = "both", signal }) {
     this.title = title;
     this.build = build;
     this.find = find;
     this.csv = csv;
     this.describe = describe;
+    this.zoom = zoom;
     this.signal = signal;
     /** @type {import("echarts").ECharts | null} */
     this.chart = null;
@@ -67,7 +69,7 @@ export class Chart {
     this.found = null;
     this.legend = el("ul", { class: "legend" });
     this.plot = el("div", { class: "plot", role: "img" });
-    this.plot.style.height = `${height}px`;
+    this.setHeight(height);
     this.empty = el("p", { class: "chart-empty", text: "Loading\u2026" });
     this.tip = el("div", { class: "tip", "aria-hidden": "true", hidden: true });
     this.reset = this.#button("Show all", () => this.#zoomOut());
@@ -110,6 +112,16 @@ export class Chart {
     this.empty.textContent = text;
     this.empty.hidden = text === "";
     this.plot.classList.toggle("blank", text !== "");
+  }
+
+  /** Whether only a part is shown. */
+  get isZoomed() {
+    return !this.reset.hidden;
+  }
+
+  /** @param {number} height in pixels */
+  setHeight(height) {
+    this.plot.style.height = `${height}px`;
   }
 
   /** Draws what there is now. */
@@ -174,7 +186,7 @@ export class Chart {
     if (!first) return common;
     return {
       ...common,
-      toolbox: { left: -100, feature: { dataZoom: { filterMode: "none", brushStyle: { color: token("accent"), opacity: 0.15 } } } },
+      toolbox: { left: -100, feature: { dataZoom: { filterMode: "none", ...(this.zoom === "x" ? { yAxisIndex: "none" } : {}), brushStyle: { color: token("accent"), opacity: 0.15 } } } },
     };
   }
 
@@ -182,15 +194,13 @@ export class Chart {
   #scale() {
     const chart = this.chart;
     if (!chart) return null;
-    const grid = { gridIndex: 0 };
-    const option = /** @type {any} */ (chart.getOption());
-    const isLog = option.yAxis?.[0]?.type === "log";
-    const [zero, one] = [chart.convertToPixel(grid, [0, 1]), chart.convertToPixel(grid, [1, 10])];
-    if (!zero || !one) return null;
-    return {
-      x: (value) => zero[0] + (one[0] - zero[0]) * value,
-      y: isLog ? (value) => zero[1] + (one[1] - zero[1]) * Math.log10(value) : (value) => zero[1] + ((one[1] - zero[1]) * (value - 1)) / 9,
-    };
+    const isLog = /** @type {any} */ (chart.getOption()).yAxis?.[0]?.type === "log";
+    const level = (/** @type {number} */ value) => (isLog ? Math.log10(value) : value);
+    // From pixels to values: values may be times, which are so large that the pixels of two neighbouring ones cannot be told apart.
+    const [first, second] = [0, 100].map((at) => chart.convertFromPixel({ gridIndex: 0 }, [at, at]));
+    if (!first || !second) return null;
+    const [across, down] = [second[0] - first[0], level(second[1]) - level(first[1])];
+    return { x: (value) => ((value - first[0]) * 100) / across, y: (value) => ((level(value) - level(first[1])) * 100) / down };
   }
 
   /**

@@ -8,6 +8,7 @@ import { hasEnded } from "../states.js";
 import { drawHead, drawOverview } from "./head.js";
 import { StudyModel } from "./model.js";
 import { overview } from "./tabs/overview.js";
+import { time } from "./tabs/time.js";
 
 /**
  * What a part of the page is given.
@@ -31,7 +32,7 @@ import { overview } from "./tabs/overview.js";
  */
 
 /** @type {Tab[]} */
-const TABS = [overview];
+const TABS = [overview, time];
 
 /** Between two drawings while much happens. */
 const PAUSE = 100;

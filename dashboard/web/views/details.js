@@ -1,0 +1,97 @@
+// What only a trial's own answer has: its attempts and the judgements on it. Read trial by trial, the newest first, and kept for as long as the
+// study is looked at.
+
+import { api, ApiError } from "../api.js";
+import { isOver, isRunning } from "../states.js";
+
+/** @typedef {import("../../types/api.js").Trial} Trial */
+/** @typedef {{attempts: import("../../types/api.js").Attempt[], decisions: import("../../types/api.js").Decision[]}} Detail */
+
+/** Trials that are read at the same time: browsers allow six connections to one host, of which the events have one. */
+const AT_ONCE = 4;
+
+/** @type {WeakMap<import("./model.js").StudyModel, Details>} */
+const ofModels = new WeakMap();
+
+export class Details {
+  /** @param {import("./model.js").StudyModel} model */
+  constructor(model) {
+    this.model = model;
+    /** What is known, and in which state the trial was when that was asked for. @type {Map<number, Detail & {when: string}>} */
+    this.known = new Map();
+    this.reading = 0;
+    /** Whether all that was asked for at first has been read. */
+    this.settled = false;
+    /** @type {number[]} */
+    this.waiting = [];
+    /** Who is told when something was read. @type {() => void} */
+    this.changed = () => {};
+  }
+
+  /**
+   * The details of one study, which all parts of its page share.
+   * @param {import("./model.js").StudyModel} model
+   */
+  static of(model) {
+    let details = ofModels.get(model);
+    if (!details) ofModels.set(model, (details = new Details(model)));
+    return details;
+  }
+
+  /**
+   * Reads what is missing of these trials, or is older than they are.
+   * @param {number[]} trials
+   * @param {() => void} changed told after each
+   */
+  ask(trials, changed) {
+    this.changed = changed;
+    this.waiting = trials.filter((number) => this.#isOld(number)).sort((a, b) => b - a);
+    if (!this.waiting.length && !this.reading) this.settled = true;
+    while (this.reading < AT_ONCE && this.waiting.length) void this.#read();
+  }
+
+  /** Trials that run are read anew when they are asked for next. A trial may have begun its next attempt unseen. */
+  age() {
+    for (const [number, detail] of this.known) if (isRunning(this.model.trials.get(number)?.state ?? "")) detail.when = "";
+  }
+
+  /** @param {number} number */
+  get(number) {
+    return this.known.get(number);
+  }
+
+  /** @param {number} number */
+  #isOld(number) {
+    const trial = this.model.trials.get(number);
+    // Nobody has had it yet.
+    if (!trial || (!trial.startedAt && !isOver(trial.state) && !isRunning(trial.state))) return false;
+    return this.known.get(number)?.when !== moment(trial);
+  }
+
+  async #read() {
+    const number = /** @type {number} */ (this.waiting.shift());
+    const trial = this.model.trials.get(number);
+    if (!trial) return;
+    const when = moment(trial);
+    this.reading += 1;
+    try {
+      const { attempts = [], decisions = [] } = await api.trial(this.model.name, number, { signal: this.model.signal });
+      this.known.set(number, { attempts, decisions, when });
+    } catch (error) {
+      // It is asked for again with the next change, unless the coordinator has said what it thinks of it.
+      if (error instanceof ApiError && !error.away) this.known.set(number, { attempts: [], decisions: [], when });
+      else this.waiting = [];
+    } finally {
+      this.reading -= 1;
+    }
+    if (this.model.signal.aborted) return;
+    if (!this.waiting.length && !this.reading && this.known.has(number)) this.settled = true;
+    this.changed();
+    while (this.reading < AT_ONCE && this.waiting.length) void this.#read();
+  }
+}
+
+/** @param {Trial} trial changes when it gets or ends an attempt */
+function moment({ state, endedAt }) {
+  return `${state} ${endedAt ?? ""}`;
+}

@@ -9,6 +9,8 @@ import { isOver, isRunning } from "../states.js";
 
 /** Trials that are read at the same time: browsers allow six connections to one host, of which the events have one. */
 const AT_ONCE = 4;
+/** So many are not read in a moment. */
+const MANY = 16;
 
 /** @type {WeakMap<import("./model.js").StudyModel, Details>} */
 const ofModels = new WeakMap();
@@ -20,7 +22,7 @@ export class Details {
     /** What is known, and in which state the trial was when that was asked for. @type {Map<number, Detail & {when: string}>} */
     this.known = new Map();
     this.reading = 0;
-    /** Whether all that was asked for at first has been read. */
+    /** Whether what was asked for has been read, but for a few trials that have just begun. */
     this.settled = false;
     /** @type {number[]} */
     this.waiting = [];
@@ -47,6 +49,8 @@ export class Details {
     this.changed = changed;
     this.waiting = trials.filter((number) => this.#isOld(number)).sort((a, b) => b - a);
     if (!this.waiting.length && !this.reading) this.settled = true;
+    // A part of the page wants more than another one has.
+    else if (this.waiting.filter((number) => !this.known.has(number)).length > MANY) this.settled = false;
     while (this.reading < AT_ONCE && this.waiting.length) void this.#read();
   }
 

@@ -9,6 +9,7 @@ import { drawHead, drawOverview } from "./head.js";
 import { StudyModel } from "./model.js";
 import { overview } from "./tabs/overview.js";
 import { time } from "./tabs/time.js";
+import { training } from "./tabs/training.js";
 
 /**
  * What a part of the page is given.
@@ -32,7 +33,7 @@ import { time } from "./tabs/time.js";
  */
 
 /** @type {Tab[]} */
-const TABS = [overview, time];
+const TABS = [overview, time, training];
 
 /** Between two drawings while much happens. */
 const PAUSE = 100;

@@ -1,0 +1,133 @@
+// The part "Training" of a study's page: what its rules stop, which trials go on from rung to rung, and which take the place of others.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { EVIL, eventually, isSound, saved, violations, World } from "./support.js";
+
+/** @type {World} */
+let world;
+const digits = (/** @type {string[]} */ ...more) => ({ command: ["digits", "--copies=2", "--epochs={until}", ...more, "{args}"], metrics: { stdoutJson: {} }, steps: { name: "epoch", max: "9" }, grace: "20s" });
+const lr = { name: "lr", type: "float", low: 1e-4, high: 1, scale: "log" };
+const accuracy = { metric: "val_acc", goal: "GOAL_MAXIMIZE", from: "best" };
+
+before(async () => {
+  world = await World.start();
+  await world.ownStudy("rules", { objective: accuracy, space: [lr], strategy: { name: "sobol", seed: "3" }, budget: { trials: "14", parallel: 2 }, trial: digits(), earlyStopping: [{ rule: "median", warmupSteps: "2", minTrials: 3 }, { rule: "percentile", keep: 25, minTrials: 3, shadow: true }] });
+  await world.ownStudy("halving", { objective: accuracy, space: [lr], strategy: { name: "asha", seed: "7" }, budget: { trials: "12" }, trial: digits() });
+});
+after(() => world.stop());
+
+/** @param {import("playwright-core").Page} page @param {string} table @param {string | RegExp} row */
+const cells = (page, table, row) => page.getByRole("table", { name: table }).getByRole("row", { name: row }).getByRole("cell").allInnerTexts();
+
+/** @param {unknown} value a number as the page writes it */
+const four = (value) => String(Number(Number(value).toPrecision(4)));
+
+test("of each rule it is told what it stopped, and what it saves and loses on what is stored", async () => {
+  const study = await world.untilDone("rules");
+  const view = await world.open("/studies/rules/training");
+  const { page } = view;
+  for (const [index, name] of ["median", "percentile"].entries()) {
+    const tried = await world.call("POST", "/v1/studies/rules/backtest", { earlyStopping: [study.spec.earlyStopping[index]] });
+    assert.ok(tried.stops.length > 0, `${name} stops something`);
+    await eventually(`${name} is judged`, async () => {
+      const [, , stops, steps, , lost] = await cells(page, "Rules", new RegExp(name));
+      assert.deepEqual([stops, steps], [`${tried.stops.length} of ${tried.trials}`, tried.stepsSaved]);
+      assert.equal(lost, `${four(tried.bestLost.value)}, number ${tried.bestLostRank} of ${tried.ranked}`);
+    });
+  }
+  const [stopped, saved] = await cells(page, "Rules", /median/);
+  assert.deepEqual([stopped, saved], [study.counts.earlyStopped, study.stepsSaved], "what was really stopped");
+  assert.deepEqual((await cells(page, "Rules", /percentile/)).slice(0, 2), ["–", "–"], "a rule that only notes stops nothing");
+  assert.match(await page.getByRole("rowheader", { name: /percentile/ }).innerText(), /only notes/);
+  // Every judgement is there, and leads to its trial.
+  let judgements = 0;
+  for (let number = 1; number <= 14; number += 1) judgements += (await world.call("GET", `/v1/studies/rules/trials/${number}`)).trial.decisions?.length ?? 0;
+  const rows = page.getByRole("table", { name: "Judgements" }).locator("tbody tr[data-id]");
+  await eventually("all judgements are read", async () => assert.equal(await rows.count(), judgements));
+  const { trial } = await world.call("GET", `/v1/studies/rules/trials/${(await rows.first().locator("td").first().innerText()).trim()}`);
+  const texts = await rows.first().locator("td").allInnerTexts();
+  assert.ok(trial.decisions.some((/** @type {any} */ { text, value, reference }) => text === texts[6] && four(value) === texts[4] && four(reference) === texts[5]), texts.join());
+  await rows.first().click();
+  await page.getByRole("heading", { level: 1, name: `Trial ${trial.number}` }).waitFor();
+  await isSound(view);
+});
+
+test("another rule is tried, and what is wrong with it is said where it is written", async () => {
+  const view = await world.open("/studies/rules/training");
+  const { page } = view;
+  const field = page.getByRole("textbox");
+  await page.getByLabel("Rule", { exact: true }).selectOption("median");
+  await field.fill("warmup_steps=1 min_trials=4");
+  await field.press("Enter");
+  const tried = await world.call("POST", "/v1/studies/rules/backtest", { earlyStopping: [{ rule: "median", warmupSteps: "1", minTrials: 4 }] });
+  await page.getByText(`${tried.stops.length} of ${tried.trials} trials with points would have been stopped`).waitFor();
+  await page.getByText(`Saved: ${tried.stepsSaved} of ${tried.steps} epochs`).waitFor();
+  assert.equal(await page.getByRole("table", { name: "Trials that would have been stopped" }).locator("tbody tr").count(), tried.stops.length);
+  assert.match(page.url(), /rule=median/);
+  // The address asks the same again.
+  await page.reload();
+  await page.getByText(`Saved: ${tried.stepsSaved} of ${tried.steps} epochs`).waitFor();
+  for (const [text, problem] of [
+    ["warmup", "write key=value"],
+    ["warmup_steps=-4", "warmup_steps"],
+    [`metric=${EVIL.replaceAll(/[\s,]/g, "")}`, "metric"],
+  ]) {
+    await field.fill(text);
+    await field.press("Enter");
+    await page.getByRole("alert").filter({ hasText: problem }).waitFor();
+    assert.equal(await field.getAttribute("aria-invalid"), "true");
+    assert.equal(await field.evaluate((node) => node === document.activeElement), true);
+  }
+  await isSound(view);
+});
+
+test("rungs show how many trials came to each, went on and rest, as the study counts them", async () => {
+  const view = await world.open("/studies/halving/training");
+  const { page } = view;
+  await world.untilDone("halving");
+  const { study } = await world.call("GET", "/v1/studies/halving");
+  const steps = study.brackets[0].rungs;
+  assert.deepEqual(steps.map((/** @type {{step: string}} */ { step }) => step), ["1", "3"]);
+  await eventually("the last trial is there", async () => {
+    for (const { step, reached, resting = "0", best } of steps) {
+      const row = await cells(page, "Rungs: Trials by rung", new RegExp(`^${step} `));
+      assert.deepEqual([row[0], row[2], row[4]], [reached, resting, four(best)]);
+    }
+    assert.equal((await cells(page, "Rungs: Trials by rung", /^1 /))[1], steps[1].reached, "who went on came to the next rung");
+  });
+  const rows = (await saved(page, "Save “Trials by rung” as CSV")).content.toString().trim().split("\r\n").map((row) => row.split(","));
+  assert.deepEqual(rows[0], ["trial", "state", "epoch", "val_acc", "rank", "went_on"]);
+  const wanted = [];
+  for (let number = 1; number <= 12; number += 1) {
+    const { trial } = await world.call("GET", `/v1/studies/halving/trials/${number}`);
+    for (const { rung, value } of trial.rungs) wanted.push(`${number} ${rung} ${value}`);
+    if (trial.state === "TRIAL_STATE_COMPLETED") wanted.push(`${number} 9 ${trial.value}`);
+  }
+  assert.deepEqual(rows.slice(1).map(([trial, , step, value]) => `${trial} ${step} ${value}`).sort(), wanted.sort());
+  assert.equal(rows.filter(([, , step, , rank]) => step === "1" && rank === "1").length, 1);
+  await page.getByLabel("Trials at rungs by").selectOption("rank");
+  assert.match(page.url(), /rungs=rank/);
+  await isSound(view);
+});
+
+test("studies that train all in one go without rules have no such part", async () => {
+  await world.ownStudy("plain");
+  const view = await world.open("/studies/plain");
+  await view.page.getByRole("link", { name: "Time" }).waitFor();
+  assert.equal(await view.page.getByRole("link", { name: "Training" }).count(), 0);
+  await isSound(view);
+});
+
+for (const theme of /** @type {const} */ (["light", "dark"])) {
+  test(`axe objects to nothing about training, in the ${theme} theme`, async () => {
+    const { page } = await world.open("/studies/rules/training?rule=median", { colorScheme: theme, bypassCSP: true });
+    await page.getByRole("table", { name: "Judgements" }).locator("tbody tr[data-id]").first().waitFor();
+    await page.getByText("with points would have been stopped").waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.goto(`${world.url}/studies/halving/training`);
+    await page.getByRole("table", { name: "Rungs: Trials by rung" }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.context().close();
+  });
+}

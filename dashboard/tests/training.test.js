@@ -6,7 +6,7 @@ import { EVIL, eventually, isSound, saved, violations, World } from "./support.j
 
 /** @type {World} */
 let world;
-const digits = (/** @type {string[]} */ ...more) => ({ command: ["digits", "--copies=2", "--epochs={until}", ...more, "{args}"], metrics: { stdoutJson: {} }, steps: { name: "epoch", max: "9" }, grace: "20s" });
+const digits = (/** @type {string[]} */ ...more) => ({ command: ["digits", "--copies=6", "--epochs={until}", ...more, "{args}"], metrics: { stdoutJson: {} }, steps: { name: "epoch", max: "9" }, grace: "20s" });
 const lr = { name: "lr", type: "float", low: 1e-4, high: 1, scale: "log" };
 const accuracy = { metric: "val_acc", goal: "GOAL_MAXIMIZE", from: "best" };
 
@@ -14,6 +14,12 @@ before(async () => {
   world = await World.start();
   await world.ownStudy("rules", { objective: accuracy, space: [lr], strategy: { name: "sobol", seed: "3" }, budget: { trials: "14", parallel: 2 }, trial: digits(), earlyStopping: [{ rule: "median", warmupSteps: "2", minTrials: 3 }, { rule: "percentile", keep: 25, minTrials: 3, shadow: true }] });
   await world.ownStudy("halving", { objective: accuracy, space: [lr], strategy: { name: "asha", seed: "7" }, budget: { trials: "12" }, trial: digits() });
+  await world.ownStudy("population", {
+    objective: { metric: "val_loss", goal: "GOAL_MINIMIZE" },
+    space: [lr, { name: "momentum", type: "float", low: 0.5, high: 0.99, scale: "reverse_log" }, { name: "activation", type: "categorical", choices: ["relu", "tanh"] }],
+    strategy: { name: "pbt", seed: "5", population: 8, interval: "2", vary: ["lr", "momentum"] },
+    trial: { ...digits("--checkpoint-every=1"), steps: { name: "epoch", max: "10" } },
+  });
 });
 after(() => world.stop());
 
@@ -37,7 +43,7 @@ test("of each rule it is told what it stopped, and what it saves and loses on wh
     });
   }
   const [stopped, saved] = await cells(page, "Rules", /median/);
-  assert.deepEqual([stopped, saved], [study.counts.earlyStopped, study.stepsSaved], "what was really stopped");
+  assert.deepEqual([stopped, saved], [study.counts.earlyStopped, study.stepsSaved ?? "0"], "what was really stopped");
   assert.deepEqual((await cells(page, "Rules", /percentile/)).slice(0, 2), ["–", "–"], "a rule that only notes stops nothing");
   assert.match(await page.getByRole("rowheader", { name: /percentile/ }).innerText(), /only notes/);
   // Every judgement is there, and leads to its trial.
@@ -111,6 +117,58 @@ test("rungs show how many trials came to each, went on and rest, as the study co
   await isSound(view);
 });
 
+test("a population shows who began with whose training, and the schedule that led to a trial", async () => {
+  const { best } = await world.untilDone("population");
+  /** @type {Map<string, any>} */
+  const trials = new Map((await world.call("GET", "/v1/studies/population/trials?page_size=1000")).trials.map((/** @type {any} */ trial) => [trial.number, trial]));
+  const children = [...trials.values()].filter(({ parent }) => parent);
+  assert.ok(children.length > 0);
+  /** @param {string} number @returns {any[]} */
+  const lineOf = (number) => [...(trials.get(number).parent ? lineOf(trials.get(number).parent.trial) : []), trials.get(number)];
+  const view = await world.open("/studies/population/training");
+  const { page } = view;
+  const row = page.getByRole("table", { name: "Line of training" }).locator("tbody tr");
+  const shows = async (/** @type {string} */ number) => {
+    const line = lineOf(number);
+    await page.getByRole("heading", { name: `What led to trial ${number}`, exact: true }).waitFor();
+    assert.deepEqual(await row.locator("th").allInnerTexts(), line.map((trial) => trial.number));
+    for (const [index, { parent, lastStep, value }] of line.entries()) {
+      const next = line[index + 1]?.parent;
+      const [from, to, came, changed] = await row.nth(index).locator("td").allInnerTexts();
+      assert.deepEqual([from, to, came], [parent?.step ?? "0", next?.step ?? lastStep, four(next?.value ?? value)]);
+      for (const { name } of parent?.changed ?? []) assert.ok(changed.includes(`${name} `), changed);
+    }
+  };
+  await shows(best.number);
+  await page.getByText(`${children.length} trial${children.length === 1 ? "" : "s"} began with another's training`).waitFor();
+  // Another line, by keyboard, and a parameter; both stand in the address.
+  const child = children.sort((a, b) => lineOf(b.number).length - lineOf(a.number).length).find(({ number }) => number !== best.number && !children.some(({ parent }) => parent.trial === number)) ?? children[0];
+  await page.getByLabel("Highlighted line").selectOption(child.number);
+  await page.getByLabel("Lines of training by").selectOption("momentum");
+  await shows(child.number);
+  await page.getByRole("img", { name: new RegExp(`^Lines of training: momentum of ${trials.size} trials; the line of trial ${child.number} goes through .*${child.parent.trial}, ${child.number}$`) }).waitFor();
+  await page.reload();
+  await shows(child.number);
+  assert.equal(await page.getByLabel("Lines of training by").inputValue(), "momentum");
+  const rows = (await saved(page, "Save “Lines of training” as CSV")).content.toString().trim().split("\r\n").map((line) => line.split(","));
+  assert.deepEqual(
+    rows.slice(1).map(([trial, , parent, from]) => [trial, parent, from].join()).sort(),
+    [...trials.values()].map(({ number, parent }) => [number, parent?.trial ?? "", parent?.step ?? 0].join()).sort(),
+  );
+  // A click in the chart chooses the line that is there.
+  const figure = page.locator("figure");
+  const box = await figure.locator(".plot").boundingBox();
+  assert.ok(box);
+  await figure.locator("canvas").first().waitFor();
+  for (let y = 10; y < box.height - 40 && (await figure.locator(".tip").isHidden()); y += 6) await page.mouse.move(box.x + 120, box.y + y);
+  const number = /Trial (\d+)/.exec(await figure.locator(".tip").innerText())?.[1] ?? "";
+  await page.mouse.down();
+  await page.mouse.up();
+  await shows(number);
+  assert.match(page.url(), new RegExp(`line=${number}`));
+  await isSound(view);
+});
+
 test("studies that train all in one go without rules have no such part", async () => {
   await world.ownStudy("plain");
   const view = await world.open("/studies/plain");
@@ -127,6 +185,9 @@ for (const theme of /** @type {const} */ (["light", "dark"])) {
     assert.deepEqual(await violations(page), []);
     await page.goto(`${world.url}/studies/halving/training`);
     await page.getByRole("table", { name: "Rungs: Trials by rung" }).waitFor();
+    assert.deepEqual(await violations(page), []);
+    await page.goto(`${world.url}/studies/population/training`);
+    await page.getByRole("table", { name: "Line of training" }).waitFor();
     assert.deepEqual(await violations(page), []);
     await page.context().close();
   });

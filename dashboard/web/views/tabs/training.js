@@ -3,6 +3,7 @@
 
 import { el, fill } from "../../dom.js";
 import { gently } from "../../live.js";
+import { population } from "./population.js";
 import { rungs } from "./rungs.js";
 import { stopping } from "./stopping.js";
 
@@ -33,6 +34,7 @@ export const training = {
         if (!study) return;
         if (!node.firstChild) {
           if (HALVING.test(strategyOf(study))) staged = [rungs(context)];
+          if (POPULATION.test(strategyOf(study))) staged = [population(context)];
           fill(node, ...staged.map((part) => part.node), rules.node);
         }
         for (const part of staged) part.draw();

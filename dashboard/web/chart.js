@@ -61,7 +61,8 @@ export class Chart {
     this.signal = signal;
     /** @type {import("echarts").ECharts | null} */
     this.chart = null;
-    this.log = false;
+    /** Whether values are drawn on a logarithmic axis. */
+    this.isLog = false;
     /** What is under the pointer, drawn once more. @type {object | null} */
     this.highlight = null;
     this.wanted = false;
@@ -175,6 +176,7 @@ export class Chart {
   /** @param {boolean} first */
   #option(first) {
     const option = /** @type {any} */ (this.build(colors()));
+    this.isLog = option.yAxis?.type === "log";
     const common = {
       animation: false,
       textStyle: { fontFamily: token("font") },
@@ -194,8 +196,7 @@ export class Chart {
   #scale() {
     const chart = this.chart;
     if (!chart) return null;
-    const isLog = /** @type {any} */ (chart.getOption()).yAxis?.[0]?.type === "log";
-    const level = (/** @type {number} */ value) => (isLog ? Math.log10(value) : value);
+    const level = (/** @type {number} */ value) => (this.isLog ? Math.log10(value) : value);
     // From pixels to values: values may be times, which are so large that the pixels of two neighbouring ones cannot be told apart.
     const [first, second] = [0, 100].map((at) => chart.convertFromPixel({ gridIndex: 0 }, [at, at]));
     if (!first || !second) return null;

@@ -40,7 +40,7 @@ export function burns(known) {
   ];
   return all.filter((one) => one !== null).map((one) => {
     const left = Math.max(0, one.limit - one.used - (one.committed || 0));
-    const soon = study.state !== "STUDY_STATE_ACTIVE" ? NaN : one.id === "wall_time" ? left : remaining(one, now);
+    const soon = study.state !== "STUDY_STATE_ACTIVE" ? NaN : one.id === "wall_time" ? left : remaining(one, now, isIdle(study));
     return { ...one, left, soon, words: inWords(one, soon, study) };
   });
 }
@@ -121,17 +121,25 @@ export function usage(attempts, perHour, began, now) {
   return points;
 }
 
+/** Whether nothing runs. @param {Study} study */
+function isIdle({ counts }) {
+  return num(counts?.running ?? 0) + num(counts?.stopping ?? 0) === 0;
+}
+
 /**
  * Seconds until a budget is used up at the rate of the last time.
  * @param {{limit: number, used: number, points: [number, number][]}} burn
  * @param {number} now
+ * @param {boolean} idle
  */
-function remaining({ limit, used, points }, now) {
+function remaining({ limit, used, points }, now, idle) {
   if (used >= limit) return 0;
   if (points.length < 2) return NaN;
   const began = points[0][0];
   const recent = now - (now - began) * RECENT;
-  const from = points.filter(([at]) => at > recent).length > ENOUGH ? recent : began;
+  const lately = points.filter(([at]) => at > recent && at < now).length;
+  if (idle && lately === 0) return NaN;
+  const from = lately >= ENOUGH ? recent : began;
   const rate = (used - amountAt(points, from)) / ((now - from) / 1000);
   return rate > 0 ? (limit - used) / rate : NaN;
 }
@@ -164,5 +172,5 @@ function inWords({ id, limit, used, committed }, soon, study) {
   if (study.state === "STUDY_STATE_PAUSED") return "the study is paused";
   if (id === "trials" && used + committed >= limit) return Number.isFinite(soon) ? `all have begun; the last end in about ${roughly(soon)} at the present rate` : "all have begun";
   if (Number.isFinite(soon)) return `used up in about ${roughly(soon)} ${id === "wall_time" ? "if it stays active" : "at the present rate"}`;
-  return "no rate is known yet";
+  return isIdle(study) ? "nothing is used at the moment" : "no rate is known yet";
 }

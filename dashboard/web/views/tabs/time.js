@@ -23,6 +23,8 @@ const LOOK = 5_000;
 /** Bars that grow are drawn so often. */
 const GROW = 1_000;
 const DAY = 86_400_000;
+/** Attempts are read trial by trial: of so many trials, the newest, without being asked to. */
+const NEWEST = 1_000;
 
 /** @type {import("../study.js").Tab} */
 export const time = {
@@ -43,7 +45,17 @@ export const time = {
     const budget = burndown({ data: () => budgets(), signal });
     const words = el("p", { class: "words" });
     const note = el("p", { class: "quiet note", role: "status" });
-    const more = button("Read more trials", () => void attempt(() => model.more(), ""));
+    let most = NEWEST;
+    const more = button("", () => {
+      if (!model.complete) return void attempt(() => model.more(), "");
+      most = Infinity;
+      ask();
+      drawAll();
+    });
+    const ask = () => {
+      const numbers = [...model.trials.keys()];
+      details.ask(numbers.length > most ? numbers.sort((a, b) => b - a).slice(0, most) : numbers, drawAll);
+    };
     const body = el("div");
     /** @type {Map<string, string>} the slot of each attempt */
     let slots = new Map();
@@ -80,7 +92,8 @@ export const time = {
       const { lanes, bars } = arrange(all, gpusOf);
       const from = Math.min(...all.map((span) => span.from));
       const last = Math.max(...all.map(({ to }) => (Number.isNaN(to) ? now : to)));
-      const live = model.study !== null && !hasEnded(model.study);
+      // Of a study that is not read as a whole nobody knows here what came after what was read.
+      const live = model.complete && model.study !== null && !hasEnded(model.study);
       // What is looked at more closely stays where it is.
       const to = chart.isZoomed ? arranged.to : live ? now : last;
       arranged = all.length ? { lanes, bars, from, to: Math.max(to, from + 1000), now } : { lanes, bars, from: now - 1000, to: now, now };
@@ -93,12 +106,14 @@ export const time = {
       const gpus = bars.some(({ span }) => span.gpus.length);
       const what = gpus ? plural(lanes.length, "GPU") : plural(lanes.length, "slot");
       const span = `from ${clock(from)} on, for ${duration((to - from) / 1000)}`;
-      setText(words, lanes.length ? `${what} of ${holders.size === 1 ? [...holders][0] : plural(holders.size, "worker")} ${lanes.length === 1 ? "was" : "were"} busy ${percent(busy(arranged, from, to))} of the time, ${span}.` : "");
-      const [have, all] = [read, wanted()];
-      const part = model.complete ? "" : `${count(model.trials.size)} of ${count(allOf(model.study?.counts))} trials are shown.`;
-      setText(note, [part, isReading() && model.ready ? `Reading attempts: ${count(have)} of ${count(all)} trials.` : ""].filter(Boolean).join(" "));
+      setText(words, lanes.length && model.complete ? `${what} of ${holders.size === 1 ? [...holders][0] : plural(holders.size, "worker")} ${lanes.length === 1 ? "was" : "were"} busy ${percent(busy(arranged, from, to))} of the time, ${span}.` : "");
+      const all = allOf(model.study?.counts);
+      const older = model.complete && model.trials.size > most;
+      const part = model.complete ? (older ? `Of ${count(all)} trials the newest ${count(most)} are shown.` : "") : `${count(model.trials.size)} of ${count(all)} trials are shown.`;
+      setText(note, [part, isReading() && model.ready ? `Reading attempts: ${count(read)} of ${count(Math.min(most, wanted()))} trials.` : ""].filter(Boolean).join(" "));
       note.hidden = note.textContent === "";
-      more.hidden = model.complete || !model.next;
+      more.hidden = model.complete ? !older : !model.next;
+      setText(more, older ? `Read all ${count(all)} trials` : "Read more trials");
     };
     const drawTable = () => {
       const all = [...new Set(arranged.bars.map(({ span }) => span))];
@@ -114,12 +129,12 @@ export const time = {
     const budgets = () => {
       const { study } = model;
       if (!study) return { burns: [], now: 0, began: 0, note: "" };
-      const all = model.complete && model.ready && !isReading();
+      const all = model.complete && model.ready && model.trials.size <= most && !isReading();
       const attempts = all ? known().flatMap((number) => details.get(number)?.attempts ?? []) : null;
       const now = Date.now();
       const list = burns({ study: { ...study, spending: spending.of?.spending }, trials: [...model.trials.values()], results: [...model.best, ...model.others], attempts, complete: model.complete, now, asOf: spending.at });
       const unknown = list.filter(({ points }) => points.length < 2).map(({ name }) => name);
-      const why = model.complete ? "since the study was paused at some time, or attempts are still being read" : "since not all trials are read";
+      const why = model.complete ? "since the study was paused at some time, or not all attempts are read" : "since not all trials are read";
       return { burns: list, now, began: Date.parse(study.createdAt ?? ""), note: unknown.length ? `How ${unknown.join(" and ")} came about is not known here, ${why}.` : "" };
     };
     const drawAll = gently(
@@ -160,19 +175,19 @@ export const time = {
       node: el(
         "div",
         { class: "time" },
-        el("section", { class: "part" }, words, note, more, chart.node),
+        el("section", { class: "part" }, words, el("div", { class: "section" }, note, more), chart.node),
         budget.node,
         el("section", { class: "part" }, el("header", { class: "section" }, el("h2", { text: "Attempts" })), body),
       ),
       draw() {
         if (model.study !== seen) spending = { of: (seen = model.study), at: Date.now() };
         if (!model.ready) return drawAll();
-        details.ask([...model.trials.keys()], drawAll);
+        ask();
         drawAll();
       },
       tick() {
         details.age();
-        details.ask([...model.trials.keys()], drawAll);
+        ask();
         table.redraw();
       },
     };

@@ -16,6 +16,10 @@ const LEAST_LANE = 4;
 const MOST_HEIGHT = 560;
 /** What colours mean, in the order of the legend. */
 const TONES = { good: "completed", run: "running", cut: "stopped early or timed out", bad: "failed", rest: "resting or interrupted", off: "cancelled" };
+/** In milliseconds. */
+const HOUR = 3_600_000;
+/** Of more bars the one under the pointer is not marked: everything would have to be drawn again. */
+const MARKED = 1_000;
 /** What is beside the lanes: the time axis. */
 const AXIS = 48;
 /** Lanes that are lower have no names, but for the first of each worker. */
@@ -63,7 +67,7 @@ export function timeline({ data, open, signal }) {
       return {
         content: about(found, lanes[lane].name, now),
         at: [Math.max(from, Math.min(x, to)), scale.y(lane)],
-        highlight: { data: [[found.from, lane], [end(found, now), lane]], symbol: "none", clip: true, lineStyle: { width: Math.max(2, height - 4), cap: "butt", color: token("text"), opacity: 0.25 } },
+        highlight: bars.length > MARKED ? undefined : { data: [[found.from, lane], [end(found, now), lane]], symbol: "none", clip: true, lineStyle: { width: Math.max(2, height - 4), cap: "butt", color: token("text"), opacity: 0.25 } },
         open: () => open(trial),
       };
     },
@@ -166,13 +170,16 @@ function painted(bars, lanes, height, now, colors) {
     data: [[0, 0]],
     renderItem: (/** @type {{coordSys: {x: number, width: number}}} */ { coordSys }, /** @type {{coord: (value: number[]) => number[]}} */ api) => {
       const [left, right] = [coordSys.x, coordSys.x + coordSys.width];
+      // Both axes are linear: asking for each bar would take long.
+      const [first, second] = [api.coord([now - HOUR, 0]), api.coord([now, 1])];
+      const across = (/** @type {number} */ at) => second[0] + ((at - now) * (second[0] - first[0])) / HOUR;
+      const down = (/** @type {number} */ lane) => first[1] + lane * (second[1] - first[1]);
       /** @type {Map<string, string[]>} */
       const paths = new Map();
       /** Where the last bar of a lane ends, by lane and colour: of several on one pixel one is enough. @type {Map<string, number>} */
       const drawn = new Map();
       for (const { span, lane } of bars) {
-        const [x, y] = api.coord([span.from, lane]);
-        const [to] = api.coord([end(span, now), lane]);
+        const [x, y, to] = [across(span.from), down(lane), across(end(span, now))];
         if (to < left || x > right) continue;
         const key = `${lane} ${span.look.tone}`;
         if (to - x < 1 && Math.floor(x) === drawn.get(key)) continue;
@@ -184,7 +191,7 @@ function painted(bars, lanes, height, now, colors) {
         paths.set(span.look.tone, list);
         list.push(`M${a.toFixed(1)} ${(y - tall / 2).toFixed(1)}h${wide.toFixed(1)}v${tall}h${(-wide).toFixed(1)}z`);
       }
-      const ground = lanes.map((_, lane) => `M${left} ${(api.coord([0, lane])[1] - tall / 2).toFixed(1)}h${coordSys.width}v${tall}h${-coordSys.width}z`).join("");
+      const ground = lanes.map((_, lane) => `M${left} ${(down(lane) - tall / 2).toFixed(1)}h${coordSys.width}v${tall}h${-coordSys.width}z`).join("");
       return {
         type: "group",
         children: [

@@ -169,6 +169,23 @@ test("a population shows who began with whose training, and the schedule that le
   await isSound(view);
 });
 
+test("what bad people write into values is shown as it is and does nothing", async () => {
+  await world.ownStudy("evil", { message: EVIL, space: [{ name: "kind", type: "categorical", choices: [EVIL, `${EVIL}2`] }], strategy: { name: "pbt", seed: "3", population: 4, interval: "2", maxSteps: "8" }, trial: { command: ["true"], steps: { name: EVIL.slice(0, 9), max: "8" } } });
+  const { trial } = (await world.call("POST", "/v1/studies/evil/ask", { client: EVIL })).trials[0];
+  await world.call("POST", `/v1/${trial.name}/report`, { points: { metrics: ["loss"], metric: [0], step: ["1"], value: [0.5] } });
+  const view = await world.open("/studies/evil/training?y=kind");
+  const { page } = view;
+  await page.getByRole("table", { name: "Line of training" }).getByText("began with kind <img src=x onerror=").waitFor();
+  await page.getByRole("img", { name: /^Lines of training: kind/ }).locator("canvas").first().waitFor();
+  await page.setViewportSize({ width: 1024, height: 640 });
+  for (const path of ["/studies/evil/training", "/studies/evil/time", "/studies/rules/training?rule=median", "/studies/halving/training"]) {
+    await page.goto(world.url + path);
+    await page.locator("figure canvas, .plain").first().waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), true, `${path} scrolls sideways`);
+  }
+  await isSound(view);
+});
+
 test("studies that train all in one go without rules have no such part", async () => {
   await world.ownStudy("plain");
   const view = await world.open("/studies/plain");

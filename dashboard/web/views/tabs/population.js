@@ -126,7 +126,7 @@ export function population({ model, query, href, signal }) {
       const plain = { type: "line", silent: true, showSymbol: false };
       return {
         ...base,
-        yAxis: axis ? { ...base.yAxis, ...(axis.whole ? { minInterval: 1 } : {}), axisLabel: { ...base.yAxis.axisLabel, formatter: axis.text } } : base.yAxis,
+        yAxis: axis ? parameterAxis(base.yAxis, axis) : base.yAxis,
         series: [
           { ...plain, id: "edges", lineStyle: { color: colors.muted, width: 1, type: [2, 3], opacity: 0.7 }, data: broken(branches.map(({ edge }) => edge)) },
           { ...plain, id: "others", lineStyle: { color: colors.muted, width: 1, opacity: 0.5 }, data: broken(of((trial) => !isRunning(trial.state)).map(({ points }) => points)) },
@@ -240,6 +240,15 @@ export function population({ model, query, href, signal }) {
       draw();
     },
   };
+}
+
+/**
+ * @param {{axisLabel: object, splitLine: object}} plain
+ * @param {import("./lineage.js").Axis} axis
+ */
+function parameterAxis(plain, { low, high, labels, text, whole }) {
+  const custom = labels && { customValues: labels };
+  return { ...plain, min: low, max: high, ...(whole ? { minInterval: 1 } : {}), axisTick: { show: false, ...custom }, splitLine: { ...plain.splitLine, show: !custom }, axisLabel: { ...plain.axisLabel, ...custom, formatter: text } };
 }
 
 /**

@@ -42,7 +42,9 @@ export function ruleOf(name, text) {
     if (at < 1 || at === pair.length - 1) throw new Error(`\u201c${pair}\u201d is not an option; write key=value, such as warmup_steps=5`);
     const [key, value] = [pair.slice(0, at), pair.slice(at + 1)];
     if (key === "goal") rule.goal = `GOAL_${value.toUpperCase()}`;
-    else rule[key] = value.trim() !== "" && Number.isFinite(Number(value)) ? Number(value) : value;
+    else if (key === "metric") rule.metric = value;
+    else if (Number.isFinite(Number(value))) rule[key] = Number(value);
+    else throw new Error(`${key} has to be a number, not \u201c${value}\u201d`);
   }
   return rule;
 }

@@ -9,6 +9,7 @@ import { keep } from "../../router.js";
 import { badge, hasEnded, trialLook } from "../../states.js";
 import { Table } from "../../table.js";
 import { Details } from "../details.js";
+import { POPULATION } from "./lineage.js";
 import { inWords, options, ruleOf, RULES } from "./rules.js";
 
 /** @typedef {import("../../../types/api.js").Rule} Rule */
@@ -98,6 +99,8 @@ export function stopping({ model, query, href, open, signal }) {
       return;
     }
     const max = num(model.study?.spec.trial?.steps?.max);
+    // What a population replaces it trains all the same.
+    const isReplaced = POPULATION.test(model.study?.spec.strategy?.name ?? "");
     // Of a study that has ended it is not kept what its rules had done: that is in the numbers.
     const live = model.study !== null && !hasEnded(model.study);
     const gpus = tried.some((one) => one && typeof one === "object" && one.gpuSeconds);
@@ -106,7 +109,7 @@ export function stopping({ model, query, href, open, signal }) {
       const saved = stopped.reduce((sum, { lastStep }) => sum + Math.max(0, max - num(lastStep ?? 0)), 0);
       const answer = tried[index] ?? null;
       const name = el("th", { scope: "row" }, rule.rule, rule.shadow && el("span", { class: "label shadow", text: "only notes" }), el("div", { class: "quiet small", text: options(rule, model.metric) }));
-      const really = rule.shadow || !model.complete ? ["\u2013", "\u2013"] : [count(stopped.length), Number.isNaN(max) ? "\u2013" : count(saved)];
+      const really = rule.shadow || !model.complete ? ["\u2013", "\u2013"] : !details.settled ? ["\u2026", "\u2026"] : [count(stopped.length), Number.isNaN(max) || isReplaced ? "\u2013" : count(saved)];
       return el("tr", {}, name, really.map((text) => el("td", { class: "right", text })), answerCells(answer, gpus), live && el("td", { class: "quiet small", text: whatItDid(model.study?.stopperNotes?.[index] ?? "") }));
     });
     const step = model.step;
@@ -154,7 +157,7 @@ export function stopping({ model, query, href, open, signal }) {
   const other = tryForm({ model, query, href, signal });
   const draw = () => {
     // Rows are only made anew where they say something else: somebody may be selecting them.
-    const shape = JSON.stringify([rules(), model.study?.stopperNotes, tried, model.study?.state, [...rules().keys()].map((index) => stoppedBy(index).length), model.complete]);
+    const shape = JSON.stringify([rules(), model.study?.stopperNotes, tried, model.study?.state, details.settled, [...rules().keys()].map((index) => stoppedBy(index).length), model.complete]);
     if (shape !== rulesShape) drawRules();
     rulesShape = shape;
     drawNote();

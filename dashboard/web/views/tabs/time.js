@@ -106,7 +106,8 @@ export const time = {
       const gpus = bars.some(({ span }) => span.gpus.length);
       const what = gpus ? plural(lanes.length, "GPU") : plural(lanes.length, "slot");
       const span = `from ${clock(from)} on, for ${duration((to - from) / 1000)}`;
-      setText(words, lanes.length && model.complete ? `${what} of ${holders.size === 1 ? [...holders][0] : plural(holders.size, "worker")} ${lanes.length === 1 ? "was" : "were"} busy ${percent(busy(arranged, from, to))} of the time, ${span}.` : "");
+      // While attempts are missing slots look idle that were not.
+      setText(words, lanes.length && model.complete && !isReading() ? `${what} of ${holders.size === 1 ? [...holders][0] : plural(holders.size, "worker")} ${lanes.length === 1 ? "was" : "were"} busy ${percent(busy(arranged, from, to))} of the time, ${span}.` : "");
       const all = allOf(model.study?.counts);
       const older = model.complete && model.trials.size > most;
       const part = model.complete ? (older ? `Of ${count(all)} trials the newest ${count(most)} are shown.` : "") : `${count(model.trials.size)} of ${count(all)} trials are shown.`;

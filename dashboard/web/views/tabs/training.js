@@ -3,6 +3,7 @@
 
 import { el, fill } from "../../dom.js";
 import { gently } from "../../live.js";
+import { POPULATION } from "./lineage.js";
 import { population } from "./population.js";
 import { rungs } from "./rungs.js";
 import { stopping } from "./stopping.js";
@@ -10,9 +11,8 @@ import { stopping } from "./stopping.js";
 /** Between two drawings, in milliseconds. */
 const PAUSE = 500;
 
-/** Strategies whose trials are compared at rungs, rest there and go on; and those whose trials take each other's places, or go on from each other. */
+/** Strategies whose trials are compared at rungs, rest there and go on. */
 const HALVING = /^(asha|hyperband|bohb)$/;
-const POPULATION = /^(pbt|pb2|replay)$/;
 
 /** @param {import("../../../types/api.js").Study} study */
 const strategyOf = ({ spec }) => spec.strategy?.name ?? "";

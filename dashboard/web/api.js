@@ -7,6 +7,8 @@
 
 /** Time for an answer. */
 const PATIENCE = 30_000;
+/** Time for an answer for which much has to be computed. */
+const LONG_PATIENCE = 600_000;
 
 /** A call that was refused, or not answered. */
 export class ApiError extends Error {
@@ -40,11 +42,11 @@ export function onSignedOut(listener) {
  * One call.
  * @param {string} verb
  * @param {string} path
- * @param {{body?: unknown, signal?: AbortSignal}} [options]
+ * @param {{body?: unknown, signal?: AbortSignal, patience?: number}} [options] `patience`: time for an answer, in milliseconds
  * @returns {Promise<any>}
  */
-export async function call(verb, path, { body, signal } = {}) {
-  const timeout = AbortSignal.timeout(PATIENCE);
+export async function call(verb, path, { body, signal, patience = PATIENCE } = {}) {
+  const timeout = AbortSignal.timeout(patience);
   let answer, text;
   try {
     answer = await fetch(path, {
@@ -143,17 +145,19 @@ export const api = {
    * @returns {Promise<import("../types/api.js").Curves>}
    */
   curves: (study, fields, options) => call("GET", ofStudy(study, `/curves${query(fields)}`), options),
+  /** @param {string} study @param {import("../types/api.js").Rule[]} rules @param {Options} [options] @returns {Promise<import("../types/api.js").Backtest>} */
+  backtest: (study, rules, options) => call("POST", ofStudy(study, "/backtest"), { ...options, body: { earlyStopping: rules }, patience: LONG_PATIENCE }),
   /** @param {string} study @param {boolean} points */
   events: (study, points) => ofStudy(study, `/events${query({ include_points: points })}`),
 
   /**
    * @param {string} study
-   * @param {{states?: string[], order?: string, token?: string, size?: number}} page
+   * @param {{states?: string[], order?: string, token?: string, size?: number, attempts?: boolean}} page
    * @param {Options} [options]
    * @returns {Promise<{trials?: Trial[], nextPageToken?: string}>}
    */
-  trials: (study, { states, order, token, size }, options) =>
-    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, page_token: token })}`), options),
+  trials: (study, { states, order, token, size, attempts }, options) =>
+    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, page_token: token, with_attempts: attempts })}`), options),
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<Trial>} */
   trial: async (study, trial, options) => (await call("GET", ofTrial(study, trial), options)).trial,
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<{curves?: import("../types/api.js").Curve[]}>} */

@@ -9,7 +9,7 @@ import { onChange, token } from "./theme.js";
 /** @typedef {{text: string, muted: string, line: string, surface: string, accent: string, run: string, good: string, cut: string, bad: string, rest: string, font: string, series: string[], shades: string[]}} Colors `shades`: from little to much */
 /** @typedef {{name: string, header: string[], rows: (string | number)[][]}} Csv */
 /** @typedef {{x: (value: number) => number, y: (value: number) => number}} Scale pixels of values */
-/** @typedef {{kind: "line" | "ring" | "dot", runs: [number, number][][]}} Highlight what is drawn once more, in pixels; a line may be broken */
+/** @typedef {{kind: "line" | "ring" | "dot" | "bar", runs: [number, number][][], width?: number}} Highlight what is drawn once more, in pixels; a line may be broken, and a bar has a width */
 /** @typedef {{content: Node[], at: [number, number], highlight?: Highlight, open?: () => void}} Found */
 /**
  * What a chart is built for: its size in pixels, and the part of its axes that is shown if it is not all.
@@ -74,27 +74,30 @@ export class Chart {
    * @param {() => string} options.describe the chart in words
    * @param {HTMLElement[]} [options.controls]
    * @param {HTMLElement[]} [options.zoomed] what can be done with the part that is shown, where it is not all
+   * @param {"both" | "x"} [options.zoom] along which axes one zooms
    * @param {Drag} [options.drag]
    * @param {AbortSignal} options.signal
    */
-  constructor({ title, height = 280, build, find, csv, describe, controls = [], zoomed = [], drag, signal }) {
+  constructor({ title, height = 280, build, find, csv, describe, controls = [], zoomed = [], zoom = "both", drag, signal }) {
     this.title = title;
     this.build = build;
     this.find = find;
     this.csv = csv;
     this.describe = describe;
+    this.zoom = zoom;
     this.drag = drag;
     this.dragging = false;
     this.signal = signal;
     /** @type {import("echarts").ECharts | null} */
     this.chart = null;
-    this.log = false;
+    /** Whether values are drawn on a logarithmic axis. */
+    this.isLog = false;
     this.wanted = false;
     /** Where the point is that is explained. @type {[number, number] | null} */
     this.found = null;
     this.legend = el("ul", { class: "legend" });
     this.plot = el("div", { class: "plot", role: "img" });
-    this.plot.style.height = `${height}px`;
+    this.setHeight(height);
     /** What is under the pointer is drawn once more above the chart, which is not drawn anew for it: that takes long with thousands of trials. */
     this.above = svg("svg", { class: "above", "aria-hidden": "true" });
     this.empty = el("p", { class: "chart-empty", text: "Loading\u2026" });
@@ -137,6 +140,16 @@ export class Chart {
     this.empty.textContent = text;
     this.empty.hidden = text === "";
     this.plot.classList.toggle("blank", text !== "");
+  }
+
+  /** Whether only a part is shown. */
+  get isZoomed() {
+    return !this.reset.hidden;
+  }
+
+  /** @param {number} height in pixels */
+  setHeight(height) {
+    this.plot.style.height = `${height}px`;
   }
 
   /** Draws what there is now. */
@@ -227,9 +240,9 @@ export class Chart {
     }
   }
 
-  /** The part of its axes that is shown; null if it is all. @returns {Frame["window"]} */
+  /** The part of its axes that is shown; null if it is all, or as high as all. @returns {Frame["window"]} */
   window() {
-    if (!this.chart || !this.#zoomed()) return null;
+    if (!this.chart || this.zoom === "x" || !this.#zoomed()) return null;
     const [x, y] = this.#zooms();
     return { x: [x.startValue, x.endValue], y: [y.startValue, y.endValue] };
   }
@@ -243,6 +256,7 @@ export class Chart {
   #option(first) {
     const { clientWidth: width, clientHeight: height } = this.plot;
     const option = /** @type {any} */ (this.build(colors(), { width, height, window: this.window() }));
+    this.isLog = option.yAxis?.type === "log";
     const common = {
       animation: false,
       textStyle: { fontFamily: token("font") },
@@ -252,7 +266,7 @@ export class Chart {
     if (!first || this.drag) return common;
     return {
       ...common,
-      toolbox: { left: -100, feature: { dataZoom: { filterMode: "none", brushStyle: { color: token("accent"), opacity: 0.15 } } } },
+      toolbox: { left: -100, feature: { dataZoom: { filterMode: "none", ...(this.zoom === "x" ? { yAxisIndex: "none" } : {}), brushStyle: { color: token("accent"), opacity: 0.15 } } } },
     };
   }
 
@@ -260,15 +274,12 @@ export class Chart {
   #scale() {
     const chart = this.chart;
     if (!chart) return null;
-    const grid = { gridIndex: 0 };
-    const option = /** @type {any} */ (chart.getOption());
-    const isLog = option.yAxis?.[0]?.type === "log";
-    const [zero, one] = [chart.convertToPixel(grid, [0, 1]), chart.convertToPixel(grid, [1, 10])];
-    if (!zero || !one) return null;
-    return {
-      x: (value) => zero[0] + (one[0] - zero[0]) * value,
-      y: isLog ? (value) => zero[1] + (one[1] - zero[1]) * Math.log10(value) : (value) => zero[1] + ((one[1] - zero[1]) * (value - 1)) / 9,
-    };
+    const level = (/** @type {number} */ value) => (this.isLog ? Math.log10(value) : value);
+    // From pixels to values: values may be times, which are so large that the pixels of two neighbouring ones cannot be told apart.
+    const [first, second] = [0, 100].map((at) => chart.convertFromPixel({ gridIndex: 0 }, [at, at]));
+    if (!first || !second) return null;
+    const [across, down] = [second[0] - first[0], level(second[1]) - level(first[1])];
+    return { x: (value) => ((value - first[0]) * 100) / across, y: (value) => ((level(value) - level(first[1])) * 100) / down };
   }
 
   /**
@@ -305,9 +316,10 @@ export class Chart {
     const grid = /** @type {any} */ (this.chart)?.getModel().getComponent("grid", 0)?.coordinateSystem.getRect();
     if (!highlight || !grid) return fill(this.above);
     const { x, y, width, height } = grid;
-    const shapes = highlight.runs.flatMap((run) => /** @type {SVGElement[]} */ (highlight.kind === "line" ? [svg("polyline", { points: run.map((point) => point.join(",")).join(" ") })] : run.map(([cx, cy]) => svg("circle", { cx, cy, r: highlight.kind === "ring" ? 5.5 : 4 }))));
+    const isPath = highlight.kind === "line" || highlight.kind === "bar";
+    const shapes = highlight.runs.flatMap((run) => /** @type {SVGElement[]} */ (isPath ? [svg("polyline", { points: run.map((point) => point.join(",")).join(" "), "stroke-width": highlight.width })] : run.map(([cx, cy]) => svg("circle", { cx, cy, r: highlight.kind === "ring" ? 5.5 : 4 }))));
     // Points may lie on the edge; lines go beyond it where the chart shows a part.
-    const edge = highlight.kind === "line" ? 1 : 8;
+    const edge = isPath ? 1 : 8;
     const box = [x - edge, y - edge, width + 2 * edge, height + 2 * edge];
     fill(this.above, svg("svg", { class: highlight.kind, x: box[0], y: box[1], width: box[2], height: box[3], viewBox: box.join(" ") }, shapes));
   }

@@ -2,7 +2,7 @@
 
 import { Chart, NEAR } from "./chart.js";
 import { el } from "./dom.js";
-import { count, duration, measure, num, plural } from "./format.js";
+import { count, duration, gpuHours, measure, num, plural } from "./format.js";
 import { badge, counts, isRunning, trialLook } from "./states.js";
 
 /** @typedef {{trial: number, ended: number, at: number, value: number, state: string}} Result */
@@ -15,7 +15,7 @@ import { badge, counts, isRunning, trialLook } from "./states.js";
  * @param {{name: string, format?: (value: number) => string, min?: number, max?: number, minInterval?: number}} x
  * @param {{log: boolean, low?: number, high?: number}} y
  */
-function axes(colors, x, y) {
+export function axes(colors, x, y) {
   const label = { color: colors.muted, fontSize: 11, hideOverlap: true };
   const line = { lineStyle: { color: colors.line } };
   return {
@@ -124,20 +124,32 @@ export function about(trial, state, more, why) {
   ];
 }
 
+/** What the best value so far is drawn against. @typedef {"" | "time" | "gpu"} Against */
+
 /**
- * The best value so far against trials that have ended, or against time.
+ * The best value so far against trials that have ended, against time, or against the GPU hours that were used by then.
  * @param {object} options
- * @param {() => {metric: string, goal: "min" | "max", best: Result[], others: Result[], ended: number, began: number}} options.data
+ * @param {() => {metric: string, goal: "min" | "max", best: Result[], others: Result[], ended: number, began: number, gpuHours: ((at: number) => number) | null}} options.data
+ * @param {Against} options.against
+ * @param {(against: Against) => void} options.choose
  * @param {(trial: number) => void} options.open
  * @param {AbortSignal} options.signal
  */
-export function bestSoFar({ data, open, signal }) {
+export function bestSoFar({ data, against, choose, open, signal }) {
   let log = false;
-  let byTime = false;
-  const x = (/** @type {Result} */ result) => (byTime ? (result.at - data().began) / 1000 : result.ended);
-  const axis = el("select", { class: "tool", "aria-label": "Best so far against" }, el("option", { value: "", text: "by trial" }), el("option", { value: "time", text: "by time" }));
+  let by = against;
+  const axisOf = {
+    "": { name: "trials that have ended", format: undefined, after: (/** @type {number} */ x) => plural(x, "trial") },
+    time: { name: "time since the start", format: duration, after: duration },
+    gpu: { name: "GPU hours used", format: (/** @type {number} */ x) => measure(x), after: (/** @type {number} */ x) => `${gpuHours(x)} GPU hours` },
+  };
+  const x = (/** @type {Result} */ result) => (by === "time" ? (result.at - data().began) / 1000 : by === "gpu" ? data().gpuHours?.(result.at) ?? NaN : result.ended);
+  const gpus = el("option", { value: "gpu", text: "by GPU hours", hidden: true });
+  const axis = el("select", { class: "tool", "aria-label": "Best so far against" }, el("option", { value: "", text: "by trial" }), el("option", { value: "time", text: "by time" }), gpus);
+  axis.value = by;
   axis.addEventListener("change", () => {
-    byTime = axis.value === "time";
+    by = /** @type {Against} */ (axis.value);
+    choose(by);
     chart.draw();
   });
   const chart = new Chart({
@@ -168,23 +180,23 @@ export function bestSoFar({ data, open, signal }) {
         }
       }
       if (!nearest) return null;
-      const { trial, state, value, at } = nearest;
+      const { trial, state, value } = nearest;
       return {
-        content: about(trial, state, [[metric, measure(value)], ["after", byTime ? duration((at - data().began) / 1000) : plural(nearest.ended, "trial")]], isBest ? "The best when it ended" : ""),
+        content: about(trial, state, [[metric, measure(value)], ["after", axisOf[by].after(x(nearest))]], isBest ? "The best when it ended" : ""),
         at: [scale.x(x(nearest)), scale.y(value)],
         highlight: { kind: "ring", runs: [[[scale.x(x(nearest)), scale.y(value)]]] },
         open: () => open(trial),
       };
     },
     build: (colors) => {
-      const { best, others, ended, goal, began } = data();
+      const { best, others, ended, goal } = data();
       const point = (/** @type {Result} */ result) => [x(result), result.value];
       const last = best[best.length - 1];
-      const end = byTime ? Math.max(0, ...[...best, ...others].map((result) => (result.at - began) / 1000)) : ended;
+      const end = by === "" ? ended : Math.max(0, ...[...best, ...others].map(x).filter(Number.isFinite));
       const { low, high } = bounds(others.map(({ value }) => value).concat(best.map(({ value }) => value)), goal);
       const shown = (/** @type {boolean} */ cut) => others.filter(({ state }) => /EARLY_STOPPED|TIMED_OUT/.test(state) === cut).map(point);
       return {
-        ...axes(colors, { name: byTime ? "time since the start" : "trials that have ended", format: byTime ? duration : undefined, min: 0, minInterval: byTime ? undefined : 1 }, { log, low, high }),
+        ...axes(colors, { ...axisOf[by], min: 0, minInterval: by === "" ? 1 : undefined }, { log, low, high }),
         series: [
           { id: "others", type: "scatter", silent: true, symbolSize: 5, itemStyle: { color: colors.muted, opacity: 0.55 }, data: shown(false), large: others.length > 2000 },
           { id: "cut", type: "scatter", silent: true, symbol: "diamond", symbolSize: 6, itemStyle: { color: colors.cut, opacity: 0.6 }, data: shown(true) },
@@ -199,7 +211,11 @@ export function bestSoFar({ data, open, signal }) {
     { name: "result", kind: "other" },
     { name: "stopped early", kind: "cut" },
   ]);
-  return chart;
+  /** @param {boolean} there whether the study uses GPUs */
+  const offerGpus = (there) => {
+    gpus.hidden = !there;
+  };
+  return Object.assign(chart, { offerGpus });
 }
 
 /**

@@ -10,6 +10,8 @@ import { drawHead, drawOverview } from "./head.js";
 import { StudyModel } from "./model.js";
 import { overview } from "./tabs/overview.js";
 import { parameters } from "./tabs/parameters.js";
+import { time } from "./tabs/time.js";
+import { training } from "./tabs/training.js";
 
 /**
  * What a part of the page is given.
@@ -34,7 +36,7 @@ import { parameters } from "./tabs/parameters.js";
  */
 
 /** @type {Tab[]} */
-const TABS = [overview, parameters];
+const TABS = [overview, parameters, training, time];
 
 /** Between two drawings while much happens. */
 const PAUSE = 100;

@@ -142,6 +142,14 @@ test("choices and inactive parameters lie apart, are chosen by drag and in the m
   await figure(page, "momentum").scrollIntoViewIfNeeded();
   await page.getByRole("img", { name: new RegExp(`^momentum: loss against momentum of \\d+ trials, in \\d+ of all it is inactive$`) }).waitFor();
   await page.getByText("Filter", { exact: true }).click();
+  // Whoever does not have it is in no range of it.
+  await page.getByRole("textbox", { name: "momentum from" }).fill("0.5");
+  await page.keyboard.press("Tab");
+  await page.getByText(`${sgd} of 40 trials`).waitFor();
+  assert.equal(only(page), "p:momentum=0.5..");
+  await page.getByRole("textbox", { name: "momentum from" }).fill("");
+  await page.keyboard.press("Tab");
+  await page.waitForFunction(() => !location.search.includes("only"));
   await page.getByRole("group", { name: "optimizer" }).getByRole("checkbox", { name: "sgd" }).check();
   await page.getByText(`${sgd} of 40 trials`).waitFor();
   assert.equal(only(page), "p:optimizer=sgd");

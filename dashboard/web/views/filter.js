@@ -18,6 +18,14 @@ export class Filter {
   constructor() {
     /** @type {Map<string, {dimension: Dimension, rule: Rule}>} */
     this.rules = new Map();
+    /** Another number after each change. */
+    this.revision = 0;
+  }
+
+  /** Looks at all trials. */
+  clear() {
+    this.rules.clear();
+    this.revision += 1;
   }
 
   /**
@@ -26,7 +34,7 @@ export class Filter {
    * @param {Study} study
    */
   read(text, study) {
-    this.rules.clear();
+    this.clear();
     for (const part of text.split(";").filter(Boolean)) {
       const middle = part.indexOf("=");
       const dimension = dimensionOf(study, unescaped(part.slice(0, middle)));
@@ -53,6 +61,7 @@ export class Filter {
   set(dimension, rule) {
     if (rule) this.rules.set(dimension.id, { dimension, rule });
     else this.rules.delete(dimension.id);
+    this.revision += 1;
   }
 
   /** @param {Dimension} dimension @returns {Rule | null} */

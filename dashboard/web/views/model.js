@@ -217,7 +217,7 @@ export class StudyModel {
    */
   choose(dimension, rule) {
     if (dimension) this.filter.set(dimension, rule);
-    else this.filter.rules.clear();
+    else this.filter.clear();
     keep({ only: this.filter.text });
     this.view.changed();
   }

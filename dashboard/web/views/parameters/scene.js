@@ -24,15 +24,19 @@ export class Scene {
     /** @type {Map<string, Axis>} */
     this.axes = new Map();
     this.paint = paintByRank(this.objective, this.trials);
-    /** Those that the filter leaves; null if all. @type {Set<Trial> | null} */
-    this.left = null;
-    this.refilter();
+    /** @type {Set<Trial> | null} */
+    this.found = null;
+    this.revision = -1;
   }
 
-  /** Looks anew at what the filter leaves. */
-  refilter() {
+  /** Those that the filter leaves as it is at the moment, also between two drawings; null if all. */
+  get left() {
     const { filter, trials } = this;
-    this.left = filter.rules.size ? new Set(trials.filter((trial) => filter.matches(trial))) : null;
+    if (this.revision !== filter.revision) {
+      this.revision = filter.revision;
+      this.found = filter.rules.size ? new Set(trials.filter((trial) => filter.matches(trial))) : null;
+    }
+    return this.found;
   }
 
   get filtered() {

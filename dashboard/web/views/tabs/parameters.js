@@ -44,11 +44,12 @@ export const parameters = {
     const all = () => scene().dimensions;
     const named = (/** @type {string} */ id) => all().find((one) => one.id === id);
 
-    const objective = choice({ label: "Objective", id: "objective", query, options: () => objectives.map(({ name }) => ({ id: name, name })), usual: () => objectives[0].name, changed: (id) => ((metric = id), redraw()) });
+    const objective = choice({ label: "Objective", id: "objective", query, options: () => objectives.map(({ name }) => ({ id: name, name })), usual: () => objectives[0].name, changed: (id) => ((metric = id), (drawn = null), redraw()) });
     objective.node.hidden = objectives.length < 2;
     const logButton = el("button", { type: "button", class: "tool", "aria-pressed": String(log), "aria-label": "Log scale of the objective", text: "Log" });
     logButton.addEventListener("click", () => {
       log = !log;
+      drawn = null;
       logButton.setAttribute("aria-pressed", String(log));
       keep({ log: log ? "1" : "" });
       redraw();
@@ -60,10 +61,7 @@ export const parameters = {
       scene,
       shown: menu.shown,
       rule: (dimension) => model.filter.of(dimension),
-      preview: (dimension, rule) => {
-        model.filter.set(dimension, rule);
-        scene().refilter();
-      },
+      preview: (dimension, rule) => model.filter.set(dimension, rule),
       choose: (dimension, rule) => model.choose(dimension, rule),
       open: openTrial,
       controls: [menu.node],

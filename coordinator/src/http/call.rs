@@ -14,9 +14,16 @@ use crate::auth::Principal;
 use crate::grpc::{Api, ApiError, MAX_MESSAGE, refuse};
 
 /// Names of fields that may come several times in an address.
-const REPEATED: [&str; 3] = ["states", "metrics", "trials"];
+pub(super) const REPEATED: [&str; 3] = ["states", "metrics", "trials"];
 /// Names of fields that are true or false.
-const FLAGS: [&str; 2] = ["show_archived", "showArchived"];
+pub(super) const FLAGS: [&str; 6] = [
+    "show_archived",
+    "showArchived",
+    "best_only",
+    "bestOnly",
+    "with_attempts",
+    "withAttempts",
+];
 
 /// Answers a request by a route.
 pub(super) async fn answer(api: Api, route: &'static Route, request: HttpRequest) -> Response {

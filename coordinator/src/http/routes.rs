@@ -157,7 +157,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use prost::Message as _;
+    use prost_types::field_descriptor_proto::{Label, Type};
 
+    use super::super::call::{FLAGS, REPEATED};
     use super::*;
 
     #[test]
@@ -178,5 +180,30 @@ mod tests {
         let routed: BTreeSet<String> = ROUTES.iter().map(|route| route.method.to_owned()).collect();
         assert_eq!(routed.len(), ROUTES.len(), "a method has two routes");
         assert_eq!(routed, described);
+    }
+
+    #[test]
+    fn what_is_no_text_in_an_address_is_known_by_its_name() {
+        let set = prost_types::FileDescriptorSet::decode(tunesmith_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let asked: BTreeSet<String> = ROUTES
+            .iter()
+            .filter(|route| route.verb == MethodFilter::GET)
+            .map(|route| format!("{}Request", route.method.rsplit('/').next().unwrap()))
+            .collect();
+        let (mut flags, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+        let messages = set.file.iter().flat_map(|file| &file.message_type);
+        for field in messages
+            .filter(|message| asked.contains(message.name()))
+            .flat_map(|message| &message.field)
+        {
+            let names = [field.name().to_owned(), field.json_name().to_owned()];
+            match (field.r#type(), field.label()) {
+                (_, Label::Repeated) => repeated.extend(names),
+                (Type::Bool, _) => flags.extend(names),
+                _ => {}
+            }
+        }
+        assert_eq!(flags, FLAGS.map(str::to_owned).into());
+        assert_eq!(repeated, REPEATED.map(str::to_owned).into());
     }
 }

@@ -44,6 +44,11 @@ export interface Band { step?: Long[]; low?: Real[]; median?: Real[]; high?: Rea
 export interface Curves { metric: string; curves?: TrialCurve[]; band?: Band; trials?: Long }
 export interface Results { trial?: Long[]; ended?: Long[]; endedAtMicros?: Long[]; value?: Real[]; state?: string[] }
 export interface Incumbents { incumbents?: Results; sample?: Results; ended?: Long; results?: Long }
+export interface ParameterImportance { parameter: string; share?: number; deviation?: number; active?: Long }
+export interface PairImportance { first: string; second: string; share?: number; deviation?: number }
+export interface Importance {
+  metric: string; ended?: Long; results?: Long; best?: Long; explained?: number; parameters?: ParameterImportance[]; pairs?: PairImportance[];
+}
 export interface Points { metrics?: string[]; metric?: number[]; step?: Long[]; value?: Real[] }
 export interface Gpu { uuid: string; model?: string; memoryBytes?: Long }
 export interface Worker {

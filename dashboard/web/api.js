@@ -130,6 +130,8 @@ export const api = {
   setMessage: async (study, message) => (await call("PATCH", ofStudy(study, "?update_mask=message"), { body: { message } })).study,
   /** @param {string} study @param {number} sample @param {Options} [options] @returns {Promise<import("../types/api.js").Incumbents>} */
   incumbents: (study, sample, options) => call("GET", ofStudy(study, `/incumbents${query({ sample })}`), options),
+  /** @param {string} study @param {{metric?: string, quantile?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Importance>} */
+  importance: (study, fields, options) => call("GET", ofStudy(study, `/importance${query(fields)}`), options),
   /**
    * @param {string} study
    * @param {{metric?: string, most?: number, points?: number, except?: number | string, trials?: number[]}} fields

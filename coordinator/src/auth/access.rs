@@ -33,6 +33,7 @@ pub const GRPC: &[(&str, Access)] = &[
     ("/tunesmith.v1.StudyService/PlanZoom", USER),
     ("/tunesmith.v1.StudyService/SliceStudy", USER),
     ("/tunesmith.v1.StudyService/ListIncumbents", USER),
+    ("/tunesmith.v1.StudyService/GetImportance", USER),
     ("/tunesmith.v1.StudyService/BacktestStudy", USER),
     ("/tunesmith.v1.StudyService/DeleteStudy", USER),
     ("/tunesmith.v1.StudyService/WatchStudy", USER),

@@ -75,6 +75,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     POST "/v1/studies/{study}/slice" => "StudyService".slice_study as "SliceStudy" for "name" = "studies/{study}";
     POST "/v1/studies/{study}/backtest" => "StudyService".backtest_study as "BacktestStudy" for "name" = "studies/{study}";
     GET "/v1/studies/{study}/incumbents" => "StudyService".list_incumbents as "ListIncumbents" for "name" = "studies/{study}";
+    GET "/v1/studies/{study}/importance" => "StudyService".get_importance as "GetImportance" for "name" = "studies/{study}";
     GET "/v1/studies/{study}/curves" => "TrialService".list_curves as "ListCurves" for "parent" = "studies/{study}";
     GET "/v1/studies/{study}/trials" => "TrialService".list_trials as "ListTrials" for "parent" = "studies/{study}";
     POST "/v1/studies/{study}/trials" => "TrialService".add_trial as "AddTrial" for "parent" = "studies/{study}";

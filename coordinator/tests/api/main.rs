@@ -8,6 +8,7 @@ mod charts;
 mod cost;
 mod errors;
 mod http;
+mod importance;
 mod improvement;
 mod lineage;
 mod objectives;

@@ -169,6 +169,8 @@ export const api = {
 
   /** @param {Options} [options] @returns {Promise<{workers?: Worker[]}>} */
   workers: (options) => call("GET", "/v1/workers", options),
+  /** @param {Options} [options] @returns {Promise<{studies?: import("../types/api.js").QueuedStudy[]}>} */
+  queue: (options) => call("GET", "/v1/queue", options),
   /** @param {string} worker @param {boolean} resume */
   drain: (worker, resume) => call("POST", `/v1/workers/${enc(worker)}/drain`, { body: { resume } }),
   /** @param {string} worker */

@@ -524,6 +524,10 @@ impl PoolService for Memory {
         })
     }
 
+    async fn list_queue(&self, _: Request<pb::ListQueueRequest>) -> Answer<pb::ListQueueResponse> {
+        Ok(Response::new(pb::ListQueueResponse::default()))
+    }
+
     async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Answer<pb::GetWorkerResponse> {
         let name = request.into_inner().name;
         ok(pb::GetWorkerResponse {

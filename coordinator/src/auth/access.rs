@@ -51,6 +51,7 @@ pub const GRPC: &[(&str, Access)] = &[
     ("/tunesmith.v1.TrialService/ReadLog", USER),
     ("/tunesmith.v1.PoolService/ListWorkers", USER),
     ("/tunesmith.v1.PoolService/GetWorker", USER),
+    ("/tunesmith.v1.PoolService/ListQueue", USER),
     ("/tunesmith.v1.PoolService/DrainWorker", USER),
     ("/tunesmith.v1.PoolService/RemoveWorker", USER),
     ("/tunesmith.v1.TokenService/CreateToken", USER),

@@ -95,6 +95,7 @@ pub(super) const ROUTES: &[Route] = routes! {
         for "name" = "studies/{study}/trials/{trial}";
     GET "/v1/workers" => "PoolService".list_workers as "ListWorkers";
     GET "/v1/workers/{worker}" => "PoolService".get_worker as "GetWorker" for "name" = "workers/{worker}";
+    GET "/v1/queue" => "PoolService".list_queue as "ListQueue";
     POST "/v1/workers/{worker}/drain" => "PoolService".drain_worker as "DrainWorker" for "name" = "workers/{worker}";
     DELETE "/v1/workers/{worker}" => "PoolService".remove_worker as "RemoveWorker" for "name" = "workers/{worker}";
     POST "/v1/tokens" => "TokenService".create_token as "CreateToken";

@@ -98,6 +98,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
         pid: 0,
         exit_code: None,
         peak_memory: 0,
+        usage: Default::default(),
         log_tail: String::new(),
     });
     changes.points.push(PointChunk {

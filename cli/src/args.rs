@@ -195,6 +195,8 @@ pub enum StudyCommand {
     Zoom(ZoomArgs),
     /// Show what a study's model expects along each parameter, and how promising it takes that to be: why a point was tried
     Slice(SliceArgs),
+    /// Show which parameters matter for an objective, which only together, and how far that is to be trusted
+    Importance(ImportanceArgs),
     /// Try early-stopping rules on the curves that a study has stored: which trials they would have stopped, saved and lost
     Backtest(BacktestArgs),
     /// Write a study with all its trials and curves to a file
@@ -286,6 +288,19 @@ pub struct SliceArgs {
     /// Values of each parameter
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub points: u32,
+}
+
+/// Arguments of `study importance`.
+#[derive(Clone, Debug, Args)]
+pub struct ImportanceArgs {
+    /// The study
+    pub study: StudyRef,
+    /// Metric of the objective to explain [default: the first objective's]
+    #[arg(long)]
+    pub metric: Option<String>,
+    /// Vary parameters as they vary among this share of the results, best first, such as 0.25 [default: all over the space]
+    #[arg(long, value_name = "SHARE")]
+    pub best: Option<f64>,
 }
 
 /// Arguments of `study backtest`.

@@ -185,6 +185,7 @@ calls! {
     studies.list_history(ListHistoryRequest) -> ListHistoryResponse;
     studies.plan_zoom(PlanZoomRequest) -> PlanZoomResponse;
     studies.slice_study(SliceStudyRequest) -> SliceStudyResponse;
+    studies.get_importance(GetImportanceRequest) -> GetImportanceResponse;
     studies.backtest_study(BacktestStudyRequest) -> BacktestStudyResponse;
     studies.delete_study(DeleteStudyRequest) -> DeleteStudyResponse;
     trials.get_trial(GetTrialRequest) -> GetTrialResponse;

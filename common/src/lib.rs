@@ -25,4 +25,5 @@ pub use id::{
 pub use params::{ParamValue, Params};
 pub mod space;
 pub mod study;
+pub mod usage;
 pub mod worker;

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::id::{CheckpointStoreId, LeaseKey, MetricName, StudyName};
 use crate::params::Params;
 use crate::study::TrialSpec;
+use crate::usage::UsageSeries;
 
 /// What a worker offers to the pool.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,6 +99,8 @@ pub struct AttemptEnd {
     pub out_of_memory: bool,
     /// Most main memory its processes used, in bytes; 0 if unknown.
     pub peak_memory: u64,
+    /// What it used of its machine over time; empty if unknown.
+    pub usage: UsageSeries,
     /// Its newest checkpoint, if one was to be stored and is.
     pub checkpoint: Option<Checkpoint>,
     /// The last lines of its output if it failed, at most [`MAX_LOG_TAIL`] bytes.

@@ -220,6 +220,7 @@ fn end(lease: LeaseKey, last_seq: u64, outcome: AttemptOutcome) -> AttemptEnd {
         infeasible: None,
         out_of_memory: false,
         peak_memory: 0,
+        usage: Default::default(),
         checkpoint: None,
         log_tail: String::new(),
         warnings: Vec::new(),

@@ -31,6 +31,7 @@ export interface Study {
 export interface Attempt {
   attempt: number; holder?: string; gpus?: string[]; leasedAt?: string; startedAt?: string; endedAt?: string; outcome?: string;
   failureCause?: string; pid?: number; exitCode?: number; peakMemoryBytes?: Long; points?: Long; logTail?: string; cost?: number; pricePerHour?: number;
+  usage?: UsageSeries;
 }
 export interface Decision {
   ruleIndex?: number; rule: string; shadow?: boolean; metric?: string; step?: Long; value?: Real; reference?: Real; comparedTrials?: Long; text?: string; decidedAt?: string;
@@ -59,12 +60,21 @@ export interface Band { step?: Long[]; low?: Real[]; median?: Real[]; high?: Rea
 export interface Curves { metric: string; curves?: TrialCurve[]; band?: Band; trials?: Long }
 export interface Results { trial?: Long[]; ended?: Long[]; endedAtMicros?: Long[]; value?: Real[]; state?: string[] }
 export interface Incumbents { incumbents?: Results; sample?: Results; ended?: Long; results?: Long }
+export interface ParameterImportance { parameter: string; share?: number; deviation?: number; active?: Long }
+export interface PairImportance { first: string; second: string; share?: number; deviation?: number }
+export interface Importance {
+  metric: string; ended?: Long; results?: Long; best?: Long; explained?: number; parameters?: ParameterImportance[]; pairs?: PairImportance[];
+}
 export interface Points { metrics?: string[]; metric?: number[]; step?: Long[]; value?: Real[] }
 export interface Gpu { uuid: string; model?: string; memoryBytes?: Long }
+export interface GpuUsage { uuid: string; percent?: number; memoryBytes?: Long; trial?: string }
+export interface MachineUsage { cpus?: number; allCpus?: number; memoryBytes?: Long; allMemoryBytes?: Long }
+export interface UsageSeries { seconds?: number[]; cpuMillis?: number[]; memoryBytes?: Long[]; gpuPercent?: number[]; gpuMemoryBytes?: Long[] }
+export interface QueuedStudy { study: string; waiting?: number; running?: number; priority?: number; reason?: string }
 export interface Worker {
   name: string; state: string; stateReason?: string; version?: string; address?: string;
   resources?: { slots?: number; cpus?: number; memoryBytes?: Long; gpus?: Gpu[]; labels?: Record<string, string> };
-  trials?: string[]; connectedAt?: string; lastSeenAt?: string;
+  trials?: string[]; connectedAt?: string; lastSeenAt?: string; usage?: MachineUsage; gpuUsage?: GpuUsage[];
 }
 export interface Session { label: string; version: string; assets: string }
 export interface WatchEvent { revision: Long; study?: Study; trial?: Trial; points?: { trial: string; points?: Points } }

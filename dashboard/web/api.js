@@ -138,6 +138,8 @@ export const api = {
   slice: (study, fields, options) => call("POST", ofStudy(study, "/slice"), { ...options, body: fields }),
   /** @param {string} study @param {number} sample @param {Options} [options] @returns {Promise<import("../types/api.js").Incumbents>} */
   incumbents: (study, sample, options) => call("GET", ofStudy(study, `/incumbents${query({ sample })}`), options),
+  /** @param {string} study @param {{metric?: string, quantile?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Importance>} */
+  importance: (study, fields, options) => call("GET", ofStudy(study, `/importance${query(fields)}`), options),
   /**
    * @param {string} study
    * @param {{metric?: string, most?: number, points?: number, except?: number | string, trials?: number[]}} fields
@@ -177,6 +179,8 @@ export const api = {
 
   /** @param {Options} [options] @returns {Promise<{workers?: Worker[]}>} */
   workers: (options) => call("GET", "/v1/workers", options),
+  /** @param {Options} [options] @returns {Promise<{studies?: import("../types/api.js").QueuedStudy[]}>} */
+  queue: (options) => call("GET", "/v1/queue", options),
   /** @param {string} worker @param {boolean} resume */
   drain: (worker, resume) => call("POST", `/v1/workers/${enc(worker)}/drain`, { body: { resume } }),
   /** @param {string} worker */

@@ -8,6 +8,7 @@
 mod brackets;
 mod cma;
 mod gp;
+pub mod importance;
 mod lbfgs;
 mod normal;
 pub mod pareto;

@@ -36,6 +36,8 @@ pub(crate) enum Purpose {
     Parent,
     /// How its parameters differ from its parent's.
     Change,
+    /// On which results a tree of a forest is grown, and which parameters its splits look at; by the number of the tree.
+    Tree,
 }
 
 /// Independent random numbers for one trial.
@@ -63,6 +65,7 @@ pub(crate) fn purpose_rng(seed: u64, trial: TrialNumber, purpose: Purpose) -> Ch
         Purpose::Opponent => 10,
         Purpose::Parent => 11,
         Purpose::Change => 12,
+        Purpose::Tree => 13,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(trial.0 ^ (purpose << 56));

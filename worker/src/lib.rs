@@ -4,6 +4,7 @@
 //! * `session` is one conversation.
 //! * [`attempt`] knows the trainings and what they print; [`supervisor`] is the small process beside each of them.
 //! * [`checkpoint`] keeps what trainings have saved, for whoever goes on with them.
+//! * `usage` looks at what is in use on the machine.
 //! * [`config`] and [`resources`] say what this worker may use.
 
 pub mod attempt;
@@ -13,3 +14,4 @@ pub mod daemon;
 pub mod resources;
 mod session;
 pub mod supervisor;
+mod usage;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use tunesmith_proto::v1 as pb;
 
 use super::{check, run, zoom};
-use crate::args::{BacktestArgs, EditArgs, ExportFormat, SliceArgs, StudyCommand};
+use crate::args::{BacktestArgs, EditArgs, ExportFormat, ImportanceArgs, SliceArgs, StudyCommand};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CliError;
@@ -14,7 +14,8 @@ use crate::output::human;
 use crate::study_file;
 use crate::transfer;
 use crate::view::{
-    backtest as backtest_view, parts, slice as slice_view, study as view, trial as trial_view,
+    backtest as backtest_view, importance as importance_view, parts, slice as slice_view, study as view,
+    trial as trial_view,
 };
 
 pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<(), CliError> {
@@ -36,6 +37,7 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
         }
         StudyCommand::Zoom(args) => Box::pin(zoom::zoom(args, context)).await,
         StudyCommand::Slice(args) => slice(args, context).await,
+        StudyCommand::Importance(args) => importance(args, context).await,
         StudyCommand::Backtest(args) => backtest(args, context).await,
         StudyCommand::Export { study, format, file } => {
             let client = context.client().await?;
@@ -247,6 +249,20 @@ async fn slice(args: SliceArgs, context: &Context) -> Result<(), CliError> {
     context
         .screen
         .result(&response, || slice_view::show(&response, context.screen.style()))
+}
+
+async fn importance(args: ImportanceArgs, context: &Context) -> Result<(), CliError> {
+    let client = context.client().await?;
+    let request = pb::GetImportanceRequest {
+        name: args.study.resource(),
+        metric: args.metric.unwrap_or_default(),
+        quantile: args.best,
+    };
+    let doing = format!("tell what matters in study \"{}\"", args.study.0);
+    let response = client.get_importance(request, &doing).await?;
+    context.screen.result(&response, || {
+        importance_view::show(&response, context.screen.style())
+    })
 }
 
 async fn backtest(args: BacktestArgs, context: &Context) -> Result<(), CliError> {

@@ -3,6 +3,7 @@
 //! Nothing here asks the coordinator, the clock or the terminal; text that came over the network is made safe before it is shown.
 
 pub(crate) mod backtest;
+pub(crate) mod importance;
 pub(crate) mod parts;
 pub(crate) mod pool;
 pub(crate) mod result;

@@ -98,6 +98,44 @@ fn a_slice_shows_what_is_expected_of_each_value() {
 }
 
 #[test]
+fn importance_shows_what_matters_and_how_far_to_trust_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (memory, fake) = with_study(folder.path());
+    let all = fake.run(&["study", "importance", "digits"]).expect_code(0);
+    let rows: Vec<Vec<&str>> = all
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        all.stdout.lines().next(),
+        Some("Importance for val_acc of 40 results: unseen results are explained to 80 %.")
+    );
+    assert_eq!(rows[3], ["lr", "60", "%", "5", "%", "##################", "all"]);
+    assert_eq!(rows[4], ["momentum", "10", "%", "5", "%", "###", "12"]);
+    assert_eq!(rows[7], ["lr", "x", "momentum", "20", "%", "1", "%", "######"]);
+    let best = [
+        "study",
+        "importance",
+        "digits",
+        "--metric",
+        "val_acc",
+        "--best",
+        "0.25",
+    ];
+    let best = fake.run(&best).expect_code(0);
+    assert!(
+        best.stdout
+            .contains("among the best 10 are explained to 10 %, so the shares are little more than chance."),
+        "{}",
+        best.stdout
+    );
+    let asked = memory.lock().importances.clone();
+    assert_eq!((asked[0].quantile, &*asked[0].metric), (None, ""));
+    assert_eq!((asked[1].quantile, &*asked[1].metric), (Some(0.25), "val_acc"));
+}
+
+#[test]
 fn an_export_has_the_trials_of_others_and_an_import_brings_them_along() {
     let folder = tempfile::tempdir().unwrap();
     let (memory, fake) = with_study(folder.path());

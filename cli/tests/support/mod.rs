@@ -40,6 +40,7 @@ pub(crate) struct State {
     /// Zooms, slices and back-tests asked for.
     pub(crate) zooms: Vec<pb::PlanZoomRequest>,
     pub(crate) slices: Vec<pb::SliceStudyRequest>,
+    pub(crate) importances: Vec<pb::GetImportanceRequest>,
     pub(crate) backtests: Vec<pb::BacktestStudyRequest>,
     /// Names of other calls that change something.
     pub(crate) calls: Vec<String>,
@@ -68,6 +69,7 @@ impl Memory {
             detached: false,
             zooms: Vec::new(),
             slices: Vec::new(),
+            importances: Vec::new(),
             backtests: Vec::new(),
             calls: vec![],
             watches: 0,

@@ -220,6 +220,35 @@ impl StudyService for Memory {
         })
     }
 
+    async fn get_importance(
+        &self,
+        request: Request<pb::GetImportanceRequest>,
+    ) -> Answer<pb::GetImportanceResponse> {
+        let request = request.into_inner();
+        let effect = |parameter: &str, share, active| pb::ParameterImportance {
+            parameter: parameter.to_owned(),
+            share,
+            deviation: 0.05,
+            active,
+        };
+        let answer = pb::GetImportanceResponse {
+            metric: "val_acc".to_owned(),
+            ended: 42,
+            results: 40,
+            best: request.quantile.map_or(40, |_| 10),
+            explained: request.quantile.map_or(0.8, |_| 0.1),
+            parameters: vec![effect("lr", 0.6, 40), effect("momentum", 0.1, 12)],
+            pairs: vec![pb::PairImportance {
+                first: "lr".to_owned(),
+                second: "momentum".to_owned(),
+                share: 0.2,
+                deviation: 0.01,
+            }],
+        };
+        self.lock().importances.push(request);
+        Ok(Response::new(answer))
+    }
+
     async fn slice_study(&self, request: Request<pb::SliceStudyRequest>) -> Answer<pb::SliceStudyResponse> {
         let request = request.into_inner();
         let number = |number: f64| pbjson_types::Value::from(number);
@@ -493,6 +522,10 @@ impl PoolService for Memory {
         ok(pb::ListWorkersResponse {
             workers: vec![worker],
         })
+    }
+
+    async fn list_queue(&self, _: Request<pb::ListQueueRequest>) -> Answer<pb::ListQueueResponse> {
+        Ok(Response::new(pb::ListQueueResponse::default()))
     }
 
     async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Answer<pb::GetWorkerResponse> {

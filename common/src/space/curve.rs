@@ -114,6 +114,19 @@ impl IntCurve {
         unit(if self.mirrored { 1.0 - u } else { u })
     }
 
+    /// The stretch of the scale that a number owns, `[from, to)`.
+    pub(super) fn stretch(&self, value: i64) -> (f64, f64) {
+        let (start, width) = self.extent();
+        let value = self.mirror(value) as f64;
+        let edge = |value: f64| ((value.ln() - start) / width).clamp(0.0, 1.0);
+        let (from, to) = (edge(value - 0.5), edge(value + 0.5));
+        if self.mirrored {
+            (1.0 - to, 1.0 - from)
+        } else {
+            (from, to)
+        }
+    }
+
     /// Numbers in the range.
     pub(super) fn count(&self) -> u64 {
         self.high.abs_diff(self.low) + 1

@@ -1,8 +1,9 @@
 //! Moving points of the encoded space to where values lie, without making the values: for searches that look at many points.
 
 use super::coding::Coding;
-use super::numbers::{centre, level_at, same, unit};
+use super::numbers::{centre, float, level_at, same, unit};
 use super::{Dimension, Parameter, Space};
+use crate::params::ParamValue;
 
 /// When a parameter is active, in terms of positions: where its parent's position is one of these.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +75,15 @@ impl Space {
         !self.gates(index).is_empty()
     }
 
+    /// Where in the encoded space each parent of a parameter has to lie for it to be active: intervals `[from, to)`, one for each value.
+    pub fn active_where(&self, index: usize) -> impl Iterator<Item = (usize, Vec<(f64, f64)>)> + '_ {
+        self.parameters()[index].conditions.iter().map(|condition| {
+            let coding = self.coding(condition.parent);
+            let stretches = condition.values.iter().map(|value| coding.stretch(value));
+            (condition.parent, stretches.collect())
+        })
+    }
+
     /// The parameters on whose values it depends whether a parameter is active.
     pub fn parents(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
         self.gates(index).iter().map(|gate| gate.parent)
@@ -81,6 +91,19 @@ impl Space {
 }
 
 impl Coding {
+    /// All positions at which a value lies, `[from, to)`.
+    fn stretch(&self, value: &ParamValue) -> (f64, f64) {
+        let position = self.encode(value);
+        match (self.dimension(), self, value) {
+            (Dimension::Levels(count) | Dimension::Categorical(count), ..) => {
+                let level = level_at(position, count);
+                (float(level) / float(count), float(level + 1) / float(count))
+            }
+            (Dimension::Continuous, Self::IntCurve(curve), ParamValue::Int(value)) => curve.stretch(*value),
+            (Dimension::Continuous, ..) => (position, position),
+        }
+    }
+
     /// Where the value at a position lies.
     fn snap(&self, dimension: Dimension, position: f64) -> f64 {
         match (dimension, self) {

@@ -4,6 +4,7 @@
 //! that want one and fit somewhere; of those that are equal, to the one that has waited longest. Among workers that fit, the one that the trial fits most tightly, so that large places stay
 //! whole for large trials.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use tunesmith_common::study::Resources;
@@ -125,12 +126,7 @@ pub fn dispatch(demands: &mut [Demand], workers: &mut [WorkerView]) -> Dispatch 
         let mut order: Vec<usize> = (0..demands.len())
             .filter(|&index| demands[index].wants > 0 && !result.unmet.contains_key(&demands[index].study))
             .collect();
-        order.sort_by(|&a, &b| {
-            share(&demands[a])
-                .total_cmp(&share(&demands[b]))
-                .then_with(|| demands[a].served.cmp(&demands[b].served))
-                .then_with(|| demands[a].study.cmp(&demands[b].study))
-        });
+        order.sort_by(|&a, &b| right(&demands[a], &demands[b]));
         let Some(&neediest) = order.first() else { break };
         let demand = &mut demands[neediest];
         match place(demand, workers) {
@@ -152,6 +148,18 @@ pub fn dispatch(demands: &mut [Demand], workers: &mut [WorkerView]) -> Dispatch 
         }
     }
     result
+}
+
+/// Orders studies as they have a right to the next place.
+pub(crate) fn by_right(demands: &mut [Demand]) {
+    demands.sort_by(right);
+}
+
+fn right(a: &Demand, b: &Demand) -> Ordering {
+    share(a)
+        .total_cmp(&share(b))
+        .then_with(|| a.served.cmp(&b.served))
+        .then_with(|| a.study.cmp(&b.study))
 }
 
 fn share(demand: &Demand) -> f64 {

@@ -564,6 +564,7 @@ impl StudyCore {
             pid: 0,
             exit_code: None,
             peak_memory: 0,
+            usage: Default::default(),
             log_tail: String::new(),
         };
         out.attempt(row.clone());

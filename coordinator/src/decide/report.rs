@@ -514,6 +514,7 @@ impl StudyCore {
             row.ended_at = Some(end.ended_at.max(row.started_at.unwrap_or(Timestamp::UNIX_EPOCH)));
             row.peak_memory = end.peak_memory;
             row.log_tail = end.log_tail;
+            row.usage = end.usage;
             if let AttemptOutcome::Exited(code) = end.outcome {
                 row.exit_code = Some(code);
             }

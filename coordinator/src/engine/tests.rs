@@ -154,6 +154,7 @@ async fn ends(engine: &EngineHandle, worker: WorkerId, lease: LeaseKey) {
         infeasible: None,
         out_of_memory: false,
         peak_memory: 0,
+        usage: Default::default(),
         checkpoint: None,
         log_tail: String::new(),
         warnings: Vec::new(),

@@ -58,7 +58,7 @@ impl Api {
 pub struct KeptResults(Mutex<HashMap<StudyId, Arc<tokio::sync::Mutex<Read>>>>);
 
 impl KeptResults {
-    fn of(&self, study: StudyId) -> Arc<tokio::sync::Mutex<Read>> {
+    pub(super) fn of(&self, study: StudyId) -> Arc<tokio::sync::Mutex<Read>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let size = |read: &Arc<tokio::sync::Mutex<Read>>| read.try_lock().map_or(0, |read| read.ended.len());
         if all.values().map(size).sum::<usize>() > MOST_KEPT {
@@ -71,18 +71,60 @@ impl KeptResults {
 
 /// What was read of one study.
 #[derive(Debug, Default)]
-struct Read {
+pub(super) struct Read {
     /// By when they ended.
     ended: Vec<Ended>,
     /// Trials that had not ended, or may go on.
     open: BTreeSet<TrialNumber>,
     /// The highest number.
     last: u64,
+    /// What was computed from the results of a revision.
+    computed: (Revision, Vec<KeptAnswer>),
 }
 
+/// Of results: how many there are, and when the last one came.
+pub(super) type Revision = Option<(usize, Timestamp)>;
+
+/// An answer that was computed before.
+#[derive(Debug)]
+pub(super) struct KeptAnswer {
+    /// The objective, and the share of the best as bits.
+    pub(super) about: (usize, u64),
+    pub(super) answer: v1::GetImportanceResponse,
+}
+
+/// Answers that are kept of one study.
+const MOST_ANSWERS: usize = 16;
+
 impl Read {
+    /// Trials that have ended.
+    pub(super) fn ended(&self) -> u64 {
+        number(self.ended.len())
+    }
+
+    pub(super) fn revision(&self) -> Revision {
+        self.ended.last().map(|last| (self.ended.len(), last.ended_at))
+    }
+
+    /// The answer about something, if nothing has ended since it was computed.
+    pub(super) fn importance(&self, about: (usize, u64)) -> Option<v1::GetImportanceResponse> {
+        let (revision, answers) = &self.computed;
+        let known = answers.iter().find(|known| known.about == about);
+        known
+            .filter(|_| *revision == self.revision())
+            .map(|known| known.answer.clone())
+    }
+
+    /// Keeps an answer that was computed from the results of a revision.
+    pub(super) fn keep(&mut self, revision: Revision, answer: KeptAnswer) {
+        if self.computed.0 != revision || self.computed.1.len() >= MOST_ANSWERS {
+            self.computed = (revision, Vec::new());
+        }
+        self.computed.1.push(answer);
+    }
+
     /// Reads what is new. Wherever it is cut off, it goes on from there the next time.
-    async fn catch_up(
+    pub(super) async fn catch_up(
         &mut self,
         store: &dyn Store,
         study: StudyId,

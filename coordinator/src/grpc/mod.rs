@@ -3,6 +3,7 @@
 
 mod backtest;
 mod curves;
+mod importance;
 mod incumbents;
 mod lineage;
 mod log;

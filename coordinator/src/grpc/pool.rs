@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
-use tunesmith_common::WorkerName;
-use tunesmith_proto::convert::{worker_from_resource, worker_resource};
+use tunesmith_common::usage::UsageSeries;
+use tunesmith_common::{LeaseKey, StudyId, WorkerName};
+use tunesmith_proto::convert::{study_resource, worker_from_resource, worker_resource};
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::pool_service_server::PoolService;
 
 use super::status::ApiError;
 use super::{Api, actor, view};
 use crate::pool::WorkerStatus;
+use crate::store::AttemptRow;
 
 #[tonic::async_trait]
 impl PoolService for Api {
@@ -34,6 +36,26 @@ impl PoolService for Api {
         let worker = self.worker(&request.get_ref().name)?;
         Ok(Response::new(v1::GetWorkerResponse {
             worker: Some(self.worker_view(&worker)),
+        }))
+    }
+
+    async fn list_queue(
+        &self,
+        _: Request<v1::ListQueueRequest>,
+    ) -> Result<Response<v1::ListQueueResponse>, Status> {
+        let queue = self.pool().queue().into_iter();
+        let studies = queue.filter_map(|waiting| {
+            let engine = self.engines.running(waiting.study)?;
+            Some(v1::QueuedStudy {
+                study: study_resource(engine.name()),
+                waiting: waiting.waiting,
+                running: waiting.running,
+                priority: waiting.priority,
+                reason: waiting.reason,
+            })
+        });
+        Ok(Response::new(v1::ListQueueResponse {
+            studies: studies.collect(),
         }))
     }
 
@@ -104,6 +126,22 @@ impl PoolService for Api {
 }
 
 impl Api {
+    /// What an attempt has used: as it is stored if it has ended, else as its worker has told.
+    pub(super) fn usage_of(&self, study: StudyId, row: &AttemptRow) -> UsageSeries {
+        match view::worker_of(row) {
+            Some(worker) if row.ended_at.is_none() => {
+                let lease = LeaseKey {
+                    study,
+                    trial: row.trial,
+                    attempt: row.attempt,
+                    id: row.lease,
+                };
+                self.pool().usage_of(worker, &lease)
+            }
+            _ => row.usage.clone(),
+        }
+    }
+
     fn worker(&self, resource: &str) -> Result<WorkerStatus, ApiError> {
         let name = worker_from_resource(resource, "name")?;
         self.pool().worker(&name).ok_or_else(|| not_found(&name))

@@ -166,6 +166,13 @@ impl StudyService for Api {
         Ok(Response::new(self.incumbents(request.get_ref()).await?))
     }
 
+    async fn get_importance(
+        &self,
+        request: Request<v1::GetImportanceRequest>,
+    ) -> Result<Response<v1::GetImportanceResponse>, Status> {
+        Ok(Response::new(self.importance(request.get_ref()).await?))
+    }
+
     async fn backtest_study(
         &self,
         request: Request<v1::BacktestStudyRequest>,

@@ -187,7 +187,7 @@ impl Api {
         let now = self.now();
         let attempts = attempts.iter();
         let attempts: Vec<_> = attempts
-            .map(|row| view::attempt(row, points(row.attempt), now))
+            .map(|row| view::attempt(row, points(row.attempt), &self.usage_of(study.id, row), now))
             .collect();
         Ok(v1::Trial {
             cost: Some(attempts.iter().map(|attempt| attempt.cost).sum()),

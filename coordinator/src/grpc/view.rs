@@ -7,14 +7,17 @@ use tunesmith_common::decision::Origin;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::{Bound, RawConstraint, StudySpec};
 use tunesmith_common::trial::{Holder, StopReason, TrialState};
+use tunesmith_common::usage::UsageSeries;
 use tunesmith_common::{Attempt, LeaseKey, StudyName, Timestamp};
 use tunesmith_optimizer::RungView;
+use tunesmith_proto::convert::usage::series_to_wire;
 use tunesmith_proto::convert::{
     duration_to_wire, lease_to_wire, study as study_convert, study_resource, timestamp_to_wire,
     trial_resource, value, worker as worker_convert, worker_resource,
 };
 use tunesmith_proto::v1;
 
+use super::session::{gpu_to_wire, machine_to_wire};
 use crate::decide::{Asked, Counts, Summary, Terms};
 use crate::pool::{WorkerState, WorkerStatus};
 use crate::store::{
@@ -402,8 +405,8 @@ pub(super) fn asked(legend: &Legend, asked: &Asked) -> v1::AskedTrial {
     }
 }
 
-/// One attempt. `points` are those stored of it.
-pub(super) fn attempt(row: &AttemptRow, points: u64, now: Timestamp) -> v1::AttemptInfo {
+/// One attempt. `points` are those stored of it, `usage` is what it used so far.
+pub(super) fn attempt(row: &AttemptRow, points: u64, usage: &UsageSeries, now: Timestamp) -> v1::AttemptInfo {
     v1::AttemptInfo {
         price_per_hour: row.price_per_hour,
         cost: match (row.started_at, row.ended_at) {
@@ -425,6 +428,7 @@ pub(super) fn attempt(row: &AttemptRow, points: u64, now: Timestamp) -> v1::Atte
         peak_memory_bytes: row.peak_memory,
         points,
         log_tail: row.log_tail.clone(),
+        usage: series_to_wire(usage),
     }
 }
 
@@ -499,7 +503,10 @@ pub(super) fn worker(status: &WorkerStatus, study_of: impl Fn(&LeaseKey) -> Opti
         WorkerState::Draining => v1::WorkerState::Draining,
         WorkerState::Offline => v1::WorkerState::Offline,
     };
+    let trial_of = |lease: &LeaseKey| Some(trial_resource(&study_of(lease)?, lease.trial));
     v1::Worker {
+        usage: status.usage.as_ref().map(machine_to_wire),
+        gpu_usage: status.gpus.iter().map(|gpu| gpu_to_wire(gpu, trial_of)).collect(),
         name: worker_resource(&status.name),
         uid: status.id.to_string(),
         state: state.into(),
@@ -507,11 +514,7 @@ pub(super) fn worker(status: &WorkerStatus, study_of: impl Fn(&LeaseKey) -> Opti
         version: status.version.clone(),
         address: status.address.clone(),
         resources: Some(worker_convert::resources_to_wire(&status.resources)),
-        trials: status
-            .leases
-            .iter()
-            .filter_map(|lease| Some(trial_resource(&study_of(lease)?, lease.trial)))
-            .collect(),
+        trials: status.leases.iter().filter_map(trial_of).collect(),
         connected_at: status.connected_at.map(timestamp_to_wire),
         last_seen_at: Some(timestamp_to_wire(status.last_seen_at)),
     }

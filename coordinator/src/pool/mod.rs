@@ -13,6 +13,7 @@ mod logs;
 mod places;
 mod presence;
 mod registry;
+mod usage;
 mod worker;
 
 pub use dispatcher::Dispatcher;
@@ -20,4 +21,5 @@ pub use logs::{LogChunk, LogRequest};
 pub use places::Place;
 pub use presence::Presence;
 pub use registry::{ConnectError, Hello, Pool, Session};
+pub use usage::{AttemptUse, GpuStatus, GpuUse, MachineUse, UsageReport, Waiting};
 pub use worker::{ToWorker, WorkerState, WorkerStatus};

@@ -42,6 +42,7 @@ impl Pool {
     pub fn released(&self, worker: WorkerId, lease: &LeaseKey) {
         if let Some(worker) = self.lock().workers.get_mut(&worker) {
             worker.leases.remove(lease);
+            worker.told.forget(lease);
         }
         self.changed.notify_one();
     }
@@ -98,6 +99,7 @@ impl Pool {
         for (worker, lease) in released {
             if let Some(worker) = state.workers.get_mut(worker) {
                 worker.leases.remove(lease);
+                worker.told.forget(lease);
             }
         }
         let taken = match demand {
@@ -144,7 +146,7 @@ impl Pool {
 
 impl State {
     /// What studies want beyond what is on offer to them.
-    fn open_demands(&self) -> Vec<Demand> {
+    pub(super) fn open_demands(&self) -> Vec<Demand> {
         let open = self.demands.values().map(|demand| {
             let on_offer = self.offered.get(&demand.study).copied().unwrap_or(0);
             Demand {

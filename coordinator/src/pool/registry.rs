@@ -13,6 +13,7 @@ use tunesmith_common::{CheckpointStoreId, Clock, LeaseKey, StudyId, Timestamp, W
 
 use super::logs::{LogChunk, LogRequest, LogSender, READERS, WAITING_CHUNKS};
 use super::presence::Presence;
+use super::usage::Told;
 use super::worker::{Link, PoolWorker, Taken, ToWorker, WorkerState, WorkerStatus};
 use crate::decide::{Demand, Order, Terms};
 use crate::store::WorkerRow;
@@ -140,6 +141,7 @@ impl Pool {
                     link: None,
                     leases: HashMap::new(),
                     offers: HashMap::new(),
+                    told: Told::default(),
                 };
                 (row.id, worker)
             })
@@ -234,6 +236,7 @@ impl Pool {
             link: Some(link),
             leases: HashMap::new(),
             offers: HashMap::new(),
+            told: Told::default(),
         };
         state.workers.insert(hello.id, worker);
         drop(state);
@@ -274,6 +277,7 @@ impl Pool {
                 .is_some_and(|link| link.number == session.number)
         {
             worker.link = None;
+            worker.told.end_of_session();
             worker.last_seen_at = self.clock.now();
             state.logs.retain(|_, (worker, _)| *worker != session.worker);
         }

@@ -10,6 +10,7 @@ use tunesmith_common::worker::WorkerResources;
 use tunesmith_common::{LeaseKey, StudyId, Timestamp, WorkerId, WorkerName};
 
 use super::logs::LogRequest;
+use super::usage::{GpuStatus, MachineUse, Told};
 use crate::decide::{Order, WorkerView};
 
 /// What is sent down a session.
@@ -64,6 +65,10 @@ pub struct WorkerStatus {
     pub connected_at: Option<Timestamp>,
     /// When it was last heard of.
     pub last_seen_at: Timestamp,
+    /// What is in use of its machine, if it has told in this session.
+    pub usage: Option<MachineUse>,
+    /// Its GPUs in their order.
+    pub gpus: Vec<GpuStatus>,
 }
 
 /// What an attempt occupies.
@@ -117,6 +122,8 @@ pub(super) struct PoolWorker {
     pub(super) leases: HashMap<LeaseKey, Taken>,
     /// Places offered to studies that have not answered yet, by the offer's number.
     pub(super) offers: HashMap<u64, Taken>,
+    /// What it says is in use.
+    pub(super) told: Told,
 }
 
 impl PoolWorker {
@@ -188,6 +195,8 @@ impl PoolWorker {
             leases,
             connected_at: self.link.as_ref().map(|link| link.since),
             last_seen_at: self.last_seen_at,
+            usage: self.told.machine,
+            gpus: self.gpus(),
         }
     }
 }

@@ -37,6 +37,7 @@ use tunesmith_common::decision::{Provenance, StopDecision};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::RawStudy;
 use tunesmith_common::trial::{FailureCause, Holder, TrialState};
+use tunesmith_common::usage::UsageSeries;
 use tunesmith_common::{
     Attempt, LeaseId, Params, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId, WorkerName,
 };
@@ -226,6 +227,8 @@ pub struct AttemptRow {
     pub exit_code: Option<i32>,
     /// Most main memory its processes used, in bytes; 0 if unknown.
     pub peak_memory: u64,
+    /// What it used of its machine over time; empty until it has ended, or if unknown.
+    pub usage: UsageSeries,
     /// The last lines of its output, kept when it failed.
     pub log_tail: String,
 }

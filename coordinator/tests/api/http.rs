@@ -283,3 +283,98 @@ async fn strangers_are_turned_away() {
         200
     );
 }
+
+/// The body of an answer that came in chunks, byte for byte.
+fn joined(chunked: &[u8]) -> Vec<u8> {
+    let (mut rest, mut body) = (chunked, Vec::new());
+    loop {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 2 + size + 2..];
+    }
+}
+
+/// Head and body of an answer to somebody who accepts gzip, byte for byte.
+async fn zipped(world: &World, verb: &str, path: &str, body: &str) -> (String, Vec<u8>) {
+    let address = world.running.address;
+    let request = format!(
+        "{verb} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\naccept-encoding: gzip, deflate, br\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        world.user,
+        body.len(),
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    let split = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+    (
+        String::from_utf8(answer[..split].to_vec()).unwrap(),
+        answer[split + 4..].to_vec(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_are_compressed_for_those_who_accept_it_and_secrets_and_streams_are_not() {
+    let world = World::start().await;
+    for number in 0..20 {
+        post(&world, "/v1/studies", &study(&format!("web-{number}"))).await;
+    }
+    let plain = get(&world, "/v1/studies").await;
+    assert_eq!(plain.header("content-encoding"), "");
+    let (head, body) = zipped(&world, "GET", "/v1/studies", "").await;
+    assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+    assert!(head.to_lowercase().contains("vary: accept-encoding"), "{head}");
+    let body = joined(&body);
+    assert!(
+        body.len() * 4 < plain.body.len(),
+        "{} of {}",
+        body.len(),
+        plain.body.len()
+    );
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*body), &mut text).unwrap();
+    let names = |document: &Value| {
+        let studies = document["studies"].as_array().unwrap();
+        studies
+            .iter()
+            .map(|study| study["name"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&serde_json::from_str(&text).unwrap()), names(&plain.json()));
+
+    let (head, _) = zipped(&world, "GET", "/v1/tokens?page_size=1", "").await;
+    assert!(
+        !head.contains("content-encoding"),
+        "a small answer is sent as it is: {head}"
+    );
+    // Small as well, and left out by name besides.
+    let token = json!({"kind": "TOKEN_KIND_USER", "label": "x".repeat(100)}).to_string();
+    let (head, body) = zipped(&world, "POST", "/v1/tokens", &token).await;
+    assert!(
+        head.starts_with("HTTP/1.1 200"),
+        "{head} {}",
+        String::from_utf8_lossy(&body)
+    );
+    assert!(!head.contains("content-encoding"), "{head}");
+
+    // An event arrives while the stream goes on: it is neither compressed nor held back.
+    let request = format!(
+        "GET /v1/studies/web-0/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\naccept-encoding: gzip\r\n\r\n",
+        world.running.address, world.user,
+    );
+    let mut stream = TcpStream::connect(world.running.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("event: study") {
+        let mut piece = [0; 4096];
+        let count = soon(stream.read(&mut piece)).await.unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&piece[..count]);
+    }
+    assert!(!String::from_utf8_lossy(&seen).contains("content-encoding"));
+}

@@ -168,6 +168,7 @@ impl SimWorker {
                     infeasible: None,
                     out_of_memory: false,
                     peak_memory: 0,
+                    usage: Default::default(),
                     log_tail: String::new(),
                     checkpoint: held.last.clone().or_else(|| held.checkpoint.clone()),
                     warnings: Vec::new(),

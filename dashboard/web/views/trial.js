@@ -11,6 +11,7 @@ import { address, go } from "../router.js";
 import { badge, isOver, isRunning, trialLook } from "../states.js";
 import { logPanel } from "./log.js";
 import { extend } from "./model.js";
+import { usagePanel } from "./trial/usage.js";
 
 /** @typedef {import("../../types/api.js").Trial} Trial */
 /** @typedef {import("../../types/api.js").Study} Study */
@@ -40,17 +41,19 @@ export function showTrial(place, { params, query }, signal) {
   const charts = el("div", { class: "charts" });
   const side = el("aside", { class: "side", "aria-label": "About this trial" });
   const log = logPanel({ study: name, trial: number, signal });
+  const usage = usagePanel({ trial: number, signal });
   let laidOut = false;
 
   const failed = (/** @type {unknown} */ error) => fill(place, failure(error, () => showTrial(place, { path: "", params, query }, signal)));
 
   const draw = () => {
     if (!study || !trial) return;
-    if (!laidOut) fill(place, head, el("div", { class: "with-side" }, el("div", { class: "main-column" }, charts, log.node), side));
+    if (!laidOut) fill(place, head, el("div", { class: "with-side" }, el("div", { class: "main-column" }, charts, usage.node, log.node), side));
     laidOut = true;
     drawHead(head, name, trial, set);
     drawSide(side, study, trial, set);
     log.setAttempts(trial.attempts?.length ?? 0);
+    usage.setAttempts(trial.attempts);
     for (const { chart } of metrics.values()) chart.draw();
     if (metrics.size === 0) fill(charts, el("p", { class: "table-empty", text: isOver(trial.state) ? "It reported nothing." : "It has reported nothing yet." }));
   };

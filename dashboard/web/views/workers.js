@@ -3,11 +3,12 @@
 import { api } from "../api.js";
 import { attempt, confirm } from "../dialog.js";
 import { el, fill, setText } from "../dom.js";
-import { ago, bytes, count, num, short } from "../format.js";
+import { ago, count, short } from "../format.js";
 import { repeat } from "../live.js";
 import { button, failure, notice } from "../parts.js";
 import { address, keep, onKey } from "../router.js";
 import { badge, workerLook } from "../states.js";
+import { gpuUse, machineUse, waitingList } from "./workers/use.js";
 
 /** @typedef {import("../../types/api.js").Worker} Worker */
 
@@ -29,6 +30,8 @@ export function showWorkers(place, { query }, signal) {
   const content = el("div", {}, notice("loading", "Loading workers\u2026"));
   fill(place, el("header", { class: "page" }, el("h1", {}, "Workers ", number), el("div", { class: "filters" }, search)), content);
   const list = el("ul", { class: "workers" });
+  const queue = el("div");
+  let queued = "";
   /** @type {Map<string, {text: string, node: HTMLElement}>} */
   const cards = new Map();
 
@@ -52,13 +55,20 @@ export function showWorkers(place, { query }, signal) {
       cards.set(worker.name, { text: now, node });
       return node;
     });
-    if (!content.contains(list)) fill(content, list);
+    if (!content.contains(list)) fill(content, queue, list);
     if (nodes.length !== list.children.length || nodes.some((node, index) => list.children[index] !== node)) fill(list, nodes);
   };
   const again = repeat(
     async () => {
-      workers = (await api.workers({ signal })).workers ?? [];
+      const [all, waiting] = await Promise.all([api.workers({ signal }), api.queue({ signal })]);
+      workers = all.workers ?? [];
       read = true;
+      const now = JSON.stringify(waiting);
+      // Not drawn again under somebody's fingers.
+      if (now !== queued && !queue.contains(document.activeElement)) {
+        queued = now;
+        fill(queue, waiting.studies?.length ? waitingList(waiting.studies) : null);
+      }
       draw();
       return PAUSE;
     },
@@ -78,7 +88,6 @@ function card(worker, again) {
   const name = short(worker.name);
   const { resources = {}, trials = [] } = worker;
   const slots = resources.slots ?? 0;
-  const gpus = resources.gpus ?? [];
   const drain = async () => {
     if (await confirm({ title: `Drain ${name}?`, text: `It finishes ${trials.length ? `the ${count(trials.length)} trial${trials.length === 1 ? "" : "s"} that it runs` : "what it runs"} and gets nothing new until it is resumed.`, action: "Drain" })) {
       await attempt(() => api.drain(name, false), `${name} gets nothing new.`);
@@ -105,12 +114,6 @@ function card(worker, again) {
     { class: "slots", role: "img", "aria-label": `${trials.length} of ${slots} slots in use` },
     Array.from({ length: Math.min(slots, 64) }, (_, index) => el("span", { class: index < trials.length ? "used" : null })),
   );
-  /** @type {Map<string, number>} */
-  const models = new Map();
-  for (const { model, memoryBytes } of gpus) {
-    const kind = `${model || "GPU"}${memoryBytes ? ` (${bytes(memoryBytes)})` : ""}`;
-    models.set(kind, (models.get(kind) ?? 0) + 1);
-  }
   return el(
     "li",
     { class: "worker" },
@@ -119,7 +122,7 @@ function card(worker, again) {
       "div",
       { class: "worker-body" },
       el("div", { class: "figure" }, places, el("span", { class: "quiet", text: `${trials.length} of ${slots} slot${slots === 1 ? "" : "s"} in use` })),
-      el("div", { class: "figure" }, el("span", { text: models.size ? [...models].map(([kind, number]) => `${number} \u00d7 ${kind}`).join(", ") : "no GPUs" }), el("span", { class: "quiet", text: `${num(resources.cpus ?? 0)} cores, ${bytes(resources.memoryBytes)}` })),
+      machineUse(worker),
       el("div", { class: "figure" }, el("span", { text: worker.address ?? "" }), el("span", { class: "quiet", text: `${worker.version ?? ""} \u00b7 seen ${ago(worker.lastSeenAt, Date.now())}` })),
       el(
         "div",
@@ -133,5 +136,6 @@ function card(worker, again) {
       ),
       Object.keys(resources.labels ?? {}).length > 0 && el("div", { class: "figure labels" }, Object.entries(resources.labels ?? {}).map(([key, value]) => el("span", { class: "label", text: value ? `${key}=${value}` : key }))),
     ),
+    gpuUse(worker),
   );
 }

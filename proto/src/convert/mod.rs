@@ -5,6 +5,7 @@
 
 pub mod points;
 pub mod study;
+pub mod usage;
 pub mod value;
 pub mod worker;
 

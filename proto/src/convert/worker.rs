@@ -11,6 +11,7 @@ use tunesmith_common::worker::{
 };
 use tunesmith_common::{Attempt, TrialNumber};
 
+use super::usage::{series_from_wire, series_to_wire};
 use super::{
     ConvertError, duration_from_wire, duration_to_wire, lease_from_wire, lease_to_wire, parse, required,
     timestamp_from_wire, timestamp_to_wire, value,
@@ -376,6 +377,7 @@ pub fn ended_to_wire(end: &AttemptEnd) -> v1::AttemptEnded {
             .collect(),
         checkpoint: end.checkpoint.as_ref().map(checkpoint_to_wire),
         max_runtime,
+        usage: series_to_wire(&end.usage),
     }
 }
 
@@ -421,6 +423,7 @@ pub fn ended_from_wire(end: &v1::AttemptEnded) -> Result<AttemptEnd, ConvertErro
             .map(|reason| head(reason, MAX_TEXT).to_owned()),
         out_of_memory: end.out_of_memory,
         peak_memory: end.peak_memory_bytes,
+        usage: series_from_wire(end.usage.as_ref(), "ended.usage")?,
         log_tail: tail(&end.log_tail, MAX_LOG_TAIL).to_owned(),
         warnings: end
             .warnings

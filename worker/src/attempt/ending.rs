@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tunesmith_common::checkpoint::Checkpoint;
 use tunesmith_common::clock::Timestamp;
 use tunesmith_common::id::LeaseKey;
+use tunesmith_common::usage::UsageSeries;
 use tunesmith_common::worker::{AttemptEnd, AttemptOutcome, MAX_LOG_TAIL, MAX_WARNINGS, StopCause};
 
 use super::folder::Folder;
@@ -47,6 +48,8 @@ pub(super) struct StoredEnd {
     warnings: Vec<String>,
     #[serde(default)]
     checkpoint: Option<Checkpoint>,
+    #[serde(default)]
+    usage: UsageSeries,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,6 +92,7 @@ impl From<&AttemptEnd> for StoredEnd {
             log_tail: end.log_tail.clone(),
             warnings: end.warnings.clone(),
             checkpoint: end.checkpoint.clone(),
+            usage: end.usage.clone(),
         }
     }
 }
@@ -116,6 +120,7 @@ impl From<StoredEnd> for AttemptEnd {
             log_tail: end.log_tail,
             warnings: end.warnings,
             checkpoint: end.checkpoint,
+            usage: end.usage,
         }
     }
 }
@@ -123,7 +128,7 @@ impl From<StoredEnd> for AttemptEnd {
 /// The end of an attempt of which nothing lives and everything was read.
 ///
 /// `has_objectives`: whether there is a point of the metric of each objective; a program that ends well without one is quoted like
-/// one that failed.
+/// one that failed. What it used is not known here.
 pub(super) fn end_of(
     folder: &Folder,
     launch: &Launch,
@@ -178,6 +183,7 @@ pub(super) fn end_of(
             .collect(),
         outcome,
         checkpoint,
+        usage: UsageSeries::default(),
     }
 }
 
@@ -270,6 +276,8 @@ fn cut(mut text: String, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tunesmith_common::usage::UsageSample;
+
     use super::*;
 
     #[test]
@@ -311,6 +319,15 @@ mod tests {
             log_tail: "last \u{0} words".to_owned(),
             warnings: vec!["w".to_owned()],
             checkpoint: None,
+            usage: UsageSeries::new(
+                1,
+                1,
+                vec![UsageSample {
+                    seconds: 3,
+                    ..Default::default()
+                }],
+            )
+            .unwrap(),
         };
         let bytes = serde_json::to_vec(&StoredEnd::from(&end)).unwrap();
         let stored: StoredEnd = serde_json::from_slice(&bytes).unwrap();

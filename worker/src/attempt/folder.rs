@@ -13,7 +13,7 @@
 //!     stop.json doorbell                order to the supervisor, and the pipe that wakes it
 //!     stop                              for the program: there once it should stop
 //!     stdout.log stderr.log metrics.jsonl socket
-//!     infeasible forgotten              written by the daemon
+//!     infeasible forgotten usage.json   written by the daemon
 //!     resume/step-N/                    checkpoint that the program goes on from, fetched for it; goes with the program
 //!     spool/points                      the same; in a folder of its own, whose changes wake nobody
 //!     reserve                           space kept for the last words when the disk is full
@@ -60,6 +60,7 @@ files! {
     metrics = "metrics.jsonl";
     socket = "socket";
     spool = "spool/points";
+    usage = "usage.json";
     infeasible = "infeasible";
     forgotten = "forgotten";
     reserve = "reserve";

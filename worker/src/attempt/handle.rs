@@ -13,11 +13,12 @@ use tunesmith_common::clock::Timestamp;
 use tunesmith_common::id::{LeaseKey, MetricName};
 use tunesmith_common::measurement::PointBatch;
 use tunesmith_common::study::Resources;
+use tunesmith_common::usage::{UsageSample, UsageSeries};
 use tunesmith_common::worker::{AttemptEnd, HeldAttempt};
 
 use super::folder::{self, Folder};
 use super::keeping::Kept;
-use super::records::{Launch, StopOrder, StopWhy};
+use super::records::{Launch, ProcessId, State, StopOrder, StopWhy};
 use super::spool::Spool;
 use super::store::{AttemptError, Shared};
 use super::watch::Wake;
@@ -71,10 +72,17 @@ struct Status {
     /// Whether somebody was told of it.
     checkpoint_told: bool,
     end: Option<AttemptEnd>,
+    usage: UsageSeries,
 }
 
 impl Inner {
     pub(super) fn new(folder: Folder, launch: Launch, spool: Arc<Spool>, shared: Weak<Shared>) -> Self {
+        // What an earlier daemon had seen.
+        let usage = folder::read_json(&folder.usage()).ok().flatten();
+        let status = Status {
+            usage: usage.unwrap_or_default(),
+            ..Status::default()
+        };
         Self {
             resources: (&launch.promised).into(),
             told_seq: AtomicU64::new(spool.last_seq()),
@@ -82,7 +90,7 @@ impl Inner {
             launch,
             spool,
             shared,
-            status: Mutex::default(),
+            status: Mutex::new(status),
             stopping: tokio::sync::Mutex::default(),
             wake: Wake::default(),
             over: CancellationToken::new(),
@@ -123,6 +131,11 @@ impl Inner {
     /// They are to be told of again.
     pub(super) fn points_were_not_told(&self) {
         self.told_seq.store(0, Ordering::SeqCst);
+    }
+
+    /// What it has used so far.
+    pub(super) fn usage(&self) -> UsageSeries {
+        self.status().usage.clone()
     }
 
     pub(super) fn set_end(&self, end: AttemptEnd) {
@@ -185,6 +198,30 @@ impl Attempt {
     pub(crate) fn checkpoint_was_told(&self) {
         self.0.status().checkpoint_told = true;
         self.0.wake.all();
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> UsageSeries {
+        self.0.usage()
+    }
+
+    /// What it used last. Returns how many samples there are. Written down only if asked to: what is lost is a minute of a chart.
+    pub(crate) fn used(&self, sample: UsageSample, write: bool) -> u64 {
+        let mut status = self.0.status();
+        status.usage.push(sample);
+        if write && let Err(error) = folder::write_json_unsynced(&self.0.folder.usage(), &status.usage) {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "what an attempt used is not written down"
+            );
+        }
+        status.usage.samples()
+    }
+
+    /// Its supervisor, as that has written down.
+    pub(crate) fn supervisor(&self) -> Option<ProcessId> {
+        let state: State = folder::read_json(&self.0.folder.state()).ok().flatten()?;
+        Some(state.supervisor)
     }
 
     /// How it ended, once it has; the same after a restart of the daemon.

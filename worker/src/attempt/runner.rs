@@ -544,7 +544,7 @@ impl Eyes {
         warnings.extend(problem.map(|problem| format!("a checkpoint could not be stored: {problem}")));
         // Before the end is written down, after which nobody would look for it. Its room may be needed for the end itself.
         let _ = std::fs::remove_dir_all(folder.resume());
-        let end = end_of(
+        let mut end = end_of(
             folder,
             launch,
             exit,
@@ -553,6 +553,7 @@ impl Eyes {
             warnings,
             checkpoint,
         );
+        end.usage = self.inner.usage();
         let content = serde_json::to_vec(&StoredEnd::from(&end)).unwrap_or_default();
         if let Err(error) = folder.with_reserve(|| spool.append_end(content.clone())) {
             // A later daemon will put it together again.

@@ -9,6 +9,7 @@ use tunesmith_common::Clock;
 use super::launches::Launches;
 use super::lifecycle::{Census, Lifecycle, Shutdown, Verdict};
 use crate::attempt::{AttemptEvent, AttemptStore};
+use crate::usage::Look;
 
 /// What the daemon has at hand.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) launches: Launches,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The newest look at what is in use.
+    pub(crate) looks: watch::Receiver<Arc<Look>>,
 }
 
 impl Core {

@@ -21,8 +21,9 @@ use super::launches::Launches;
 use super::lifecycle::{Lifecycle, Shutdown, Verdict};
 use crate::attempt::{AttemptError, AttemptStore, StopKind, StopRequest, StoreOptions};
 use crate::config::{Config, ConfigError, OnExit};
-use crate::resources::{self, GpuError};
+use crate::resources::{self, GpuError, GpuEyes};
 use crate::session::{self, Backoff, OpenError, SessionEnd};
+use crate::usage::Sampler;
 
 /// Pause after a refusal: it needs a person, who needs more than a moment.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
@@ -135,6 +136,9 @@ pub async fn run(
     let sweeping = CancellationToken::new();
     let tasks = TaskTracker::new();
     tasks.spawn(sweep(store.clone(), sweeping.clone()));
+    let gpus = GpuEyes::new(&resources.gpus, config.fake_gpus.is_some());
+    let (sampler, looks) = Sampler::new(store.clone(), clock.clone(), gpus);
+    tasks.spawn(sampler.run(sweeping.clone()));
     let core = Core {
         store: store.clone(),
         events,
@@ -142,6 +146,7 @@ pub async fn run(
         lifecycle: Lifecycle::new(&config),
         launches: Launches::default(),
         clock,
+        looks,
     };
     let mut daemon = Daemon {
         core,

@@ -10,6 +10,10 @@ use crate::config::GpuChoice;
 
 /// Memory of a pretended GPU.
 const FAKE_MEMORY: u64 = 16 << 30;
+/// How UUIDs of pretended GPUs begin.
+const FAKE_UUID: &str = "GPU-fake-";
+/// What is in use of a pretended GPU that an attempt has: percent and bytes.
+const FAKE_USE: (u8, u64) = (75, 6 << 30);
 
 /// Why the configured GPUs cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,60 @@ pub enum GpuError {
     },
 }
 
+/// What is in use of a GPU, by whomever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GpuUse {
+    pub(crate) uuid: String,
+    /// How busy it is, from 0 to 100. None if it does not tell, as parts of a GPU do not.
+    pub(crate) percent: Option<u8>,
+    /// Bytes in use. None if it does not tell.
+    pub(crate) memory: Option<u64>,
+}
+
+/// Looks at the GPUs of this worker.
+#[derive(Debug)]
+pub(crate) struct GpuEyes {
+    uuids: Vec<String>,
+    /// None of pretended ones.
+    nvml: Option<Nvml>,
+}
+
+impl GpuEyes {
+    /// For these GPUs, which are pretended or not.
+    pub(crate) fn new(gpus: &[Gpu], fake: bool) -> Self {
+        let real = !fake && !gpus.is_empty();
+        Self {
+            uuids: gpus.iter().map(|gpu| gpu.uuid.clone()).collect(),
+            nvml: if real { Nvml::init().ok() } else { None },
+        }
+    }
+
+    /// What is in use of each. `taken` are those that attempts have: pretended ones are busy then.
+    pub(crate) fn look(&self, taken: &[&String]) -> Vec<GpuUse> {
+        let look = |uuid: &String| {
+            let (percent, memory) = match &self.nvml {
+                Some(nvml) => nvml.device_by_uuid(uuid.as_str()).map_or((None, None), |device| {
+                    let percent = device.utilization_rates().ok();
+                    let percent = percent.and_then(|rates| u8::try_from(rates.gpu.min(100)).ok());
+                    (percent, device.memory_info().ok().map(|memory| memory.used))
+                }),
+                None if uuid.starts_with(FAKE_UUID) => {
+                    let busy = taken.contains(&uuid);
+                    let (percent, memory) = if busy { FAKE_USE } else { (0, 0) };
+                    (Some(percent), Some(memory))
+                }
+                None => (None, None),
+            };
+            GpuUse {
+                uuid: uuid.clone(),
+                percent,
+                memory,
+            }
+        };
+        self.uuids.iter().map(look).collect()
+    }
+}
+
 /// A GPU with its index on the machine; a part of a GPU has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Device {
@@ -51,7 +109,7 @@ pub(super) struct Device {
 /// Pretended GPUs.
 pub(super) fn fake(count: u32) -> Vec<Device> {
     let gpu = |index| Gpu {
-        uuid: format!("GPU-fake-{index}"),
+        uuid: format!("{FAKE_UUID}{index}"),
         model: "fake".to_owned(),
         memory: FAKE_MEMORY,
     };
@@ -256,6 +314,15 @@ mod tests {
         assert_eq!(visible("1,1"), ["GPU-aa2"]);
         assert!(of_this_machine(Some("")).unwrap().is_empty());
         assert!(of_this_machine(Some("-1")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn pretended_gpus_are_busy_while_an_attempt_has_them() {
+        let gpus: Vec<Gpu> = fake(2).into_iter().map(|device| device.gpu).collect();
+        let looked = GpuEyes::new(&gpus, true).look(&[&gpus[1].uuid]);
+        assert_eq!((looked[0].percent, looked[0].memory), (Some(0), Some(0)));
+        assert_eq!((looked[1].percent, looked[1].memory), (Some(75), Some(6 << 30)));
+        assert!(GpuEyes::new(&[], false).look(&[]).is_empty());
     }
 
     #[test]

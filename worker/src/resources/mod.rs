@@ -8,6 +8,7 @@ mod memory;
 use tunesmith_common::worker::WorkerResources;
 
 pub use gpus::GpuError;
+pub(crate) use gpus::{GpuEyes, GpuUse};
 
 use crate::config::{Config, GpuChoice};
 

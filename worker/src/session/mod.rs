@@ -7,6 +7,7 @@ mod connect;
 mod logs;
 mod progress;
 mod talk;
+mod usage;
 
 pub(crate) use connect::{Backoff, OpenError, endpoint, open};
 pub(crate) use talk::{SessionEnd, run};

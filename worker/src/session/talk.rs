@@ -21,6 +21,7 @@ use tunesmith_proto::v1::open_session_response::Message as FromCoordinator;
 use super::connect::{OpenError, Opened, message};
 use super::logs::Logs;
 use super::progress::{Due, Facts, MAX_BATCH_POINTS, Progress, SESSION_WINDOW};
+use super::usage::Telling;
 use crate::attempt::{Attempt, AttemptError, StopKind, StopRequest};
 use crate::daemon::core::{Core, changed, sleep_until};
 use crate::daemon::lifecycle::Verdict;
@@ -69,6 +70,7 @@ struct Session<'a> {
     /// Answers about attempts that are not on disk. At most one per assignment of this session.
     answers: VecDeque<ToCoordinator>,
     logs: Logs,
+    usage: Telling,
 }
 
 /// What came of sending everything that is due.
@@ -109,6 +111,7 @@ impl<'a> Session<'a> {
             .and_then(|interval| duration_from_wire(interval, "hello.heartbeat_interval").ok())
             .map_or(longest, |interval| interval.clamp(shortest, longest));
         Self {
+            usage: Telling::new(core.looks.clone(), hello),
             core,
             out,
             inbound,
@@ -156,6 +159,7 @@ impl<'a> Session<'a> {
                     self.answers.push_back(ToCoordinator::Log(piece));
                     continue;
                 }
+                () = self.usage.changed(), if !blocked => continue,
                 () = changed(&mut self.core.shutdown) => continue,
                 () = sleep_until(Some(wake)) => continue,
             };
@@ -201,6 +205,14 @@ impl<'a> Session<'a> {
             if !progressed {
                 break;
             }
+        }
+        // The least urgent: it waits for the next turn rather than for room.
+        if self.out.capacity() > 0
+            && let Some(report) = self
+                .usage
+                .take(|lease| Some(self.core.store.attempt(lease)?.usage()))
+        {
+            self.send(ToCoordinator::Usage(report));
         }
         if now.saturating_duration_since(self.last_sent) >= self.heartbeat {
             if self.out.capacity() == 0 {

@@ -152,6 +152,26 @@ pub(crate) fn memory(processes: &[Process]) -> u64 {
         .sum()
 }
 
+/// Clock ticks that these processes have had of processors, with those of their children that have ended and were waited for.
+pub(crate) fn ticks(processes: &[Process]) -> u64 {
+    let of = |process: &Process| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id.pid)).ok()?;
+        parse_ticks(&stat)
+    };
+    processes.iter().filter_map(of).sum()
+}
+
+fn parse_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().skip(11).take(4).collect();
+    fields.iter().map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+/// Clock ticks of a second, by which the kernel counts.
+pub(crate) fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second().max(1)
+}
+
 fn resident(pid: i32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -200,6 +220,9 @@ mod tests {
         };
         assert_eq!(process, expected);
         assert_eq!(parse(42, "42 (x"), None);
+        let worked = "42 (a) Z 1 2) R 7 42 40 0 -1 4194304 1 0 0 0 10 20 3 4 20 0 1 0 987654 1 1 1";
+        assert_eq!(parse_ticks(worked), Some(37));
+        assert_eq!(parse_ticks("42 (x"), None);
     }
 
     #[test]

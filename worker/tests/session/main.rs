@@ -3,6 +3,7 @@
 
 mod fetching;
 mod pool;
+mod usage;
 
 use std::time::Duration;
 

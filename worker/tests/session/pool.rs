@@ -175,12 +175,28 @@ impl Session {
     }
 
     pub(crate) async fn greet_with_heartbeat(&self, heartbeat: Duration, verdicts: Vec<v1::AttemptVerdict>) {
+        self.hello(heartbeat, verdicts, None).await;
+    }
+
+    /// As a coordinator that wants to know what is in use.
+    pub(crate) async fn greet_and_ask_for_usage(&self, verdicts: Vec<v1::AttemptVerdict>) {
+        self.hello(Duration::from_secs(30), verdicts, Some(Duration::from_secs(5)))
+            .await;
+    }
+
+    async fn hello(
+        &self,
+        heartbeat: Duration,
+        verdicts: Vec<v1::AttemptVerdict>,
+        usage_interval: Option<Duration>,
+    ) {
         self.send(ToWorker::Hello(v1::CoordinatorHello {
             version: "test".to_owned(),
             protocol: 1,
             lease_ttl: Some(Duration::from_secs(60).into()),
             heartbeat_interval: Some(heartbeat.into()),
             verdicts,
+            usage_interval: usage_interval.map(Into::into),
         }))
         .await;
     }

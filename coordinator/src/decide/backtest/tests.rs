@@ -74,6 +74,7 @@ fn attempt(attempt: Attempt, from: i64, to: Option<i64>, gpus: usize) -> Attempt
         pid: 0,
         exit_code: None,
         peak_memory: 0,
+        usage: Default::default(),
         log_tail: String::new(),
     }
 }

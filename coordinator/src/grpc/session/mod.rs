@@ -10,6 +10,7 @@ mod hello;
 mod inbox;
 mod orders;
 mod talk;
+mod usage;
 
 use std::net::SocketAddr;
 
@@ -18,6 +19,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tunesmith_proto::v1;
 use tunesmith_proto::v1::worker_service_server::WorkerService;
+
+pub(super) use usage::{gpu_to_wire, machine_to_wire};
 
 use super::status::ApiError;
 use super::{Api, Messages};

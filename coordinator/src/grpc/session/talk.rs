@@ -17,7 +17,7 @@ use tunesmith_proto::v1::open_session_request::Message as FromWorker;
 use tunesmith_proto::v1::open_session_response::Message as ToPeer;
 
 use super::inbox::{Inbox, News};
-use super::{Outgoing, hello, orders};
+use super::{Outgoing, hello, orders, usage};
 use crate::decide::{Order, Verdict};
 use crate::engine::{EngineError, EngineHandle};
 use crate::grpc::Api;
@@ -31,6 +31,8 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// When a worker should come back after the coordinator left.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+/// How often workers tell what is in use.
+const USAGE_INTERVAL: Duration = Duration::from_secs(5);
 /// Points of one batch; the protocol's promise, and a bound for what a session holds in memory.
 const MAX_BATCH: usize = 512;
 /// Messages that are read before what came of earlier ones is looked at.
@@ -207,6 +209,7 @@ async fn introduce(api: &Api, out: &Outgoing, hello: &Hello, session: &Session) 
         lease_ttl: Some(duration_to_wire(ttl)),
         heartbeat_interval: Some(duration_to_wire(ttl / 6)),
         verdicts,
+        usage_interval: Some(duration_to_wire(USAGE_INTERVAL)),
     };
     // The reader of a closed channel is gone; the session ends by that.
     let _ = out.send(Ok(orders::message(ToPeer::Hello(answer)))).await;
@@ -356,6 +359,10 @@ fn receive(
         FromWorker::Ended(ended) => {
             let end = worker_convert::ended_from_wire(&ended).map_err(ApiError::from)?;
             inbox.push(News::Ended(Box::new(end)))
+        }
+        FromWorker::Usage(told) => {
+            pool.used(hello.id, usage::report(&told)?);
+            Ok(())
         }
         FromWorker::Heartbeat(_) => {
             // If the queue is full the worker hears from us anyway.

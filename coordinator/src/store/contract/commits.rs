@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::trial::{FailureCause, Holder, StopReason, TrialState};
+use tunesmith_common::usage::{UsageSample, UsageSeries};
 use tunesmith_common::{Attempt, Params, Timestamp, TrialNumber};
 
 use super::rows::{
@@ -286,6 +287,16 @@ pub(super) async fn attempts_read_back(fixture: &mut Fixture) {
             pid: u32::MAX,
             exit_code: Some(i32::MIN),
             peak_memory: 1 << 40,
+            usage: UsageSeries::new(
+                2,
+                1,
+                vec![UsageSample {
+                    seconds: 3,
+                    gpu_percent: Some(99),
+                    ..Default::default()
+                }],
+            )
+            .unwrap(),
             log_tail: "x\u{e4}\n".repeat(16 * 1024),
             ..attempt(1, number)
         });

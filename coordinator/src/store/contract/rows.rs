@@ -189,6 +189,7 @@ pub(super) fn attempt(trial: u64, attempt: u32) -> AttemptRow {
         pid: 0,
         exit_code: None,
         peak_memory: 0,
+        usage: Default::default(),
         log_tail: String::new(),
     }
 }

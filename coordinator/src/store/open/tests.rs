@@ -282,6 +282,7 @@ fn attempt() -> AttemptRow {
         pid: 0,
         exit_code: None,
         peak_memory: 0,
+        usage: Default::default(),
         log_tail: String::new(),
     }
 }

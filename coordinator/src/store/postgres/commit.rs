@@ -43,17 +43,17 @@ const TRIALS: &str = "trial_part AS (
 
 const ATTEMPTS: &str = "attempt_part AS (
     INSERT INTO attempt (study_id, trial, attempt, lease_id, holder, holder_name, gpus, client_ttl_microseconds, leased_at,
-        started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail, price_per_hour, cost)
+        started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail, price_per_hour, cost, usage)
     SELECT owner.study_id, new.* FROM owner, unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::json[], $5::text[],
         $6::json[], $7::bigint[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::json[],
-        $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::float8[], $18::float8[]) AS new
+        $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::float8[], $18::float8[], $19::json[]) AS new
     ON CONFLICT (study_id, trial, attempt) DO UPDATE SET lease_id = excluded.lease_id, holder = excluded.holder,
         holder_name = excluded.holder_name, gpus = excluded.gpus,
         client_ttl_microseconds = excluded.client_ttl_microseconds, leased_at = excluded.leased_at,
         started_at = excluded.started_at, ended_at = excluded.ended_at, outcome = excluded.outcome,
         failure = excluded.failure, pid = excluded.pid, exit_code = excluded.exit_code,
         peak_memory = excluded.peak_memory, log_tail = excluded.log_tail,
-        price_per_hour = excluded.price_per_hour, cost = excluded.cost)";
+        price_per_hour = excluded.price_per_hour, cost = excluded.cost, usage = excluded.usage)";
 
 const POINTS: &str = "point_part AS (
     INSERT INTO point_chunk (study_id, trial, attempt, metric, first_seq, last_seq, steps, vals, times, arrivals)
@@ -188,6 +188,7 @@ impl Statement {
             log_tail,
             price_per_hour,
             cost,
+            usage,
         );
         Ok(())
     }

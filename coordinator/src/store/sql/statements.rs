@@ -28,7 +28,7 @@ macro_rules! select_attempts {
     ($rest:literal) => {
         concat!(
             "SELECT trial, attempt, lease_id, holder, holder_name, gpus, price_per_hour, cost, client_ttl_microseconds, leased_at, started_at, ",
-            "ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail FROM attempt WHERE study_id = $1 ",
+            "ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail, usage FROM attempt WHERE study_id = $1 ",
             $rest
         )
     };

@@ -46,15 +46,15 @@ const TRIALS: Insert = Insert {
 const ATTEMPTS: Insert = Insert {
     head: "INSERT INTO attempt (study_id, trial, attempt, lease_id, holder, holder_name, gpus, client_ttl_microseconds,
         leased_at, started_at, ended_at, outcome, failure, pid, exit_code, peak_memory, log_tail,
-        price_per_hour, cost) VALUES ",
-    columns: 19,
+        price_per_hour, cost, usage) VALUES ",
+    columns: 20,
     tail: " ON CONFLICT (study_id, trial, attempt) DO UPDATE SET lease_id = excluded.lease_id, holder = excluded.holder,
         holder_name = excluded.holder_name, gpus = excluded.gpus,
         client_ttl_microseconds = excluded.client_ttl_microseconds, leased_at = excluded.leased_at,
         started_at = excluded.started_at, ended_at = excluded.ended_at, outcome = excluded.outcome,
         failure = excluded.failure, pid = excluded.pid, exit_code = excluded.exit_code,
         peak_memory = excluded.peak_memory, log_tail = excluded.log_tail,
-        price_per_hour = excluded.price_per_hour, cost = excluded.cost",
+        price_per_hour = excluded.price_per_hour, cost = excluded.cost, usage = excluded.usage",
 };
 
 const POINTS: Insert = Insert {
@@ -291,6 +291,7 @@ async fn write_attempts(
             log_tail,
             price_per_hour,
             cost,
+            usage,
         )
     };
     ATTEMPTS.run(connection, records, bind).await

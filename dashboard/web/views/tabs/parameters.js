@@ -12,6 +12,7 @@ import { axesMenu } from "../parameters/axesmenu.js";
 import { dotChart } from "../parameters/dotchart.js";
 import { expected } from "../parameters/expected.js";
 import { heatMap } from "../parameters/heat.js";
+import { importance } from "../parameters/importance.js";
 import { isLost, PAINT_BY_STATE, paintByPlace } from "../parameters/marks.js";
 import { parallel } from "../parameters/parallel.js";
 import { Scene } from "../parameters/scene.js";
@@ -54,6 +55,8 @@ export const parameters = {
       keep({ log: log ? "1" : "" });
       redraw();
     });
+
+    const matters = importance({ model, query, signal });
 
     // All together.
     const menu = axesMenu({ all, usual: () => [...varied.slice(0, AXES), ...objectives], query, changed: () => redraw() });
@@ -127,6 +130,7 @@ export const parameters = {
           "div",
           {},
           el("header", { class: "section" }, note, el("div", { class: "filters" }, objective.node, logButton)),
+          el("div", { class: "charts" }, matters.node),
           el("div", { class: "charts" }, together.node),
           el("section", { "aria-label": "Slices" }, el("header", { class: "section" }, el("h2", { text: "Each parameter alone" }), legend, el("div", { class: "filters" }, colour.node)), el("div", { class: "slices" }, slices.map(({ chart }) => chart.node))),
           el("section", { "aria-label": "Pairs" }, el("header", { class: "section" }, el("h2", { text: "Two at a time" })), el("div", { class: "charts" }, scatter.chart.node, map?.chart.node)),
@@ -134,6 +138,7 @@ export const parameters = {
         )
       : notice("empty", "No parameter of this study varies");
     const seen = [
+      whenSeen(matters.node, matters.draw, signal),
       whenSeen(
         together.node,
         () => {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use tunesmith_common::usage::{UsageSample, UsageSeries};
 use tunesmith_common::{LeaseKey, ParamValue, Timestamp};
 
 use super::*;
@@ -77,6 +78,15 @@ fn end() -> AttemptEnd {
         infeasible: Some("too wide".to_owned()),
         out_of_memory: true,
         peak_memory: 5,
+        usage: UsageSeries::new(
+            2,
+            1,
+            vec![UsageSample {
+                seconds: 3,
+                ..Default::default()
+            }],
+        )
+        .unwrap(),
         log_tail: "Killed".to_owned(),
         warnings: vec!["a line of 70000 bytes was cut".to_owned()],
         checkpoint: Some(checkpoint()),

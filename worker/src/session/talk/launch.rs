@@ -112,6 +112,7 @@ impl Session<'_> {
             infeasible: None,
             out_of_memory: false,
             peak_memory: 0,
+            usage: Default::default(),
             log_tail: String::new(),
             warnings: Vec::new(),
             checkpoint: None,

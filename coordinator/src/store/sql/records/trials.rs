@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sqlx::FromRow;
 use tunesmith_common::decision::{Origin, StopDecision};
 use tunesmith_common::trial::{Lease, TrialState};
+use tunesmith_common::usage::UsageSeries;
 use tunesmith_common::{Attempt, LeaseId, RequestId, TrialNumber};
 use uuid::Uuid;
 
@@ -229,6 +230,8 @@ pub(in crate::store) struct AttemptRecord {
     pub(in crate::store) exit_code: Option<i64>,
     pub(in crate::store) peak_memory: i64,
     pub(in crate::store) log_tail: String,
+    /// None if nothing is known.
+    pub(in crate::store) usage: Option<Json>,
 }
 
 impl TryFrom<&AttemptRow> for AttemptRecord {
@@ -254,6 +257,10 @@ impl TryFrom<&AttemptRow> for AttemptRecord {
             exit_code: row.exit_code.map(i64::from),
             peak_memory: signed(row.peak_memory),
             log_tail: text(&row.log_tail),
+            usage: match row.usage.entries() {
+                [] => None,
+                _ => Some(Json(to_json(&row.usage)?)),
+            },
         })
     }
 }
@@ -290,6 +297,10 @@ impl TryFrom<AttemptRecord> for AttemptRow {
                 .transpose()?,
             peak_memory: unsigned("peak_memory", record.peak_memory)?,
             log_tail: record.log_tail,
+            usage: match &record.usage {
+                None => UsageSeries::default(),
+                Some(json) => from_json("usage", &json.0)?,
+            },
         })
     }
 }

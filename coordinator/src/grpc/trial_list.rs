@@ -1,6 +1,7 @@
 //! Lists of trials: all of a study, or the best.
 
 use tunesmith_common::trial::TrialState;
+use tunesmith_common::usage::UsageSeries;
 use tunesmith_common::{StudyId, TrialNumber};
 use tunesmith_proto::v1;
 
@@ -102,7 +103,7 @@ impl Api {
             .await?
             .into_iter()
             .peekable();
-        let now = self.now();
+        let (now, unsaid) = (self.now(), UsageSeries::default());
         for trial in trials {
             // Those of trials in other states are passed over.
             while let Some(row) = attempts.next_if(|row| row.trial.0 <= trial.number) {
@@ -110,7 +111,7 @@ impl Api {
                     let log_tail = String::new();
                     trial
                         .attempts
-                        .push(view::attempt(&AttemptRow { log_tail, ..row }, 0, now));
+                        .push(view::attempt(&AttemptRow { log_tail, ..row }, 0, &unsaid, now));
                 }
             }
             while let Some(row) = decisions.next_if(|row| row.trial.0 <= trial.number) {

@@ -145,6 +145,9 @@ pub enum StudyCommand {
         /// Archived ones, too
         #[arg(long)]
         all: bool,
+        /// Only those of this project
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<String>,
     },
     /// Show one study
     Show {
@@ -179,7 +182,7 @@ pub enum StudyCommand {
         /// The study
         study: StudyRef,
     },
-    /// Change message, priority, budget, early_stopping or trial.max_runtime of a study
+    /// Change message, project, priority, budget, early_stopping or trial.max_runtime of a study
     Edit(EditArgs),
     /// Submit a study with the same definition under another name
     Clone {

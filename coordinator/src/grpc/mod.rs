@@ -3,6 +3,7 @@
 
 mod backtest;
 mod curves;
+mod draft;
 mod incumbents;
 mod lineage;
 mod log;

@@ -61,6 +61,7 @@ macro_rules! routes {
 /// All routes but those of streams.
 pub(super) const ROUTES: &[Route] = routes! {
     POST "/v1/studies" => "StudyService".create_study as "CreateStudy";
+    POST "/v1/studies:check" => "StudyService".check_study as "CheckStudy";
     GET "/v1/studies" => "StudyService".list_studies as "ListStudies";
     GET "/v1/studies/{study}" => "StudyService".get_study as "GetStudy" for "name" = "studies/{study}";
     PATCH "/v1/studies/{study}" => "StudyService".patch_study as "UpdateStudy" for "name" = "studies/{study}";

@@ -6,6 +6,7 @@ mod backtest;
 mod browser;
 mod charts;
 mod cost;
+mod drafts;
 mod errors;
 mod http;
 mod improvement;

@@ -349,6 +349,13 @@ pub enum TrialCommand {
         /// The note; empty to remove it
         text: String,
     },
+    /// Give a trial tags, in place of those that it has
+    Tag {
+        /// The trial, as STUDY/NUMBER
+        trial: TrialRef,
+        /// The tags, short labels without commas; none to remove them
+        tags: Vec<String>,
+    },
     /// Print what a trial's program printed
     Logs(LogsArgs),
     /// Print the parameters that a training went through, from its first ancestor on, so that a study can repeat it
@@ -366,6 +373,9 @@ pub struct TrialListArgs {
     /// Only trials in this state; may be repeated
     #[arg(long, value_name = "STATE")]
     pub state: Vec<StateFilter>,
+    /// Only trials with this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
     /// Best first instead of by number
     #[arg(long)]
     pub best: bool,
@@ -408,6 +418,9 @@ pub struct TrialAddArgs {
     /// Free text, shown in lists
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// A tag, a short label; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
     /// The objective's value, for a trial that was run elsewhere; it is then finished at once. Of several objectives and bounds of
     /// metrics METRIC=NUMBER each
     #[arg(long, value_name = "[METRIC=]NUMBER", allow_hyphen_values = true)]

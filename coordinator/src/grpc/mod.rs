@@ -20,6 +20,7 @@ mod trial_list;
 mod trials;
 mod view;
 mod watch;
+mod words;
 mod zoom;
 
 use std::fmt;

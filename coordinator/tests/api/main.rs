@@ -17,3 +17,4 @@ mod shutdown;
 mod strategies;
 mod studies;
 mod support;
+mod tags;

@@ -8,9 +8,12 @@ export type Value = string | number | boolean | null;
 
 export interface Objective { metric: string; goal?: "GOAL_MINIMIZE" | "GOAL_MAXIMIZE"; from?: string }
 export interface Budget { trials?: Long; parallel?: number; gpuHours?: number; cost?: number; [key: string]: unknown }
-export interface Parameter { name: string; type: string; scale?: string }
+export interface Parameter {
+  name: string; type: string; scale?: string; low?: number; high?: number; step?: number; choices?: Value[]; value?: Value;
+  when?: { parent: string; values?: Value[] }[];
+}
 export interface Spec {
-  name: string; message?: string; objective?: Objective; moreObjectives?: Objective[];
+  name: string; message?: string; project?: string; objective?: Objective; moreObjectives?: Objective[];
   space?: Parameter[]; budget?: Budget; trial?: { steps?: { name?: string; max?: Long } }; strategy?: { name?: string };
 }
 export interface Counts {
@@ -36,7 +39,7 @@ export interface Trial {
   name: string; number: Long; state: string; parameters?: Record<string, Value>; value?: Real; lastStep?: Long;
   metrics?: Record<string, Real>; stateReason?: string; failureCause?: string; stoppedBy?: string; pendingReason?: string;
   note?: string; provenance?: Provenance; attempts?: Attempt[]; decisions?: Decision[]; createdAt?: string; startedAt?: string; endedAt?: string;
-  seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean;
+  tags?: string[]; seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean;
 }
 export interface Curve { metric: string; step?: Long[]; value?: Real[] }
 export interface TrialCurve { trial: Long; state: string; stateReason?: string; result?: Real; step?: Long[]; value?: Real[] }
@@ -53,3 +56,10 @@ export interface Worker {
 }
 export interface Session { label: string; version: string; assets: string }
 export interface WatchEvent { revision: Long; study?: Study; trial?: Trial; points?: { trial: string; points?: Points } }
+/** A change of a study file. */
+export type Edit = { path: string[] } & ({ set: string } | { remove: true } | { rename: string });
+export interface Problem { path?: string; line?: number; text?: string }
+export interface Checked {
+  text?: string; values?: { path?: string[]; text?: string; quoted?: boolean; line?: number }[]; spec?: Spec;
+  problems?: Problem[]; warnings?: string[]; facts?: { title: string; text: string }[]; changed?: string[];
+}

@@ -16,7 +16,7 @@ import { token } from "./theme.js";
  * @param {{name: string, format?: (value: number) => string, min?: number, max?: number, minInterval?: number}} x
  * @param {{log: boolean, low?: number, high?: number}} y
  */
-function axes(colors, x, y) {
+export function axes(colors, x, y) {
   const label = { color: colors.muted, fontSize: 11, hideOverlap: true };
   const line = { lineStyle: { color: colors.line } };
   return {
@@ -95,7 +95,7 @@ function steps(points, end, color) {
 }
 
 /** @param {string} label @param {AbortSignal} signal @param {(log: boolean) => void} change */
-function logToggle(label, signal, change) {
+export function logToggle(label, signal, change) {
   const toggle = el("button", { type: "button", class: "tool", "aria-pressed": "false", "aria-label": label, text: "Log" });
   toggle.addEventListener(
     "click",

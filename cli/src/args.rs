@@ -145,6 +145,9 @@ pub enum StudyCommand {
         /// Archived ones, too
         #[arg(long)]
         all: bool,
+        /// Only those of this project
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<String>,
     },
     /// Show one study
     Show {
@@ -179,7 +182,7 @@ pub enum StudyCommand {
         /// The study
         study: StudyRef,
     },
-    /// Change message, priority, budget, early_stopping or trial.max_runtime of a study
+    /// Change message, project, priority, budget, early_stopping or trial.max_runtime of a study
     Edit(EditArgs),
     /// Submit a study with the same definition under another name
     Clone {
@@ -361,6 +364,13 @@ pub enum TrialCommand {
         /// The note; empty to remove it
         text: String,
     },
+    /// Give a trial tags, in place of those that it has
+    Tag {
+        /// The trial, as STUDY/NUMBER
+        trial: TrialRef,
+        /// The tags, short labels without commas; none to remove them
+        tags: Vec<String>,
+    },
     /// Print what a trial's program printed
     Logs(LogsArgs),
     /// Print the parameters that a training went through, from its first ancestor on, so that a study can repeat it
@@ -378,6 +388,9 @@ pub struct TrialListArgs {
     /// Only trials in this state; may be repeated
     #[arg(long, value_name = "STATE")]
     pub state: Vec<StateFilter>,
+    /// Only trials with this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
     /// Best first instead of by number
     #[arg(long)]
     pub best: bool,
@@ -420,6 +433,9 @@ pub struct TrialAddArgs {
     /// Free text, shown in lists
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// A tag, a short label; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
     /// The objective's value, for a trial that was run elsewhere; it is then finished at once. Of several objectives and bounds of
     /// metrics METRIC=NUMBER each
     #[arg(long, value_name = "[METRIC=]NUMBER", allow_hyphen_values = true)]

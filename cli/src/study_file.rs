@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use tunesmith_common::document::MAX_BYTES;
-use tunesmith_common::study::{RawStudy, StudyFile, StudyFileError, StudySpec};
+use tunesmith_common::study::{EDITABLE, RawStudy, SpecErrors, StudyFile, StudyFileError, StudySpec};
 use tunesmith_proto::{convert, v1 as pb};
 
 use crate::error::CliError;
@@ -99,7 +99,7 @@ fn misplaced_program(spec: &StudySpec, path: &Path) -> Option<String> {
 pub(crate) fn change(spec: pb::StudySpec, set: &[String], new_name: &str) -> Result<pb::StudySpec, CliError> {
     let mut overrides = set.to_vec();
     overrides.push(format!("name={new_name}"));
-    overridden(&spec, &overrides)
+    Ok(convert::study::to_wire(&overridden(&spec, &overrides)?))
 }
 
 /// The definition `spec` with overrides, and which of the fields that may change did.
@@ -107,56 +107,22 @@ pub(crate) fn edit(spec: pb::StudySpec, set: &[String]) -> Result<(pb::StudySpec
     // Through the same way as the new one, so that what is written differently but means the same is no change.
     let old = overridden(&spec, &[])?;
     let new = overridden(&spec, set)?;
-    let fixed = [
-        ("name", old.name == new.name),
-        (
-            "objective",
-            old.objective == new.objective && old.more_objectives == new.more_objectives,
-        ),
-        ("space", old.space == new.space),
-        (
-            "constraints",
-            old.constraints == new.constraints && old.measured_constraints == new.measured_constraints,
-        ),
-        ("strategy", old.strategy == new.strategy),
-        ("trial", without_limit(&old) == without_limit(&new)),
-    ];
-    if let Some((field, _)) = fixed.iter().find(|(_, same)| !same) {
+    let changed = new.changes(&old).map_err(|SpecErrors(errors)| {
         let name = human::clean(&spec.name);
-        return Err(CliError::usage(
-            format!(
-                "{field} of a study cannot change; message, priority, budget, early_stopping and trial.max_runtime can"
-            ),
+        let field = errors.first().map_or("", |error| error.path.as_str());
+        CliError::usage(
+            format!("{field} of a study cannot change; {} can", EDITABLE.join(", ")),
             format!("submit another study with `tunesmith study clone {name} NEW_NAME --set ...`"),
-        ));
-    }
-    let free = [
-        ("message", old.message == new.message),
-        ("priority", old.priority == new.priority),
-        ("budget", old.budget == new.budget),
-        ("early_stopping", old.early_stopping == new.early_stopping),
-        ("trial.max_runtime", old.trial == new.trial),
-    ];
-    let changed: Vec<String> = free
-        .iter()
-        .filter(|(_, same)| !same)
-        .map(|(field, _)| (*field).to_owned())
-        .collect();
+        )
+    })?;
     if changed.is_empty() {
         return Err(CliError::usage(
             "nothing would change",
             "the study already has these values; see `tunesmith study show`",
         ));
     }
-    Ok((new, changed))
-}
-
-/// What trials run, but for how long.
-fn without_limit(spec: &pb::StudySpec) -> Option<pb::TrialTemplate> {
-    spec.trial.clone().map(|trial| pb::TrialTemplate {
-        max_runtime: None,
-        ..trial
-    })
+    let changed = changed.into_iter().map(str::to_owned).collect();
+    Ok((convert::study::to_wire(&new), changed))
 }
 
 /// Early-stopping rules, each a mapping as in a study file or a name alone, checked as rules of the study `spec`.
@@ -185,19 +151,16 @@ pub(crate) fn rules(spec: pb::StudySpec, rules: &[String]) -> Result<Vec<pb::Sto
             .map(|problem| problem.message)
             .collect(),
     })?;
-    Ok(changed.early_stopping)
+    Ok(convert::study::to_wire(&changed).early_stopping)
 }
 
-fn overridden(spec: &pb::StudySpec, set: &[String]) -> Result<pb::StudySpec, CliError> {
+fn overridden(spec: &pb::StudySpec, set: &[String]) -> Result<RawStudy, CliError> {
     let name = human::clean(&spec.name);
     change_of(spec, set)?.map_err(|error| wrong(&error, &format!("change of study {name}")))
 }
 
 /// The definition `spec` with overrides; what is wrong with them is left to be said.
-fn change_of(
-    spec: &pb::StudySpec,
-    set: &[String],
-) -> Result<Result<pb::StudySpec, StudyFileError>, CliError> {
+fn change_of(spec: &pb::StudySpec, set: &[String]) -> Result<Result<RawStudy, StudyFileError>, CliError> {
     let name = human::clean(&spec.name);
     let unusable = |why: String| CliError::Refused {
         headline: format!("the definition of study {name} cannot be used: {why}"),
@@ -207,7 +170,7 @@ fn change_of(
         convert::study::from_wire(spec.clone()).map_err(|error| unusable(error.to_string()))?;
     let text = serde_json::to_string(&raw).map_err(|error| unusable(error.to_string()))?;
     let changed = StudyFile::parse_with(&text, &spec.name, set);
-    Ok(changed.map(|(raw, _)| convert::study::to_wire(&raw)))
+    Ok(changed.map(|(raw, _)| raw))
 }
 
 /// A line for each problem.

@@ -130,6 +130,16 @@ checked_name!(
 );
 
 checked_name!(
+    /// Name of a project, under which studies are listed together.
+    ProjectName,
+    "project name",
+    128,
+    "letters, digits, '.', '_' and '-', first a letter or a digit",
+    |c| c.is_ascii_alphanumeric(),
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+);
+
+checked_name!(
     /// Name of a worker, unique within a coordinator; by default the machine's host name.
     WorkerName,
     "worker name",

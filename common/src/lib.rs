@@ -19,8 +19,8 @@ pub mod units;
 
 pub use clock::{Clock, Timestamp};
 pub use id::{
-    Attempt, CheckpointStoreId, LeaseId, LeaseKey, RequestId, StudyId, StudyName, TrialNumber, WorkerId,
-    WorkerName,
+    Attempt, CheckpointStoreId, LeaseId, LeaseKey, ProjectName, RequestId, StudyId, StudyName, TrialNumber,
+    WorkerId, WorkerName,
 };
 pub use params::{ParamValue, Params};
 pub mod space;

@@ -561,6 +561,7 @@ fn trials_that_people_add_come_first_and_must_fit_the_space() {
             .into_iter()
             .collect(),
         note: String::new(),
+        tags: Vec::new(),
         result: None,
         request: None,
         actor: "kim".to_owned(),

@@ -91,6 +91,7 @@ test("a study is paused, resumed, described and stopped, and only stopped after 
   assert.equal(await state(), "STUDY_STATE_PAUSED");
   await page.getByRole("button", { name: "Resume" }).click();
   await page.getByRole("button", { name: "Pause" }).waitFor();
+  await page.getByText("More", { exact: true }).click();
   await page.getByRole("button", { name: "Message…" }).click();
   await page.getByRole("textbox", { name: "Message" }).fill("for the paper");
   await page.getByRole("button", { name: "Save", exact: true }).click();
@@ -109,6 +110,7 @@ test("a study is paused, resumed, described and stopped, and only stopped after 
   await eventually("the trial is to stop", async () => assert.equal((await report(trial, 1, 1)).shouldStop, true));
   await world.call("POST", `/v1/${trial.name}/tell`, {});
   await page.locator(".title-row .state").getByText("Stopped").waitFor();
+  await page.getByText("More", { exact: true }).click();
   await page.getByRole("button", { name: "Delete…" }).click();
   await page.getByRole("button", { name: "Delete for good" }).click();
   await page.getByRole("heading", { name: "Studies" }).waitFor();

@@ -21,6 +21,8 @@ before(async () => {
   });
   await eventually("its trials fail", async () => assert.equal((await world.call("GET", "/v1/studies/evil")).study.counts.failed, "2"));
   await world.call("PATCH", "/v1/studies/evil/trials/1", { note: EVIL });
+  await world.call("PATCH", "/v1/studies/evil/trials/1?update_mask=tags", { tags: [EVIL.slice(0, 60)] });
+  await world.call("PATCH", "/v1/studies/evil?update_mask=project", { project: "vision" });
   await world.ownStudy("other");
   for (const value of [0.5, 0.25, 0.75, 0.125]) {
     const { trial } = (await world.call("POST", "/v1/studies/other/ask", { client: EVIL })).trials[0];
@@ -38,6 +40,13 @@ const VIEWS = [
   { path: "/studies/evil/trials/1", shown: ".log" },
   { path: "/studies/other/trials/3", shown: ".side dd" },
   { path: "/workers", shown: ".worker" },
+  { path: "/new", shown: ".editor" },
+  { path: "/new?from=evil", shown: ".editor" },
+  { path: "/studies/evil?chosen=1,2&columns=tags,note", shown: ".trials tbody tr[data-id]" },
+  { path: "/studies/evil/compare?trials=1,2", shown: ".side-by-side" },
+  { path: "/studies/other/compare?trials=1,2,3", shown: ".plot canvas" },
+  { path: "/compare?studies=evil,other", shown: ".side-by-side" },
+  { path: "/?group=project&chosen=evil", shown: ".project" },
 ];
 
 for (const theme of /** @type {const} */ (["light", "dark"])) {
@@ -51,6 +60,18 @@ for (const theme of /** @type {const} */ (["light", "dark"])) {
       assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), theme);
       await check(path);
     }
+    await page.goto(`${world.url}/studies/other`);
+    await page.getByText("More", { exact: true }).click();
+    await check("the menu");
+    await page.getByRole("button", { name: "Add trial…" }).click();
+    await page.getByRole("dialog").waitFor();
+    await check("adding a trial");
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Edit…" }).click();
+    await page.getByRole("dialog").getByLabel("Priority").fill("0");
+    await page.getByRole("dialog").getByText("must be between 1 and 1000").waitFor();
+    await check("editing a study");
+    await page.keyboard.press("Escape");
     await page.keyboard.press("?");
     await check("help");
     await page.keyboard.press("Escape");
@@ -74,6 +95,14 @@ test("what is written into names, notes, parameters, reasons and logs is shown a
   await shows(".log");
   await shows(".side .facts");
   await shows(".side .text");
+  await shows(".side .tag");
+  await page.goto(`${world.url}/studies/evil/compare?trials=1,2`);
+  await shows(".side-by-side td");
+  await shows(".side-by-side .tag");
+  await page.goto(`${world.url}/compare?studies=evil,other`);
+  await shows(".side-by-side td");
+  await page.goto(`${world.url}/studies/evil/trials/1`);
+  await shows(".log");
   await page.getByLabel("Stream").selectOption("stderr");
   await shows(".log");
   await page.goto(`${world.url}/studies/other/trials/3`);

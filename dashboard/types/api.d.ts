@@ -8,11 +8,14 @@ export type Value = string | number | boolean | null;
 
 export interface Objective { metric: string; goal?: "GOAL_MINIMIZE" | "GOAL_MAXIMIZE"; from?: string }
 export interface Budget { trials?: Long; parallel?: number; wallTime?: string; gpuHours?: number; cost?: number; [key: string]: unknown }
-export interface Parameter { name: string; type: string; scale?: string; low?: number; high?: number; choices?: Value[]; value?: Value; when?: unknown[] }
+export interface Parameter {
+  name: string; type: string; scale?: string; low?: number; high?: number; step?: number; choices?: Value[]; value?: Value;
+  when?: { parent: string; values?: Value[] }[];
+}
 export interface Rule { rule: string; metric?: string; shadow?: boolean; [key: string]: unknown }
 export interface Strategy { name?: string; sampler?: string; maxSteps?: Long; reduction?: number; interval?: Long; population?: number; vary?: string[]; [key: string]: unknown }
 export interface Spec {
-  name: string; message?: string; objective?: Objective; moreObjectives?: Objective[];
+  name: string; message?: string; project?: string; objective?: Objective; moreObjectives?: Objective[];
   space?: Parameter[]; budget?: Budget; trial?: { steps?: { name?: string; max?: Long }; resources?: { gpus?: number }; maxRuntime?: string }; strategy?: Strategy; earlyStopping?: Rule[];
 }
 export interface Counts {
@@ -52,7 +55,7 @@ export interface Trial {
   name: string; number: Long; state: string; parameters?: Record<string, Value>; value?: Real; lastStep?: Long;
   metrics?: Record<string, Real>; stateReason?: string; failureCause?: string; stoppedBy?: string; pendingReason?: string;
   note?: string; provenance?: Provenance; attempts?: Attempt[]; decisions?: Decision[]; createdAt?: string; startedAt?: string; endedAt?: string;
-  seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean; rungs?: RungResult[]; parent?: Parent;
+  tags?: string[]; seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean; rungs?: RungResult[]; parent?: Parent;
 }
 export interface Curve { metric: string; step?: Long[]; value?: Real[] }
 export interface TrialCurve { trial: Long; state: string; stateReason?: string; result?: Real; step?: Long[]; value?: Real[] }
@@ -83,3 +86,10 @@ export interface Zoom { spec: Spec; notes?: string[]; trials?: Long[]; taken?: L
 export interface Expectation { metric: string; mean?: Real[]; low?: Real[]; high?: Real[] }
 export interface Slice { parameter: string; values?: Value[]; objectives?: Expectation[]; acquisition?: Real[] }
 export interface Slices { strategy: string; results?: Long; parameters?: Record<string, Value>; acquisition?: string; slices?: Slice[] }
+/** A change of a study file. */
+export type Edit = { path: string[] } & ({ set: string } | { remove: true } | { rename: string });
+export interface Problem { path?: string; line?: number; text?: string }
+export interface Checked {
+  text?: string; values?: { path?: string[]; text?: string; quoted?: boolean; line?: number }[]; spec?: Spec;
+  problems?: Problem[]; warnings?: string[]; facts?: { title: string; text: string }[]; changed?: string[];
+}

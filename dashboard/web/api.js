@@ -16,9 +16,11 @@ export class ApiError extends Error {
    * @param {string} message
    * @param {number} status 0 if there was no answer
    * @param {string} reason
+   * @param {{field: string, description: string}[]} [details] what is wrong with which field
    */
-  constructor(message, status, reason) {
+  constructor(message, status, reason, details = []) {
     super(message);
+    this.details = details;
     this.name = "ApiError";
     this.status = status;
     this.reason = reason;
@@ -75,7 +77,7 @@ export function refusal(status, text) {
   } catch {
     // Not from the coordinator, but from something before it.
   }
-  const refused = new ApiError(error?.message ?? `the answer has the status ${status}`, status, error?.reason ?? "");
+  const refused = new ApiError(error?.message ?? `the answer has the status ${status}`, status, error?.reason ?? "", error?.details ?? []);
   if (status === 401) for (const listener of listeners) listener();
   return refused;
 }
@@ -124,14 +126,18 @@ export const api = {
   studies: ({ archived, token }, options) => call("GET", `/v1/studies${query({ page_size: 200, show_archived: archived, page_token: token })}`, options),
   /** @param {string} study @param {Options} [options] @returns {Promise<Study>} */
   study: async (study, options) => (await call("GET", ofStudy(study), options)).study,
+  /** @param {{text?: string, spec?: object, edits?: import("../types/api.js").Edit[], study?: string}} body @param {Options} [options] @returns {Promise<import("../types/api.js").Checked>} */
+  check: (body, options) => call("POST", "/v1/studies:check", { ...options, body }),
+  /** @param {object} spec @param {boolean} paused @param {string} requestId @returns {Promise<Study>} */
+  createStudy: async (spec, paused, requestId) => (await call("POST", "/v1/studies", { body: { spec, paused, requestId } })).study,
+  /** @param {string} study @param {string[]} fields @param {object} spec @returns {Promise<Study>} */
+  updateStudy: async (study, fields, spec) => (await call("PATCH", ofStudy(study, query({ update_mask: fields.join(",") })), { body: spec })).study,
   /** @param {string} study @param {"pause" | "resume" | "stop" | "archive"} what @returns {Promise<Study>} */
   steer: async (study, what) => (await call("POST", ofStudy(study, `/${what}`), { body: {} })).study,
   /** @param {string} study */
   deleteStudy: (study) => call("DELETE", ofStudy(study)),
   /** @param {string} study @param {string} message @returns {Promise<Study>} */
   setMessage: async (study, message) => (await call("PATCH", ofStudy(study, "?update_mask=message"), { body: { message } })).study,
-  /** @param {import("../types/api.js").Spec} spec @param {string} requestId @returns {Promise<Study>} */
-  createStudy: async (spec, requestId) => (await call("POST", "/v1/studies", { body: { spec, requestId } })).study,
   /** @param {string} study @param {import("../types/api.js").ZoomRange[]} ranges @returns {Promise<import("../types/api.js").Zoom>} */
   planZoom: (study, ranges) => call("POST", ofStudy(study, "/zoom"), { body: { ranges } }),
   /** @param {string} study @param {{trial?: string, points?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Slices>} */
@@ -166,6 +172,10 @@ export const api = {
   points: (study, trial, options) => call("GET", ofTrial(study, trial, "/points"), options),
   /** @param {string} study @param {string | number} trial @param {string} note @returns {Promise<Trial>} */
   setNote: async (study, trial, note) => (await call("PATCH", ofTrial(study, trial), { body: { note } })).trial,
+  /** @param {string} study @param {string | number} trial @param {string[]} tags @returns {Promise<Trial>} */
+  setTags: async (study, trial, tags) => (await call("PATCH", ofTrial(study, trial, "?update_mask=tags"), { body: { tags } })).trial,
+  /** @param {string} study @param {{parameters: Record<string, import("../types/api.js").Value>, note: string, requestId: string}} body @returns {Promise<Trial>} */
+  addTrial: async (study, body) => (await call("POST", ofStudy(study, "/trials"), { body })).trial,
   /** @param {string} study @param {string | number} trial @returns {Promise<Trial>} */
   stopTrial: async (study, trial) => (await call("POST", ofTrial(study, trial, "/stop"), { body: {} })).trial,
   /** @param {string} study @param {string | number} trial @param {string} requestId @returns {Promise<Trial>} */

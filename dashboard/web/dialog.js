@@ -7,7 +7,7 @@ import { el } from "./dom.js";
  * @param {HTMLDialogElement} dialog
  * @returns {Promise<string>} the value of the button that closed it
  */
-function ask(dialog) {
+export function ask(dialog) {
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
@@ -23,7 +23,7 @@ function ask(dialog) {
  * @param {(Node | string)[]} body
  * @param {HTMLElement[]} buttons
  */
-function frame(title, body, buttons) {
+export function frame(title, body, buttons) {
   const close = () => dialog.close("");
   const form = el("form", { method: "dialog" }, el("h2", { id: "dialog-title", text: title }), el("div", { class: "dialog-body" }, body), el("div", { class: "buttons" }, buttons));
   const dialog = el("dialog", { "aria-labelledby": "dialog-title", on: { click: (/** @type {Event} */ event) => event.target === dialog && close() } }, form);
@@ -111,6 +111,9 @@ export function help() {
     ["t", "to the table"],
     ["\u2191 \u2193", "from row to row; also Page Up, Page Down, Home, End"],
     ["Enter", "open the row"],
+    ["Space", "tick the row, to compare it with others"],
+    ["n, l", "edit the note or the tags of the trial in the row"],
+    ["n", "a new study, in the list of studies"],
     ["g s", "studies"],
     ["g w", "workers"],
     ["u", "up: from a trial to its study, from there to all"],

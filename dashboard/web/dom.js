@@ -92,5 +92,6 @@ export function setText(element, text) {
  * @param {EventTarget | null} target
  */
 export function isTyping(target) {
+  if (target instanceof HTMLInputElement && target.type === "checkbox") return false;
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }

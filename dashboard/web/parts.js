@@ -15,6 +15,42 @@ export function button(text, press, kind = "") {
 }
 
 /**
+ * A menu of buttons and links. It closes when one of them was chosen, when the keyboard leaves it, and by Escape.
+ * @param {string} title
+ * @param {(HTMLElement | false | null | undefined)[]} entries
+ */
+export function menu(title, entries) {
+  const summary = el("summary", { class: "button", text: title });
+  const node = el(
+    "details",
+    { class: "menu-of" },
+    summary,
+    el("div", { class: "menu" }, entries.filter((entry) => entry instanceof HTMLElement)),
+  );
+  node.addEventListener("keydown", (event) => {
+    const all = [summary, .../** @type {NodeListOf<HTMLElement>} */ (node.querySelectorAll(".menu > *"))];
+    const at = all.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.key === "Escape") {
+      node.open = false;
+      summary.focus();
+    } else if (step && at >= 0) {
+      event.preventDefault();
+      node.open = true;
+      all[Math.min(all.length - 1, Math.max(0, at + step))].focus();
+    }
+  });
+  node.addEventListener("focusout", (event) => {
+    const inside = event.relatedTarget instanceof Node && node.contains(event.relatedTarget);
+    if (!inside && !node.matches(":hover")) node.open = false;
+  });
+  node.addEventListener("click", (event) => {
+    if (event.target instanceof Element && event.target.closest(".menu > *")) node.open = false;
+  });
+  return node;
+}
+
+/**
  * What a view shows while there is nothing else to show.
  * @param {"empty" | "loading" | "error"} kind
  * @param {string} title

@@ -12,6 +12,8 @@ import { el, fill } from "./dom.js";
  * @property {boolean=} right whether it has numbers
  * @property {boolean=} descending whether the largest comes first when it is sorted by this for the first time
  * @property {string=} width such as "12rem"
+ * @property {boolean=} quiet whether its title is for screen readers only
+ * @property {{value: (row: T) => string, save: (row: T, text: string) => void, label: (row: T) => string}=} edit how its cells are edited where they are
  */
 
 /** Rows that are there beyond those that are seen, on each side. */
@@ -29,13 +31,20 @@ export class Table {
    * @param {(row: T) => void} options.open
    * @param {(column: string, descending: boolean) => void} options.sorted told when a person sorts
    * @param {() => void} [options.more] told when the end is near
+   * @param {{chosen: Set<string>, changed: () => void, label: (row: T) => string}} [options.choice] rows that are ticked, by their ids, and what to do when
+   *   somebody ticks one, by its box or by the space bar
+   * @param {Record<string, (row: T) => void>} [options.keys] what further keys do with the row that has the keyboard
    */
-  constructor({ label, rowHeight, id, open, sorted, more }) {
+  constructor({ label, rowHeight, id, open, sorted, more, choice, keys = {} }) {
     this.rowHeight = rowHeight;
     this.id = id;
     this.open = open;
     this.sorted = sorted;
     this.more = more;
+    this.choice = choice;
+    this.keys = keys;
+    /** The cell that is edited: it is not drawn again meanwhile. @type {{id: string, column: string, node: HTMLElement} | null} */
+    this.editing = null;
     /** @type {Column<T>[]} */
     this.columns = [];
     /** @type {T[]} */
@@ -53,9 +62,14 @@ export class Table {
     this.columnsElement = el("colgroup");
     this.table = el("table", { "aria-label": label }, this.columnsElement, el("thead", {}, this.head), this.before, this.body, this.after);
     this.table.style.setProperty("--row", `${rowHeight}px`);
-    this.node = el("div", { class: "table", on: { scroll: () => this.#draw() } }, this.table);
+    this.node = el("div", { class: choice ? "table chooses" : "table", on: { scroll: () => this.#draw() } }, this.table);
     this.body.addEventListener("keydown", (event) => this.#key(event));
     this.body.addEventListener("click", (event) => this.#click(event));
+    this.body.addEventListener("dblclick", (event) => {
+      const cell = event.target instanceof Element ? /** @type {HTMLElement | null} */ (event.target.closest("td[data-edit]")) : null;
+      const row = this.nodes.get(cell?.closest("tr")?.dataset.id ?? "")?.row;
+      if (cell && row) this.edit(row, String(cell.dataset.edit));
+    });
     this.body.addEventListener("focusin", (event) => {
       const row = event.target instanceof Element ? event.target.closest("tr") : null;
       if (row?.dataset.id !== undefined) this.#focus(row.dataset.id, false);
@@ -148,7 +162,9 @@ export class Table {
               column.title,
               el("span", { class: "arrow", "aria-hidden": "true", text: is ? (this.sort.descending ? "\u2193" : "\u2191") : "" }),
             )
-          : column.title;
+          : column.quiet
+            ? el("span", { class: "visually-hidden", text: column.title })
+            : column.title;
         return el("th", { scope: "col", class: column.right ? "right" : null, "aria-sort": order }, title);
       }),
     );
@@ -222,10 +238,85 @@ export class Table {
    * @param {T} row
    */
   #cells(node, row) {
-    fill(
-      node,
-      this.columns.map((column) => el("td", { class: column.right ? "right" : null }, column.cell(row))),
-    );
+    const id = this.id(row);
+    const edited = this.editing?.id === id ? this.editing.column : null;
+    this.columns.forEach((column, index) => {
+      let cell = node.children[index];
+      if (!cell) node.append((cell = el("td", { class: column.right ? "right" : null, "data-edit": column.edit ? column.id : null })));
+      // What somebody is about to press or writes into stays what it is, however often the rest is drawn.
+      if (edited === column.id) return;
+      const box = index === 0 ? cell.querySelector(":scope > input") : null;
+      while (cell.lastChild && cell.lastChild !== box) cell.lastChild.remove();
+      cell.append(column.cell(row));
+    });
+    if (!this.choice) return;
+    if (!node.querySelector(":scope > td > input[type=checkbox]")) {
+      node.firstElementChild?.prepend(el("input", { type: "checkbox", tabindex: -1, "aria-label": this.choice.label(row), on: { change: () => this.choose(this.nodes.get(id)?.row ?? row) } }));
+    }
+    this.#tick(node, id);
+  }
+
+  /**
+   * Ticks a row, or does so no more.
+   * @param {T} row
+   */
+  choose(row) {
+    const { choice } = this;
+    const id = this.id(row);
+    if (!choice) return;
+    if (!choice.chosen.delete(id)) choice.chosen.add(id);
+    this.ticked();
+    choice.changed();
+  }
+
+  /** Shows which rows are ticked. */
+  ticked() {
+    for (const [id, { node }] of this.nodes) this.#tick(node, id);
+  }
+
+  /**
+   * @param {HTMLTableRowElement} node
+   * @param {string} id
+   */
+  #tick(node, id) {
+    const is = this.choice?.chosen.has(id) ?? false;
+    node.setAttribute("aria-selected", String(is));
+    const box = node.querySelector("input[type=checkbox]");
+    if (box instanceof HTMLInputElement) box.checked = is;
+  }
+
+  /**
+   * Lets somebody edit a cell where it is: Enter keeps what they write, Escape what was.
+   * @param {T} row
+   * @param {string} of the column
+   */
+  edit(row, of) {
+    const id = this.id(row);
+    const index = this.columns.findIndex(({ id: other }) => other === of);
+    const { edit } = this.columns[index] ?? {};
+    const node = this.nodes.get(id)?.node;
+    const cell = node?.children[index];
+    if (!edit || !node || !cell) return;
+    const input = el("input", { type: "text", class: "cell-edit", "aria-label": edit.label(row), value: edit.value(row) });
+    const end = (/** @type {boolean} */ keep, /** @type {boolean} */ back) => {
+      if (this.editing?.node !== input) return;
+      this.editing = null;
+      const now = this.nodes.get(id);
+      if (now) this.#cells(now.node, now.row);
+      if (back) now?.node.focus({ preventScroll: true });
+      if (keep && input.value !== edit.value(row)) edit.save(now?.row ?? row, input.value);
+    };
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      end(event.key === "Enter", true);
+    });
+    input.addEventListener("blur", () => input.isConnected && end(true, false));
+    this.editing = { id, column: of, node: input };
+    fill(cell, input);
+    input.focus();
+    input.select();
   }
 
   /**
@@ -257,6 +348,13 @@ export class Table {
     if (event.key === "Enter" && index >= 0) {
       event.preventDefault();
       this.open(this.rows[index]);
+    } else if (event.key === " " && this.choice && index >= 0) {
+      event.preventDefault();
+      this.choose(this.rows[index]);
+    } else if (event.key in this.keys && index >= 0) {
+      event.preventDefault();
+      event.stopPropagation();
+      this.keys[event.key](this.rows[index]);
     } else if (event.key in moves && this.rows.length) {
       event.preventDefault();
       const wanted = moves[/** @type {keyof typeof moves} */ (event.key)];
@@ -267,7 +365,8 @@ export class Table {
   /** @param {MouseEvent} event */
   #click(event) {
     const target = event.target instanceof Element ? event.target : null;
-    if (!target || target.closest("a, button") || getSelection()?.toString()) return;
+    // A cell that is edited by two clicks is not to lead away by the first.
+    if (!target || target.closest("a, button, input, label, [data-edit]") || getSelection()?.toString()) return;
     const id = target.closest("tr")?.dataset.id;
     const row = id === undefined ? undefined : this.nodes.get(id)?.row;
     if (row) this.open(row);

@@ -225,6 +225,7 @@ fn spec(strategy: &str, dimensions: usize, seed: u64) -> anyhow::Result<StudySpe
         name: "gain-left".parse()?,
         message: String::new(),
         parent: None,
+        project: None,
         objective: Objective {
             metric: "value".parse()?,
             goal: Goal::Minimize,

@@ -153,6 +153,7 @@ fn spec(name: &str, d: usize) -> anyhow::Result<StudySpec> {
         name: "suggestion-times".parse()?,
         message: String::new(),
         parent: None,
+        project: None,
         objective: Objective {
             metric: "value".parse()?,
             goal: Goal::Minimize,

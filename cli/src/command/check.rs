@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::metrics::{Reader, Vocabulary};
-use tunesmith_common::study::{Bound, MetricSource, StrategyName, StudySpec};
+use tunesmith_common::study::{Bound, MetricSource, StudySpec};
 
 use crate::args::CheckLogArgs;
 use crate::context::Context;
@@ -72,45 +72,8 @@ fn study_summary(spec: &StudySpec, style: Style) -> String {
             human::shorten(&parameters.join(", "), 100)
         ),
     );
-    let cells = match spec.strategy.name {
-        StrategyName::Grid { points, .. } => spec.space.cells(points.get()),
-        StrategyName::Auto
-        | StrategyName::Manual
-        | StrategyName::Random
-        | StrategyName::Sobol
-        | StrategyName::Gp { .. }
-        | StrategyName::Tpe
-        | StrategyName::Cmaes
-        | StrategyName::Evolution
-        | StrategyName::Nsga2 => None,
-    };
-    facts.add_some("Grid", cells.map(|cells| format!("{cells} points")));
-    let trials = match (cells, spec.budget.trials) {
-        (Some(cells), Some(trials)) => Some(cells.min(u128::from(trials))),
-        (Some(cells), None) => Some(cells),
-        (None, Some(trials)) => Some(u128::from(trials)),
-        (None, None) => None,
-    };
-    facts.add(
-        "Trials",
-        match (trials, spec.strategy.name) {
-            (Some(trials), _) => trials.to_string(),
-            (None, StrategyName::Manual) => "those that people add".to_owned(),
-            (None, _) => {
-                "without end, until something else of the budget is used up or somebody stops it".to_owned()
-            }
-        },
-    );
-    let steps = spec
-        .trial
-        .as_ref()
-        .and_then(|trial| Some((trial.steps.max?, &trial.steps.name)));
-    if let (Some((max, name)), Some(trials)) = (steps, trials) {
-        let max = u128::try_from(max).unwrap_or(0);
-        facts.add(
-            "At most",
-            format!("{} {name}s of training", trials.saturating_mul(max)),
-        );
+    for (name, fact) in spec.outlook() {
+        facts.add(name, fact);
     }
     format!("{}\nThe study file is fine.\n", facts.render(style))
 }

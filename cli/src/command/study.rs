@@ -21,7 +21,7 @@ use crate::view::{
 pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<(), CliError> {
     match command {
         StudyCommand::Check { file, set } => check::check_study(&file, &set, context),
-        StudyCommand::List { all } => list(all, context).await,
+        StudyCommand::List { all, project } => list(all, project.as_deref(), context).await,
         StudyCommand::Show { study } => show(&study, context).await,
         StudyCommand::Watch { study } => {
             let client = context.client().await?;
@@ -55,8 +55,11 @@ pub(super) async fn execute(command: StudyCommand, context: &Context) -> Result<
     }
 }
 
-async fn list(all: bool, context: &Context) -> Result<(), CliError> {
-    let studies = context.client().await?.all_studies(all).await?;
+async fn list(all: bool, project: Option<&str>, context: &Context) -> Result<(), CliError> {
+    let mut studies = context.client().await?.all_studies(all).await?;
+    if let Some(project) = project {
+        studies.retain(|study| study.spec.as_ref().is_some_and(|spec| spec.project == project));
+    }
     let response = pb::ListStudiesResponse {
         studies,
         next_page_token: String::new(),

@@ -22,6 +22,7 @@ pub(super) async fn execute(command: TrialCommand, context: &Context) -> Result<
         TrialCommand::Stop { trial } => stop(&trial, context).await,
         TrialCommand::Retry { trial } => retry(&trial, context).await,
         TrialCommand::Note { trial, text } => note(&trial, text, context).await,
+        TrialCommand::Tag { trial, tags } => tag(&trial, tags, context).await,
         TrialCommand::Logs(args) => logs(&args, context).await,
         TrialCommand::Schedule { trial } => schedule::execute(&trial, context).await,
     }
@@ -46,9 +47,10 @@ async fn list(args: &TrialListArgs, context: &Context) -> Result<(), CliError> {
     } else {
         usize::try_from(args.limit).unwrap_or(usize::MAX)
     };
+    let tagged = |trial: &pb::Trial| args.tag.iter().all(|tag| trial.tags.contains(tag));
     // One more than is shown tells whether there are more.
     let mut trials = client
-        .trials_up_to(request, limit.saturating_add(1), |_| true, "list trials")
+        .trials_up_to(request, limit.saturating_add(1), tagged, "list trials")
         .await?;
     let more = trials.len() > limit;
     trials.truncate(limit);
@@ -59,10 +61,10 @@ async fn list(args: &TrialListArgs, context: &Context) -> Result<(), CliError> {
     let spec = found.spec.as_ref();
     context.screen.result(&response, || {
         if response.trials.is_empty() {
-            return if args.state.is_empty() {
-                "No trials yet.\n"
-            } else {
-                "No trials in that state.\n"
+            return match (args.state.is_empty(), args.tag.is_empty()) {
+                (true, true) => "No trials yet.\n",
+                (false, true) => "No trials in that state.\n",
+                (_, false) => "No trials with that tag.\n",
             }
             .to_owned();
         }
@@ -136,6 +138,7 @@ async fn add(args: TrialAddArgs, context: &Context) -> Result<(), CliError> {
         parent: args.study.resource(),
         parameters: Some(parameters),
         note: args.note.unwrap_or_default(),
+        tags: args.tag,
         result,
         request_id: request_id(),
     };
@@ -259,6 +262,7 @@ async fn note(trial: &TrialRef, text: String, context: &Context) -> Result<(), C
     let request = pb::UpdateTrialRequest {
         name: trial.resource(),
         note: text,
+        ..Default::default()
     };
     let response = context
         .client()
@@ -269,6 +273,31 @@ async fn note(trial: &TrialRef, text: String, context: &Context) -> Result<(), C
         "has no note any more"
     } else {
         "has the note"
+    };
+    context
+        .screen
+        .result(&response, || format!("Trial {trial} {what}.\n"))
+}
+
+async fn tag(trial: &TrialRef, tags: Vec<String>, context: &Context) -> Result<(), CliError> {
+    let request = pb::UpdateTrialRequest {
+        name: trial.resource(),
+        tags,
+        update_mask: Some(pbjson_types::FieldMask {
+            paths: vec!["tags".to_owned()],
+        }),
+        ..Default::default()
+    };
+    let response = context
+        .client()
+        .await?
+        .update_trial(request, &format!("tag trial {trial}"))
+        .await?;
+    let tags = response.trial.as_ref().map_or(&[][..], |trial| &trial.tags);
+    let what = if tags.is_empty() {
+        "has no tags any more".to_owned()
+    } else {
+        format!("is tagged {}", human::clean(&tags.join(", ")))
     };
     context
         .screen

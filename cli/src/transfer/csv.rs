@@ -50,6 +50,7 @@ pub(super) fn render(spec: Option<&pb::StudySpec>, trials: &[pb::Trial]) -> Stri
             "seed",
             "reason",
             "note",
+            "tags",
         ]
         .map(str::to_owned),
     );
@@ -113,6 +114,7 @@ pub(super) fn render(spec: Option<&pb::StudySpec>, trials: &[pb::Trial]) -> Stri
             trial.seed.to_string(),
             trial.state_reason.clone(),
             trial.note.clone(),
+            trial.tags.join(","),
         ]);
         output.push_str(&line(&row));
     }

@@ -138,6 +138,7 @@ impl Document {
                 parent: String::new(),
                 parameters: trial.parameters,
                 note: trial.note,
+                tags: trial.tags,
                 result: Some(pb::Result {
                     value,
                     state: state.into(),

@@ -219,6 +219,10 @@ pub(crate) fn show(study: &pb::Study, pareto_set: &[pb::Trial], style: Style, no
     facts.add("Strategy", strategy(study));
     facts.add("Rungs", rungs(study));
     facts.add(
+        "Project",
+        human::clean(study.spec.as_ref().map_or("", |spec| &spec.project)),
+    );
+    facts.add(
         "Parent",
         study
             .parent

@@ -29,6 +29,7 @@ pub(crate) fn list(
     let names = parts::parameter_names(spec);
     let columns = !names.is_empty() && names.len() <= PARAMETER_COLUMNS;
     let with_reason = trials.iter().any(|trial| !reason(trial).is_empty());
+    let with_tags = trials.iter().any(|trial| !trial.tags.is_empty());
     let with_note = trials.iter().any(|trial| !trial.note.is_empty());
 
     let objectives: Vec<&pb::Objective> = parts::objectives(spec).skip(1).collect();
@@ -56,6 +57,9 @@ pub(crate) fn list(
     }
     if with_reason {
         header.push("WHY".to_owned());
+    }
+    if with_tags {
+        header.push("TAGS".to_owned());
     }
     if with_note {
         header.push("NOTE".to_owned());
@@ -98,6 +102,9 @@ pub(crate) fn list(
         }
         if with_reason {
             row.push(text(human::shorten(&reason(trial), 70)));
+        }
+        if with_tags {
+            row.push(text(human::shorten(&human::clean(&trial.tags.join(", ")), 40)));
         }
         if with_note {
             row.push(text(human::shorten(&human::clean(&trial.note), 40)));
@@ -154,6 +161,7 @@ pub(crate) fn show(
         },
     );
     facts.add("Cause", human::clean(&trial.failure_cause));
+    facts.add("Tags", human::clean(&trial.tags.join(", ")));
     facts.add("Note", human::clean(&trial.note));
     facts.add_some(&parts::metric(spec), trial.value.map(human::exact_number));
     for objective in parts::objectives(spec).skip(1) {

@@ -46,6 +46,11 @@ impl DocumentError {
         Self::new(place, "", Problem::Other(message.into()))
     }
 
+    /// The same about what `path` names.
+    pub(super) fn with_path(self, path: String) -> Self {
+        Self { path, ..self }
+    }
+
     /// Says where it happened, unless something further inside said so.
     pub(super) fn at(mut self, node: &Node, place: &Place, path: impl FnOnce() -> String) -> Self {
         if self.place.is_none() {

@@ -5,18 +5,22 @@
 //! wanted in its place, so that a text stays the text that was written.
 
 mod de;
+mod edit;
 mod error;
 mod read;
 mod scalar;
 mod set;
+mod write;
 
 use std::sync::Arc;
 
 pub use de::{from_document, nearest};
+pub use edit::{Change, Edit, edit};
 pub use error::{DocumentError, shorten};
 pub use read::{MAX_BYTES, MAX_DEPTH, read};
 pub use scalar::whole;
 pub use set::apply_override;
+pub use write::{one_line, write};
 
 /// Where something was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +128,33 @@ impl Node {
                 ))
             }
         }
+    }
+}
+
+/// Whether two documents mean the same, wherever and however it is written.
+#[must_use]
+pub fn same(one: &Node, other: &Node) -> bool {
+    match (&one.content, &other.content) {
+        (Content::Scalar { text: a, plain: p }, Content::Scalar { text: b, plain: q }) => {
+            let (left, right) = (scalar::resolve(a, *p), scalar::resolve(b, *q));
+            match (left, right) {
+                (scalar::Resolved::Null, scalar::Resolved::Null) => true,
+                (scalar::Resolved::Text, scalar::Resolved::Text) => a == b,
+                // As it is written, so that 1.0 stays a float.
+                (scalar::Resolved::Text, _) | (_, scalar::Resolved::Text) => false,
+                _ => a == b,
+            }
+        }
+        (Content::List(a), Content::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Content::Map(a), Content::Map(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|(a, b)| a.key == b.key && same(&a.value, &b.value))
+        }
+        _ => false,
     }
 }
 

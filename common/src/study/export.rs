@@ -31,6 +31,7 @@ impl From<&StudySpec> for RawStudy {
             name: Some(spec.name.to_string()),
             message: Some(spec.message.clone()).filter(|message| !message.is_empty()),
             parent: spec.parent.as_ref().map(ToString::to_string),
+            project: spec.project.as_ref().map(ToString::to_string),
             objective: RawObjectives {
                 first: objective(&spec.objective),
                 more: spec.more_objectives.iter().map(objective).collect(),

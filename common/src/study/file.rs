@@ -35,10 +35,7 @@ impl StudyFile {
     ) -> Result<(RawStudy, StudySpec), StudyFileError> {
         let of_document = |error: DocumentError| StudyFileError {
             file: file_name.to_owned(),
-            problems: vec![Located {
-                place: error.place.clone(),
-                message: error.to_string(),
-            }],
+            problems: vec![Located::from(error)],
         };
         let mut node = document::read(text).map_err(of_document)?;
         for argument in overrides {
@@ -103,8 +100,30 @@ pub struct StudyFileError {
 pub struct Located {
     /// Where, if known.
     pub place: Option<Place>,
+    /// What it is about, such as `space.lr.low`; empty for the document as a whole.
+    pub path: String,
     /// What, beginning with the path of the key.
     pub message: String,
+}
+
+impl Located {
+    /// What, for somebody who sees what it is about.
+    #[must_use]
+    pub fn without_path(&self) -> &str {
+        let rest = self.message.strip_prefix(self.path.as_str());
+        rest.and_then(|rest| rest.strip_prefix(": "))
+            .unwrap_or(&self.message)
+    }
+}
+
+impl From<DocumentError> for Located {
+    fn from(error: DocumentError) -> Self {
+        Self {
+            message: error.to_string(),
+            path: error.path,
+            place: error.place,
+        }
+    }
 }
 
 impl StudyFileError {
@@ -112,6 +131,7 @@ impl StudyFileError {
         let locate = |error: FieldError| Located {
             place: Some(node.locate(&error.path).clone()),
             message: error.to_string(),
+            path: error.path,
         };
         let mut problems: Vec<Located> = errors.0.into_iter().map(locate).collect();
         problems.sort_by_key(|problem| match problem.place {

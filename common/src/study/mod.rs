@@ -3,9 +3,12 @@
 //! The types here can only be made from a checked study file ([`StudySpec::try_from`] a [`RawStudy`]); whoever holds one need not
 //! check again.
 
+mod change;
 mod check;
+mod draft;
 mod export;
 mod file;
+mod outlook;
 mod population;
 mod raw;
 mod schema;
@@ -16,7 +19,9 @@ mod values;
 mod warnings;
 mod zoom;
 
+pub use change::{EDITABLE, MAX_RUNTIME};
 pub use check::{FieldError, SpecErrors};
+pub use draft::{Draft, Part};
 pub use file::{Located, StudyFile, StudyFileError, name_of_file};
 pub use population::{Exploit, Explore, Population, Segment};
 pub use raw::{

@@ -37,6 +37,9 @@ pub struct RawStudy {
     /// Name of the study that this one looks into more closely; a link for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Project under which the study is listed with others: a name like a study's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// What is optimised: one objective, or a list of up to 8.
     pub objective: RawObjectives,
     /// What may be varied: parameters by name, in the order in which they are shown.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::population::{Population, Segment};
-use crate::id::{MetricName, StudyName, TrialNumber};
+use crate::id::{MetricName, ProjectName, StudyName, TrialNumber};
 use crate::measurement::{From as ValueFrom, Goal};
 use crate::params::Params;
 use crate::space::Space;
@@ -22,6 +22,8 @@ pub struct StudySpec {
     pub message: String,
     /// The study that this one looks into more closely.
     pub parent: Option<StudyName>,
+    /// The project under which it is listed with others.
+    pub project: Option<ProjectName>,
     /// What is optimised; the first of the objectives if there are several.
     pub objective: Objective,
     /// The second and further objectives, each with a metric of its own. Empty in most studies.

@@ -21,6 +21,7 @@ const WORKER: Access = Access::Kind(TokenKind::Worker);
 /// Every call by the path that it has in gRPC.
 pub const GRPC: &[(&str, Access)] = &[
     ("/tunesmith.v1.StudyService/CreateStudy", USER),
+    ("/tunesmith.v1.StudyService/CheckStudy", USER),
     ("/tunesmith.v1.StudyService/GetStudy", USER),
     ("/tunesmith.v1.StudyService/ListStudies", USER),
     ("/tunesmith.v1.StudyService/UpdateStudy", USER),

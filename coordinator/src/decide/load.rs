@@ -213,6 +213,7 @@ impl Loader {
             params: row.params,
             seed: row.seed,
             note: row.note,
+            tags: row.tags,
             provenance: row.provenance,
             created_at: row.created_at,
             started_at: row.started_at,

@@ -62,6 +62,6 @@ pub use propose::{AddRequest, ImportedEnd, NoTrial, Offer, TrialResult};
 pub use replay::{History, Replay, Replayed};
 pub use report::{Reported, TellRequest};
 pub use slice::{Line, lines};
-pub use steer::StudyEdit;
+pub use steer::{StudyEdit, TrialWords};
 pub use study::{CoreError, Counts, Ctx, StudyCore, Summary};
 pub use terms::{Price, Prices, Terms};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use tunesmith_common::study::{FieldError, RawStudy, SpecErrors, StudySpec};
+use tunesmith_common::study::{FieldError, MAX_RUNTIME, RawStudy, SpecErrors, StudySpec};
 use tunesmith_common::units::HumanDuration;
 
 use super::terms::Terms;
@@ -15,7 +15,6 @@ use crate::store::{ByPolicy, StudyRow};
 
 const COST: &str = "budget.cost";
 const WALL_TIME: &str = "budget.wall_time";
-const MAX_RUNTIME: &str = "trial.max_runtime";
 
 /// What studies of a class may ask for.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -84,6 +84,8 @@ pub struct AddRequest {
     pub params: Params,
     /// Free text for people.
     pub note: String,
+    /// Short labels for people.
+    pub tags: Vec<String>,
     /// The result, if it was run elsewhere.
     pub result: Option<TrialResult>,
     /// Makes repeating the call safe.
@@ -218,6 +220,7 @@ impl StudyCore {
         self.audit(out, ctx, &add.actor, "add_trial", Some(number), "");
         let mut trial = self.new_trial(ctx, number, params, provenance, add.note)?;
         trial.told = told;
+        trial.tags = add.tags;
         self.next_number += 1;
         match add.result {
             None => self.insert(out, number, trial),
@@ -464,6 +467,7 @@ impl StudyCore {
             encoded,
             seed: training_seed(self.spec.strategy.seed, number),
             note,
+            tags: Vec::new(),
             provenance: Arc::new(provenance),
             created_at: ctx.now,
             started_at: None,

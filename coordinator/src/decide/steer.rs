@@ -24,6 +24,26 @@ pub struct StudyEdit {
     pub changed: Vec<String>,
 }
 
+/// What people write on a trial. What is absent stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct TrialWords {
+    /// Free text.
+    pub note: Option<String>,
+    /// Short labels.
+    pub tags: Option<Vec<String>>,
+}
+
+impl TrialWords {
+    fn put(self, note: &mut String, tags: &mut Vec<String>) {
+        if let Some(new) = self.note {
+            *note = new;
+        }
+        if let Some(new) = self.tags {
+            *tags = new;
+        }
+    }
+}
+
 impl StudyCore {
     /// Starts no new trial until resumed. Pausing twice changes nothing.
     ///
@@ -175,44 +195,44 @@ impl StudyCore {
         Ok(())
     }
 
-    /// Changes the note of a trial that has not ended; the caller writes that of one that has.
+    /// Changes what people wrote on a trial that has not ended; the caller changes that of one that has.
     ///
     /// # Errors
     /// If there is no such trial among those that have not ended.
-    pub fn note(
+    pub fn describe(
         &mut self,
         out: &mut Outbox,
         ctx: &Ctx<'_>,
         number: TrialNumber,
-        note: String,
+        words: TrialWords,
         actor: &str,
     ) -> Result<(), CoreError> {
         let trial = self
             .active
             .get_mut(&number)
             .ok_or(CoreError::TrialNotFound(number))?;
-        trial.note = note;
+        words.put(&mut trial.note, &mut trial.tags);
         out.trials.entry(number).or_insert(None);
         self.audit(out, ctx, actor, "note_trial", Some(number), "");
         Ok(())
     }
 
-    /// Changes the note of a trial that has ended, given its stored row.
+    /// Changes what people wrote on a trial that has ended, given its stored row.
     ///
     /// # Errors
     /// [`CoreError::Busy`] if it goes on meanwhile.
-    pub fn note_ended(
+    pub fn describe_ended(
         &self,
         out: &mut Outbox,
         ctx: &Ctx<'_>,
         mut row: TrialRow,
-        note: String,
+        words: TrialWords,
         actor: &str,
     ) -> Result<(), CoreError> {
         if self.ended_trial(row.number).is_none() {
             return Err(CoreError::Busy);
         }
-        row.note = note;
+        words.put(&mut row.note, &mut row.tags);
         self.audit(out, ctx, actor, "note_trial", Some(row.number), "");
         out.trials.insert(row.number, Some(row));
         Ok(())

@@ -52,6 +52,21 @@ impl Api {
         Ok((lineage, known))
     }
 
+    /// Whether the studies that a new study names are there and of use to it, without reading their trials.
+    ///
+    /// # Errors
+    /// If one of them is not.
+    pub(super) async fn relatives(&self, spec: &StudySpec) -> Result<(), ApiError> {
+        if let Some(name) = &spec.parent {
+            self.named(name, "parent").await?;
+        }
+        for (place, name) in spec.strategy.history.iter().enumerate() {
+            let row = self.named(name, &format!("strategy.history[{place}]")).await?;
+            Taker::new(spec, &StudySpec::try_from(row.spec)?, place)?;
+        }
+        Ok(())
+    }
+
     /// The same for a study whose relatives need not be here, with the trials that it knows.
     pub(super) async fn detached(
         &self,

@@ -3,6 +3,7 @@
 
 mod backtest;
 mod curves;
+mod draft;
 mod importance;
 mod incumbents;
 mod lineage;
@@ -20,6 +21,7 @@ mod trial_list;
 mod trials;
 mod view;
 mod watch;
+mod words;
 mod zoom;
 
 use std::fmt;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
-use tunesmith_common::study::{FieldError, RawConstraint, RawStudy, RawTrial, SpecErrors, StudySpec};
+use tunesmith_common::study::{
+    EDITABLE, FieldError, MAX_RUNTIME, RawConstraint, RawStudy, RawTrial, SpecErrors, StudySpec,
+};
 use tunesmith_common::{StudyId, StudyName, TrialNumber};
 use tunesmith_proto::convert::{
     request_id_from_wire, required, study as study_convert, study_from_resource, study_resource,
@@ -21,9 +23,6 @@ use crate::store::{
     End, PriorTrial, RequestRow, StoreError, StudyRow, StudyState, TrialOrder, TrialQuery, TrialRow,
 };
 
-/// Fields of a study that may change while it lives.
-const EDITABLE: [&str; 5] = ["message", "priority", "budget", "early_stopping", MAX_RUNTIME];
-const MAX_RUNTIME: &str = "trial.max_runtime";
 /// Trials read at a time.
 const TRIAL_PAGE: u32 = 1_000;
 /// Bits of a drawn seed, so that it survives JSON.
@@ -43,6 +42,14 @@ impl StudyService for Api {
         let actor = actor(&request);
         let study = self.create(request.into_inner(), &actor).await?;
         Ok(Response::new(v1::CreateStudyResponse { study: Some(study) }))
+    }
+
+    async fn check_study(
+        &self,
+        request: Request<v1::CheckStudyRequest>,
+    ) -> Result<Response<v1::CheckStudyResponse>, Status> {
+        let actor = actor(&request);
+        Ok(Response::new(self.check(request.into_inner(), &actor).await?))
     }
 
     async fn get_study(
@@ -460,7 +467,7 @@ impl Api {
 }
 
 /// An edit, if the study is one with it and its policy allows it. What is not about limits, no policy looks at.
-fn edited(
+pub(super) fn edited(
     terms: &Terms,
     mut raw: RawStudy,
     stored: &StudyRow,
@@ -500,6 +507,7 @@ fn merge(stored: RawStudy, given: &RawStudy, paths: &[String]) -> RawStudy {
     for path in paths {
         match path.as_str() {
             "message" => merged.message.clone_from(&given.message),
+            "project" => merged.project.clone_from(&given.project),
             "priority" => merged.priority = given.priority,
             "budget" => merged.budget = given.budget.clone(),
             "early_stopping" => merged.early_stopping.clone_from(&given.early_stopping),

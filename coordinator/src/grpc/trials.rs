@@ -17,6 +17,7 @@ use tunesmith_proto::v1::trial_service_server::TrialService;
 
 use super::status::ApiError;
 use super::view::Legend;
+use super::words::{tags_from_wire, words_from_wire};
 use super::{Api, Messages, actor, view};
 use crate::decide::{AddRequest, Asked, CoreError, ImportedEnd, Reported, TellRequest, TrialResult};
 use crate::engine::{EngineError, EngineHandle};
@@ -118,7 +119,8 @@ impl TrialService for Api {
     ) -> Result<Response<v1::UpdateTrialResponse>, Status> {
         let actor = actor(&request);
         let request = request.into_inner();
-        let trial = self.note(&request.name, request.note, actor.to_string()).await?;
+        let words = words_from_wire(request.note, request.tags, request.update_mask)?;
+        let trial = self.describe(&request.name, words, actor.to_string()).await?;
         Ok(Response::new(v1::UpdateTrialResponse { trial: Some(trial) }))
     }
 
@@ -160,7 +162,7 @@ impl Api {
         Ok((row, trial.ok_or(CoreError::TrialNotFound(number))?))
     }
 
-    async fn row_or_stored(
+    pub(super) async fn row_or_stored(
         &self,
         engine: &EngineHandle,
         legend: &Legend,
@@ -215,6 +217,7 @@ impl Api {
         let id = request_id_from_wire(&request.request_id)?;
         request.request_id.clear();
         check_length("note", &request.note)?;
+        let tags = tags_from_wire(std::mem::take(&mut request.tags))?;
         let study = study_from_resource(&request.parent, "parent")?;
         let given = request.parameters.take().unwrap_or_default();
         let params = value::params_from_wire(&given, "parameters")?;
@@ -231,6 +234,9 @@ impl Api {
         for (name, value) in &values {
             content.update(format!("{name}={value:?};"));
         }
+        for tag in &tags {
+            content.update(format!("{tag:?};"));
+        }
         let request_key = id.map(|id| (id, content.finalize().into()));
         let result = request
             .result
@@ -240,6 +246,7 @@ impl Api {
         let add = AddRequest {
             params,
             note: request.note,
+            tags,
             result,
             request: request_key,
             actor,
@@ -442,47 +449,13 @@ impl Api {
         let add = AddRequest {
             params: (*row.params).clone(),
             note: format!("again: trial {}", row.number),
+            tags: Vec::new(),
             result: None,
             request: request_key,
             actor,
         };
         let engine = self.engine(&study.name).await?;
         self.add_to(&engine, add).await
-    }
-
-    async fn note(&self, resource: &str, note: String, actor: String) -> Result<v1::Trial, ApiError> {
-        check_length("note", &note)?;
-        let (engine, number) = self.trial(resource).await?;
-        let (text, by) = (note.clone(), actor.clone());
-        let active = engine
-            .call(move |core, out, ctx| {
-                core.note(out, ctx, number, text, &by)?;
-                Ok((Legend::of_spec(core.spec()), core.active_row(number)))
-            })
-            .await;
-        match active {
-            Ok((legend, row)) => return self.row_or_stored(&engine, &legend, number, row).await,
-            Err(EngineError::Core(CoreError::TrialNotFound(_))) => {}
-            Err(error) => return Err(error.into()),
-        }
-        // Trials that have ended are not in memory: the row of one never changes again but for its note.
-        let row = self
-            .store()
-            .trial_fetch(engine.id(), number)
-            .await?
-            .ok_or(CoreError::TrialNotFound(number))?;
-        if !row.state.is_final() {
-            return Err(ApiError::Unavailable(
-                "the trial is just being created or has just ended",
-            ));
-        }
-        let (legend, row) = engine
-            .call(move |core, out, ctx| {
-                core.note_ended(out, ctx, row, note, &actor)?;
-                Ok((Legend::of_spec(core.spec()), out.ended_row(number).cloned()))
-            })
-            .await?;
-        self.row_or_stored(&engine, &legend, number, row).await
     }
 }
 
@@ -525,7 +498,7 @@ fn content_key(
     Ok(id.map(|id| (id, Sha256::digest(content()).into())))
 }
 
-fn check_length(field: &str, text: &str) -> Result<(), ApiError> {
+pub(super) fn check_length(field: &str, text: &str) -> Result<(), ApiError> {
     if text.len() > MAX_NOTE {
         return Err(ApiError::invalid(
             field,

@@ -258,6 +258,7 @@ pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
         stopped_by: rule,
         pending_reason: String::new(),
         note: row.note.clone(),
+        tags: row.tags.clone(),
         provenance: Some(v1::Provenance {
             origin: match row.provenance.origin {
                 Origin::Strategy => "strategy",

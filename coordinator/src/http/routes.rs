@@ -60,6 +60,7 @@ macro_rules! routes {
 /// All routes but those of streams.
 pub(super) const ROUTES: &[Route] = routes! {
     POST "/v1/studies" => "StudyService".create_study as "CreateStudy";
+    POST "/v1/studies:check" => "StudyService".check_study as "CheckStudy";
     GET "/v1/studies" => "StudyService".list_studies as "ListStudies";
     GET "/v1/studies/{study}" => "StudyService".get_study as "GetStudy" for "name" = "studies/{study}";
     PATCH "/v1/studies/{study}" => "StudyService".patch_study as "UpdateStudy" for "name" = "studies/{study}";
@@ -81,7 +82,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     POST "/v1/studies/{study}/ask" => "TrialService".ask_trials as "AskTrials" for "parent" = "studies/{study}";
     GET "/v1/studies/{study}/trials/{trial}" => "TrialService".get_trial as "GetTrial"
         for "name" = "studies/{study}/trials/{trial}";
-    PATCH "/v1/studies/{study}/trials/{trial}" => "TrialService".update_trial as "UpdateTrial"
+    PATCH "/v1/studies/{study}/trials/{trial}" => "TrialService".patch_trial as "UpdateTrial"
         for "name" = "studies/{study}/trials/{trial}";
     POST "/v1/studies/{study}/trials/{trial}/report" => "TrialService".report_points as "ReportPoints"
         for "name" = "studies/{study}/trials/{trial}";
@@ -110,14 +111,7 @@ impl Api {
         request: Request<Patch>,
     ) -> Result<tonic::Response<v1::UpdateStudyResponse>, Status> {
         let (metadata, extensions, patch) = request.into_parts();
-        let paths = patch
-            .update_mask
-            .split(',')
-            .map(str::trim)
-            .filter(|path| !path.is_empty());
-        let mask = pbjson_types::FieldMask {
-            paths: paths.map(str::to_owned).collect(),
-        };
+        let mask = mask(&patch.update_mask);
         // The fields of a study that may change are all that a patch may have.
         let spec: v1::StudySpec = serde_json::from_value(Value::Object(patch.spec))
             .map_err(|error| ApiError::invalid("body", error))?;
@@ -129,6 +123,43 @@ impl Api {
         self.update_study(Request::from_parts(metadata, extensions, request))
             .await
     }
+
+    /// As `update_trial`, likewise.
+    async fn patch_trial(
+        &self,
+        request: Request<TrialPatch>,
+    ) -> Result<tonic::Response<v1::UpdateTrialResponse>, Status> {
+        let (metadata, extensions, patch) = request.into_parts();
+        let request = v1::UpdateTrialRequest {
+            name: patch.name,
+            note: patch.note,
+            tags: patch.tags,
+            update_mask: Some(mask(&patch.update_mask)),
+        };
+        self.update_trial(Request::from_parts(metadata, extensions, request))
+            .await
+    }
+}
+
+/// Names of fields, separated by commas.
+fn mask(text: &str) -> pbjson_types::FieldMask {
+    let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
+    pbjson_types::FieldMask {
+        paths: paths.map(str::to_owned).collect(),
+    }
+}
+
+/// A change of a trial: the mask in the address, the new values as the body.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrialPatch {
+    name: String,
+    #[serde(default, alias = "updateMask")]
+    update_mask: String,
+    #[serde(default)]
+    note: String,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 /// A change of a study: the mask in the address, the new values as the body.

@@ -179,6 +179,8 @@ pub struct TrialRow {
     pub stages: Arc<Stages>,
     /// Free text for people.
     pub note: String,
+    /// Short labels for people.
+    pub tags: Vec<String>,
     /// Why these parameters.
     pub provenance: Arc<Provenance>,
     /// When it was proposed.

@@ -149,6 +149,7 @@ async fn curves_notes_retries_and_imports_are_kept() {
         let request = v1::UpdateTrialRequest {
             name: name.clone(),
             note: note.to_owned(),
+            ..Default::default()
         };
         world
             .trials()

@@ -448,6 +448,7 @@ async fn sizes_and_page_tokens_are_checked() {
     let note = v1::UpdateTrialRequest {
         name: "studies/s/trials/1".to_owned(),
         note: "n".repeat(17 << 10),
+        ..Default::default()
     };
     refused(
         world.trials().update_trial(note).await,
@@ -458,6 +459,7 @@ async fn sizes_and_page_tokens_are_checked() {
     let note = v1::UpdateTrialRequest {
         name: "studies/s/trials/1".to_owned(),
         note: "n".repeat(5 << 20),
+        ..Default::default()
     };
     let (code, ..) = refusal(world.trials().update_trial(note).await);
     assert_eq!(code, Code::OutOfRange, "the transport's own limit");

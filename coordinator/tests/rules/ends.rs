@@ -88,6 +88,7 @@ fn trials_that_people_add_keep_a_grid_going_and_use_up_none_of_it() {
         let add = AddRequest {
             params: Params::new(),
             note: String::new(),
+            tags: Vec::new(),
             result: None,
             request: None,
             actor: "kim".to_owned(),

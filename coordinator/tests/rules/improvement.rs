@@ -26,6 +26,7 @@ impl Desk {
         let add = AddRequest {
             params: params.into_iter().collect(),
             note: String::new(),
+            tags: Vec::new(),
             result: Some(TrialResult {
                 value: Some(value),
                 values: Vec::new(),

@@ -1,7 +1,7 @@
 //! Trials whose time was up go on from their checkpoints once they have more.
 
 use tunesmith_common::worker::StopCause;
-use tunesmith_coordinator::decide::Replayed;
+use tunesmith_coordinator::decide::{Replayed, TrialWords};
 
 use super::population::replayed;
 use super::stages::SHARED;
@@ -214,7 +214,13 @@ fn a_row_that_was_read_before_the_study_was_loaded_again_is_not_used() {
     let more = desk.timed_out(&ended);
     desk.edit_with(&limited(3), more).unwrap();
     desk.goes_on(&[]);
-    let noted = desk.step(|core, out, ctx| core.note_ended(out, ctx, ended, "mine".to_owned(), "kim"));
+    let noted = desk.step(|core, out, ctx| {
+        let words = TrialWords {
+            note: Some("mine".to_owned()),
+            tags: None,
+        };
+        core.describe_ended(out, ctx, ended, words, "kim")
+    });
     assert_eq!(noted, Err(CoreError::Busy));
 }
 

@@ -191,6 +191,7 @@ fn a_finished_trial_is_added_with_all_its_values() {
         let add = AddRequest {
             params: Params::new(),
             note: String::new(),
+            tags: Vec::new(),
             result: Some(TrialResult {
                 value: None,
                 values: named(values),

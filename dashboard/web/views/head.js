@@ -4,9 +4,11 @@ import { api } from "../api.js";
 import { attempt, confirm, edit } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
-import { button, facts, progress, stateBar } from "../parts.js";
-import { go } from "../router.js";
+import { button, facts, menu, progress, stateBar } from "../parts.js";
+import { address, go } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
+import { addTrial } from "./add-trial.js";
+import { editStudy } from "./edit.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("./model.js").StudyModel} StudyModel */
@@ -21,7 +23,7 @@ const heads = new WeakMap();
  */
 export function drawHead(head, study, model) {
   const { name } = model;
-  const shape = JSON.stringify([study.state, study.stateReason, study.pendingReason, study.doneReason, study.spec.message, study.warnings]);
+  const shape = JSON.stringify([study.state, study.stateReason, study.pendingReason, study.doneReason, study.spec.message, study.spec.project, study.warnings]);
   if (heads.get(head) === shape) return;
   heads.set(head, shape);
   const set = async (/** @type {Promise<Study | undefined>} */ work) => {
@@ -43,19 +45,32 @@ export function drawHead(head, study, model) {
     const message = await edit({ title: `Message of ${name}`, label: "Message", value: study.spec.message ?? "", action: "Save" });
     if (message !== null) await set(attempt(() => api.setMessage(name, message), "Saved."));
   };
+  const add = async () => {
+    const trial = await addTrial(name, model.study ?? study);
+    if (trial) go(address("studies", name, "trials", String(trial.number)));
+  };
   const raised = study.state === "STUDY_STATE_DONE" && study.doneReason === "DONE_REASON_BUDGET";
   const buttons = [
     study.state === "STUDY_STATE_ACTIVE" && button("Pause", () => steer("pause", "Paused: running trials go on, no new ones start.")),
     (study.state === "STUDY_STATE_PAUSED" || raised) && button("Resume", () => steer("resume", "The study goes on.")),
-    button("Message\u2026", describe),
-    study.state === "STUDY_STATE_DONE" && button("Archive", () => steer("archive", "Archived: hidden from the list.")),
-    hasEnded(study) ? button("Delete\u2026", remove, "danger-quiet") : button("Stop\u2026", stop, "danger-quiet"),
+    button("Edit\u2026", async () => {
+      const after = await editStudy(name, model.study ?? study);
+      if (after) model.setStudy(after);
+    }),
+    !hasEnded(study) && button("Stop\u2026", stop, "danger-quiet"),
+    menu("More", [
+      !hasEnded(study) && button("Add trial\u2026", add),
+      el("a", { class: "button", href: `${address("new")}?from=${encodeURIComponent(name)}`, text: "Clone\u2026" }),
+      button("Message\u2026", describe),
+      study.state === "STUDY_STATE_DONE" && button("Archive", () => steer("archive", "Archived: hidden from the list.")),
+      hasEnded(study) && button("Delete\u2026", remove, "danger-quiet"),
+    ]),
   ];
   const reason = study.stateReason || study.pendingReason;
   const active = head.contains(document.activeElement) ? document.activeElement?.textContent : null;
   fill(
     head,
-    el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" })),
+    el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" }), study.spec.project && [" / ", el("a", { href: `/?project=${encodeURIComponent(study.spec.project)}`, text: study.spec.project })]),
     el("div", { class: "title-row" }, el("h1", { title: name, text: name }), badge(studyLook(study)), reason && el("span", { class: "quiet reason", text: reason }), el("div", { class: "buttons" }, buttons.filter((one) => one !== false))),
     study.spec.message && el("p", { class: "lead", text: study.spec.message }),
     ...(study.warnings ?? []).map((text) => el("p", { class: "warning", text })),

@@ -90,6 +90,12 @@ export class StudyModel {
     this.view.changed();
   }
 
+  /** @param {Trial} trial as a call returned it */
+  setTrial(trial) {
+    if (this.trials.has(num(trial.number))) this.trials.set(num(trial.number), trial);
+    this.view.changed();
+  }
+
   get metric() {
     return this.study?.spec.objective?.metric ?? "value";
   }

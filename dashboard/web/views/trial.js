@@ -9,6 +9,8 @@ import { button, facts, failure, notice, uuid } from "../parts.js";
 import { trialCurve } from "../plots.js";
 import { address, go } from "../router.js";
 import { badge, isOver, isRunning, trialLook } from "../states.js";
+import { chipsOf, give, read as readTags, written } from "../tags.js";
+import { addTrial } from "./add-trial.js";
 import { logPanel } from "./log.js";
 import { extend } from "./model.js";
 import { usagePanel } from "./trial/usage.js";
@@ -50,7 +52,7 @@ export function showTrial(place, { params, query }, signal) {
     if (!study || !trial) return;
     if (!laidOut) fill(place, head, el("div", { class: "with-side" }, el("div", { class: "main-column" }, charts, usage.node, log.node), side));
     laidOut = true;
-    drawHead(head, name, trial, set);
+    drawHead(head, name, study, trial, set);
     drawSide(side, study, trial, set);
     log.setAttempts(trial.attempts?.length ?? 0);
     usage.setAttempts(trial.attempts);
@@ -149,10 +151,11 @@ const heads = new WeakMap();
 /**
  * @param {HTMLElement} head
  * @param {string} study
+ * @param {Study} whole the same
  * @param {Trial} trial
  * @param {(trial: Trial) => void} set
  */
-function drawHead(head, study, trial, set) {
+function drawHead(head, study, whole, trial, set) {
   const shape = JSON.stringify([trial.state, trial.stateReason, trial.pendingReason]);
   if (heads.get(head) === shape) return;
   heads.set(head, shape);
@@ -167,6 +170,10 @@ function drawHead(head, study, trial, set) {
     const after = await attempt(() => api.retryTrial(study, number, id), "");
     if (after) go(address("studies", study, "trials", String(after.number)));
   };
+  const change = async () => {
+    const after = await addTrial(study, whole, trial);
+    if (after) go(address("studies", study, "trials", String(after.number)));
+  };
   const before = num(number) - 1;
   fill(
     head,
@@ -177,7 +184,7 @@ function drawHead(head, study, trial, set) {
       el("h1", { text: `Trial ${number}` }),
       badge(trialLook(trial.state)),
       el("span", { class: "quiet reason", text: trial.stateReason || trial.pendingReason || "" }),
-      el("div", { class: "buttons" }, before > 0 && el("a", { class: "button", href: address("studies", study, "trials", before), text: "Previous" }), el("a", { class: "button", href: address("studies", study, "trials", before + 2), text: "Next" }), isOver(trial.state) ? button("Try again", retry) : button("Stop\u2026", stop, "danger-quiet")),
+      el("div", { class: "buttons" }, before > 0 && el("a", { class: "button", href: address("studies", study, "trials", before), text: "Previous" }), el("a", { class: "button", href: address("studies", study, "trials", before + 2), text: "Next" }), button("With changes\u2026", change), isOver(trial.state) ? button("Try again", retry) : button("Stop\u2026", stop, "danger-quiet")),
     ),
   );
 }
@@ -200,6 +207,12 @@ function drawSide(side, study, trial, set) {
     const after = await attempt(() => api.setNote(short(study.name), String(trial.number), text), "Saved.");
     if (after) set(after);
   };
+  const tag = async () => {
+    const text = await edit({ title: `Tags of trial ${trial.number}`, label: "Tags, separated by commas", value: written(trial.tags), action: "Save" });
+    if (text === null) return;
+    const after = await give(short(study.name), String(trial.number), readTags(text));
+    if (after) set(after);
+  };
   const is = study.best && String(study.best.number) === String(trial.number);
   const section = (/** @type {string} */ title, /** @type {(Node | string | false)[]} */ content) => el("section", {}, el("h2", { text: title }), content);
   const origin = provenance?.origin === "manual" ? "Chosen by a person" : provenance?.origin === "imported" ? "Brought in with its result" : `Proposed by ${provenance?.strategy || "the strategy"}`;
@@ -220,6 +233,7 @@ function drawSide(side, study, trial, set) {
       ]),
     ]),
     section("Parameters", [facts([...order, ...rest].map((name) => [name, el("span", { class: "number", text: parameter(parameters[name]) })]))]),
+    section("Tags", [trial.tags?.length ? el("p", { class: "text" }, chipsOf(trial.tags)) : el("p", { class: "quiet", text: "None." }), button(trial.tags?.length ? "Edit tags\u2026" : "Add tags\u2026", tag)]),
     section("Note", [el("p", { class: trial.note ? "text" : "quiet", text: trial.note || "None." }), button(trial.note ? "Edit\u2026" : "Add\u2026", note)]),
     section("Why it was tried", [el("p", { class: "text", text: `${origin}${Number.isFinite(seen) && provenance?.origin === "strategy" ? `, which had seen ${seen} result${seen === 1 ? "" : "s"}` : ""}.` }), provenance?.note ? el("p", { class: "text quiet", text: provenance.note }) : false, modelled ? el("p", { class: "text" }, el("a", { href: `${address("studies", short(study.name), "parameters")}?through=${trial.number}`, text: "What the model expected" })) : false]),
     decisions.length > 0 && section("Why it was stopped", decisions.map(({ rule, shadow, text }) => el("p", { class: "text" }, el("b", { text: shadow ? `${rule} (only noted): ` : `${rule}: ` }), text ?? ""))),

@@ -2,10 +2,13 @@
 
 import { el, fill } from "../dom.js";
 import { between, count, duration, measure, num, parameter } from "../format.js";
+import { api } from "../api.js";
 import { attempt } from "../dialog.js";
 import { keep } from "../router.js";
 import { allOf, badge, isOver, TRIAL_STATES, trialLook } from "../states.js";
 import { Table } from "../table.js";
+import { chipsOf, give, read, written } from "../tags.js";
+import { chosenTrials } from "./chosen.js";
 import { ALL } from "./model.js";
 
 /** @typedef {import("../../types/api.js").Trial} Trial */
@@ -34,6 +37,8 @@ export function trialTable({ model, query, open, href }) {
   const chooser = el("div", { class: "menu" });
   const columnsMenu = el("details", { class: "columns" }, el("summary", { class: "button", text: "Columns" }), chooser);
   const note = el("p", { class: "quiet note" });
+  const chosenNow = new Set((query.get("chosen") ?? "").split(",").filter((number) => /^\d+$/.test(number)));
+  const ticked = chosenTrials({ model, chosen: chosenNow, cleared: () => table.ticked() });
   const body = el("div");
   /** @type {Table<Trial>} */
   const table = new Table({
@@ -48,9 +53,27 @@ export function trialTable({ model, query, open, href }) {
       relist();
     },
     more: () => void attempt(() => model.more(), ""),
+    choice: { chosen: chosenNow, changed: () => ticked.draw(), label: ({ number }) => `Tick trial ${number}` },
+    keys: { n: (trial) => editCell(trial, "note"), l: (trial) => editCell(trial, "tags") },
   });
+  const set = async (/** @type {Promise<Trial | undefined>} */ work) => {
+    const after = await work;
+    if (after) model.setTrial(after);
+    else table.redraw();
+  };
+  /** Edits a cell, in a column that is shown for it. @param {Trial} trial @param {string} column */
+  const editCell = (trial, column) => {
+    const columns = all();
+    const shown = chosen ?? usual(columns);
+    if (!shown.has(column)) {
+      chosen = new Set([...shown, column]);
+      keep({ columns: [...chosen].join(",") });
+      draw();
+    }
+    table.edit(trial, column);
+  };
   table.setSort(query.get("sort") ?? "number", query.get("sort") ? query.get("down") === "1" : true);
-  const node = el("section", { class: "trials" }, el("header", { class: "section" }, el("h2", { text: "Trials" }), chips, el("div", { class: "filters" }, search, columnsMenu)), note, body);
+  const node = el("section", { class: "trials" }, el("header", { class: "section" }, el("h2", { text: "Trials" }), chips, el("div", { class: "filters" }, search, columnsMenu)), note, ticked.node, body);
 
   /** @returns {import("./model.js").Wanted} */
   const wanted = () => ({ order: table.sort.column === "value" ? "value" : "number", states: [...states].map((state) => `TRIAL_STATE_${state}`) });
@@ -84,7 +107,22 @@ export function trialTable({ model, query, open, href }) {
         width: "7rem",
       })),
       ...[...metrics].sort().map((name) => ({ id: `m:${name}`, title: name, cell: (/** @type {Trial} */ trial) => measure(trial.metrics?.[name]), key: (/** @type {Trial} */ trial) => num(trial.metrics?.[name]), right: true, width: "7rem" })),
-      { id: "note", title: "Note", cell: ({ note }) => note ?? "", key: ({ note }) => note ?? "", width: "14rem" },
+      {
+        id: "tags",
+        title: "Tags",
+        cell: ({ tags }) => chipsOf(tags),
+        key: ({ tags }) => written(tags),
+        width: "12rem",
+        edit: { label: ({ number }) => `Tags of trial ${number}, separated by commas`, value: ({ tags }) => written(tags), save: ({ number }, text) => void set(give(model.name, String(number), read(text))) },
+      },
+      {
+        id: "note",
+        title: "Note",
+        cell: ({ note }) => note ?? "",
+        key: ({ note }) => note ?? "",
+        width: "14rem",
+        edit: { label: ({ number }) => `Note on trial ${number}`, value: ({ note }) => note ?? "", save: ({ number }, text) => void set(attempt(() => api.setNote(model.name, String(number), text), "")) },
+      },
       { id: "why", title: "Reason", cell: ({ stateReason }) => stateReason ?? "", key: ({ stateReason }) => stateReason ?? "", width: "24rem" },
     ];
     const byServer = new Set(["number", "value"]);
@@ -94,17 +132,18 @@ export function trialTable({ model, query, open, href }) {
   /** @param {Column[]} columns */
   const usual = (columns) => {
     const parameters = columns.filter(({ id }) => id.startsWith("p:")).slice(0, PARAMETERS);
-    return new Set(["number", "state", "value", "steps", "time", ...parameters.map(({ id }) => id)]);
+    const written = ["tags", "note"].filter((column) => [...model.trials.values()].some((trial) => trial[/** @type {"tags" | "note"} */ (column)]?.length));
+    return new Set(["number", "state", "value", "steps", "time", ...parameters.map(({ id }) => id), ...written]);
   };
 
   /** @param {Column[]} columns */
   const drawColumns = (columns) => {
-    const now = JSON.stringify([model.complete, columns.map(({ id }) => id), chosen && [...chosen]]);
+    const shown = chosen ?? usual(columns);
+    const now = JSON.stringify([model.complete, columns.map(({ id }) => id), [...shown]]);
     if (now === shape) return;
     shape = now;
     // The coordinator sorts by number, or best first, and in no other direction.
     if (!model.complete) table.setSort(model.wanted.order, model.wanted.order === "value" && model.goal === "max");
-    const shown = chosen ?? usual(columns);
     table.setColumns(columns.filter(({ id }) => id === "number" || shown.has(id)));
     fill(
       chooser,
@@ -217,9 +256,11 @@ function key(value) {
  * @param {string} text
  */
 function matches(trial, text) {
-  const { number, note, stateReason, stoppedBy, parameters } = trial;
+  const { number, note, stateReason, stoppedBy, parameters, tags = [] } = trial;
+  const tag = /^tag:\s*(.*)$/.exec(text)?.[1];
+  if (tag !== undefined) return tags.some((one) => one.toLowerCase() === tag);
   const named = Object.entries(parameters ?? {}).map(([name, value]) => `${name}=${value}`);
-  return [String(number), note, stateReason, stoppedBy, ...named].some((part) => part?.toLowerCase().includes(text));
+  return [String(number), note, stateReason, stoppedBy, ...tags, ...named].some((part) => part?.toLowerCase().includes(text));
 }
 
 /** @param {string} name such as earlyStopped */

@@ -148,6 +148,7 @@ impl Session {
             name: "stdio".parse()?,
             message: String::new(),
             parent: None,
+            project: None,
             objective: Objective {
                 metric: "value".parse()?,
                 goal: Goal::Minimize,

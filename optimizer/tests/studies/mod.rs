@@ -138,6 +138,7 @@ pub(crate) fn study(space: Space, name: StrategyName, seed: u64, initial: Vec<Pa
         name: "contract".parse().unwrap(),
         message: String::new(),
         parent: None,
+        project: None,
         objective: Objective {
             metric: "loss".parse().unwrap(),
             goal: Goal::Minimize,

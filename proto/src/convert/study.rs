@@ -26,6 +26,7 @@ pub fn to_wire(raw: &RawStudy) -> v1::StudySpec {
         name: raw.name.clone().unwrap_or_default(),
         message: raw.message.clone().unwrap_or_default(),
         parent: raw.parent.clone().unwrap_or_default(),
+        project: raw.project.clone().unwrap_or_default(),
         objective: Some(objective_to_wire(&raw.objective.first)),
         more_objectives: raw.objective.more.iter().map(objective_to_wire).collect(),
         space: raw
@@ -95,6 +96,7 @@ pub fn from_wire(spec: v1::StudySpec) -> Result<RawStudy, ConvertError> {
         name: text(spec.name),
         message: text(spec.message),
         parent: text(spec.parent),
+        project: text(spec.project),
         objective: RawObjectives { first, more },
         space: ordered(parameters, "space")?,
         constraints: expressions.chain(measured).collect(),

@@ -25,7 +25,7 @@ pub(in crate::study) use strategy::default_brackets;
 
 use super::raw::{RawConstraint, RawStrategy, RawStrategyName, RawStudy};
 use super::spec::{StrategyName, StrategySpec, StudySpec};
-use crate::id::StudyName;
+use crate::id::{ProjectName, StudyName};
 
 /// Bytes of a study's message.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -152,7 +152,7 @@ impl StudySpec {
         let name = match &raw.name {
             Some(name) => problems.take("name", name.parse::<StudyName>()),
             None => {
-                problems.add("name", "is missing");
+                problems.add("name", "is missing; give the study one, such as digits-1");
                 None
             }
         };
@@ -164,6 +164,8 @@ impl StudySpec {
             );
         }
         let parent = lineage::parent(raw.parent.as_deref(), &mut problems);
+        let project = raw.project.as_deref();
+        let project = project.and_then(|name| problems.take("project", name.parse::<ProjectName>()));
         let history = lineage::history(&raw.strategy.history, name.as_ref(), &mut problems);
         let objectives = objectives::objectives(&raw.objective, &mut problems);
         let measured_constraints = objectives::measured(&raw.constraints, &mut problems);
@@ -213,6 +215,7 @@ impl StudySpec {
                     name,
                     message,
                     parent,
+                    project,
                     objective,
                     more_objectives,
                     measured_constraints,

@@ -39,6 +39,7 @@ fn row(number: u64, state: TrialState, value: Option<f64>, last_step: i64, ended
         metrics: Vec::new(),
         stages: std::sync::Arc::default(),
         note: String::new(),
+        tags: Vec::new(),
         provenance: Provenance {
             origin: Origin::Strategy,
             strategy: String::new(),

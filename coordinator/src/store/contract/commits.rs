@@ -228,6 +228,10 @@ pub(super) async fn extreme_values_of_a_trial_read_back(fixture: &mut Fixture) {
             params.insert("int".parse().unwrap(), ParamValue::Int(i64::MIN));
             row.params = Arc::new(params);
             row.note = "\u{1f600}\u{202e} \\ \"'{}\n\t\u{7f}\u{1}".to_owned();
+            row.tags = vec![
+                "best \u{1f600}".to_owned(),
+                "\"quoted\", \\ '{}\u{202e}".to_owned(),
+            ];
             row.attempt = Attempt(u32::MAX);
             row.program_failures = u32::MAX;
             row.infrastructure_failures = u32::MAX;
@@ -258,6 +262,7 @@ pub(super) async fn a_trial_is_replaced_as_a_whole(fixture: &mut Fixture) {
     full.last_step = Some(3);
     full.metrics = vec![("loss".parse().unwrap(), 0.5)];
     full.note = "note".to_owned();
+    full.tags = vec!["tag".to_owned()];
     full.started_at = Some(at(4));
     owner.commit(trials([full])).await;
     let mut bare = pending(1);

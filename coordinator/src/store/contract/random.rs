@@ -142,9 +142,10 @@ fn any_trial() -> impl Strategy<Value = TrialRow> {
         prop::option::of(any_number()),
         prop::collection::vec(prop::option::of(any_number()), 0..3),
         any_text(),
+        prop::collection::vec(any_text(), 0..3),
         any::<u64>(),
     )
-        .prop_map(|(number, state, value, more_values, note, seed)| TrialRow {
+        .prop_map(|(number, state, value, more_values, note, tags, seed)| TrialRow {
             value,
             more_values: more_values.into(),
             metrics: value
@@ -154,6 +155,7 @@ fn any_trial() -> impl Strategy<Value = TrialRow> {
             last_step: value.map(|_| i64::try_from(number).unwrap()),
             stages: Arc::new(stages(number, value)),
             note,
+            tags,
             seed,
             ..trial(number, state)
         })

@@ -95,6 +95,7 @@ pub(super) fn trial(number: u64, state: TrialState) -> TrialRow {
         metrics: vec![],
         stages: Arc::default(),
         note: String::new(),
+        tags: Vec::new(),
         provenance: Arc::new(Provenance {
             origin: Origin::Strategy,
             strategy: "sobol".to_owned(),

@@ -191,12 +191,13 @@ async fn a_schema_that_is_too_new_is_refused_and_one_that_is_only_newer_is_not()
     postgres.drop().await;
 }
 
-/// Trials from before a study could have several objectives, and attempts and studies from before anything had a price.
+/// Trials from before a study could have several objectives and a trial tags, and attempts and studies from before anything had a price.
 #[tokio::test]
 async fn rows_from_before_a_migration_stay_what_they_were() {
     let undo = "ALTER TABLE trial DROP COLUMN more_values; DELETE FROM _sqlx_migrations WHERE version = 2;
         ALTER TABLE attempt DROP COLUMN price_per_hour; ALTER TABLE attempt DROP COLUMN cost; ALTER TABLE study DROP COLUMN cost;
         ALTER TABLE study DROP COLUMN creator; ALTER TABLE study DROP COLUMN policy; DELETE FROM _sqlx_migrations WHERE version = 6;
+        ALTER TABLE trial DROP COLUMN tags; DELETE FROM _sqlx_migrations WHERE version = 9;
         UPDATE schema_version SET version = 1";
     for backend in [Backend::sqlite().await, Backend::postgres().await] {
         let store = backend.open().await;
@@ -302,6 +303,7 @@ fn trial() -> TrialRow {
         metrics: Vec::new(),
         stages: Arc::default(),
         note: String::new(),
+        tags: Vec::new(),
         provenance: Arc::new(Provenance {
             origin: Origin::Manual,
             strategy: String::new(),

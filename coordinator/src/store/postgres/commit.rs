@@ -30,15 +30,15 @@ const STUDY: &str = "study_part AS (
 
 const TRIALS: &str = "trial_part AS (
     INSERT INTO trial (study_id, number, state, reason, lease_id, lease_holder, attempt, program_failures,
-        infrastructure_failures, params, seed, value, more_values, last_step, metrics, stages, note, provenance, created_at, started_at, ended_at)
+        infrastructure_failures, params, seed, value, more_values, last_step, metrics, stages, note, tags, provenance, created_at, started_at, ended_at)
     SELECT owner.study_id, new.* FROM owner, unnest($1::bigint[], $2::text[], $3::json[], $4::uuid[], $5::json[],
         $6::bigint[], $7::bigint[], $8::bigint[], $9::json[], $10::bigint[], $11::float8[], $12::json[], $13::bigint[],
-        $14::json[], $15::json[], $16::text[], $17::json[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[]) AS new
+        $14::json[], $15::json[], $16::text[], $17::json[], $18::json[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[]) AS new
     ON CONFLICT (study_id, number) DO UPDATE SET state = excluded.state, reason = excluded.reason,
         lease_id = excluded.lease_id, lease_holder = excluded.lease_holder, attempt = excluded.attempt,
         program_failures = excluded.program_failures, infrastructure_failures = excluded.infrastructure_failures,
         params = excluded.params, seed = excluded.seed, value = excluded.value, more_values = excluded.more_values, last_step = excluded.last_step,
-        metrics = excluded.metrics, stages = excluded.stages, note = excluded.note, provenance = excluded.provenance,
+        metrics = excluded.metrics, stages = excluded.stages, note = excluded.note, tags = excluded.tags, provenance = excluded.provenance,
         created_at = excluded.created_at, started_at = excluded.started_at, ended_at = excluded.ended_at)";
 
 const ATTEMPTS: &str = "attempt_part AS (
@@ -156,6 +156,7 @@ impl Statement {
             metrics,
             stages,
             note,
+            tags,
             provenance,
             created_at,
             started_at,

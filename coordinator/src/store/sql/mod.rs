@@ -13,7 +13,7 @@ pub(super) mod types;
 use super::StoreError;
 
 /// The schema that this version writes. Migrations that change tables raise it.
-pub(super) const SCHEMA_VERSION: i32 = 7;
+pub(super) const SCHEMA_VERSION: i32 = 9;
 
 /// A refusal to read what is stored.
 pub(super) fn corrupt(what: impl std::fmt::Display) -> StoreError {

@@ -17,7 +17,7 @@ macro_rules! select_trials {
     ($rest:literal) => {
         concat!(
             "SELECT number, state, reason, lease_id, lease_holder, attempt, program_failures, infrastructure_failures, ",
-            "params, seed, value, more_values, last_step, metrics, stages, note, provenance, created_at, started_at, ended_at FROM trial ",
+            "params, seed, value, more_values, last_step, metrics, stages, note, tags, provenance, created_at, started_at, ended_at FROM trial ",
             "WHERE study_id = $1 ",
             $rest
         )

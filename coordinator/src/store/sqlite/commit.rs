@@ -32,14 +32,14 @@ struct Insert {
 
 const TRIALS: Insert = Insert {
     head: "INSERT INTO trial (study_id, number, state, reason, lease_id, lease_holder, attempt, program_failures,
-        infrastructure_failures, params, seed, value, more_values, last_step, metrics, stages, note, provenance, created_at, started_at, ended_at)
+        infrastructure_failures, params, seed, value, more_values, last_step, metrics, stages, note, tags, provenance, created_at, started_at, ended_at)
         VALUES ",
-    columns: 21,
+    columns: 22,
     tail: " ON CONFLICT (study_id, number) DO UPDATE SET state = excluded.state, reason = excluded.reason,
         lease_id = excluded.lease_id, lease_holder = excluded.lease_holder, attempt = excluded.attempt,
         program_failures = excluded.program_failures, infrastructure_failures = excluded.infrastructure_failures,
         params = excluded.params, seed = excluded.seed, value = excluded.value, more_values = excluded.more_values, last_step = excluded.last_step,
-        metrics = excluded.metrics, stages = excluded.stages, note = excluded.note, provenance = excluded.provenance,
+        metrics = excluded.metrics, stages = excluded.stages, note = excluded.note, tags = excluded.tags, provenance = excluded.provenance,
         created_at = excluded.created_at, started_at = excluded.started_at, ended_at = excluded.ended_at",
 };
 
@@ -250,6 +250,7 @@ async fn write_trials(
             metrics,
             stages,
             note,
+            tags,
             provenance,
             created_at,
             started_at,

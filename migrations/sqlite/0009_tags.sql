@@ -1,0 +1,3 @@
+-- Short labels that people give to trials. Trials that are there already have none.
+ALTER TABLE trial ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';  -- JSON: a list of texts
+UPDATE schema_version SET version = 9;

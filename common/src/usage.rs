@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_full_series_is_thinned_and_keeps_its_averages_and_the_most_memory() {
         let mut series = UsageSeries::default();
-        for index in 0..MOST_ENTRIES as u32 {
+        for index in (0..).take(MOST_ENTRIES) {
             series.push(sample(5 * index, index % 2 * 100));
         }
         assert_eq!((series.group(), series.entries().len()), (1, MOST_ENTRIES));

@@ -12,15 +12,32 @@ use super::tree::Tree;
 #[derive(Debug)]
 pub(super) struct Spread<'a> {
     margins: &'a [Margin],
-    /// Of each leaf that is possible: its parts with the mass of each, its mass, and its value less the mean.
-    leaves: Vec<(Vec<(usize, &'a Part, f64)>, f64, f64)>,
+    leaves: Vec<Bit<'a>>,
     pub(super) variance: f64,
+}
+
+/// A leaf that is possible.
+#[derive(Debug)]
+struct Bit<'a> {
+    /// By dimension, with the mass of each.
+    parts: Vec<(usize, &'a Part, f64)>,
+    mass: f64,
+    /// Less the mean of the tree.
+    value: f64,
+}
+
+impl<'a> Bit<'a> {
+    /// Its part in a dimension, with its mass; None if it is all of it.
+    fn part(&self, dimension: usize) -> Option<(&'a Part, f64)> {
+        let found = self.parts.iter().find(|(known, ..)| *known == dimension);
+        found.map(|(_, part, mass)| (*part, *mass))
+    }
 }
 
 impl<'a> Spread<'a> {
     /// `margins` has one entry for each dimension.
     pub(super) fn new(tree: &'a Tree, margins: &'a [Margin]) -> Self {
-        let mut leaves: Vec<_> = Vec::with_capacity(tree.leaves.len());
+        let mut leaves: Vec<Bit<'_>> = Vec::with_capacity(tree.leaves.len());
         for leaf in &tree.leaves {
             let parts = leaf.cell.parts().iter();
             let parts: Vec<(usize, &Part, f64)> = parts
@@ -28,14 +45,18 @@ impl<'a> Spread<'a> {
                 .collect();
             let mass: f64 = parts.iter().map(|(.., mass)| mass).product();
             if mass > 0.0 {
-                leaves.push((parts, mass, leaf.value));
+                let value = leaf.value;
+                leaves.push(Bit { parts, mass, value });
             }
         }
-        let mean: f64 = leaves.iter().map(|(_, mass, value)| mass * value).sum();
-        for (.., value) in &mut leaves {
-            *value -= mean;
+        let mean: f64 = leaves.iter().map(|leaf| leaf.mass * leaf.value).sum();
+        for leaf in &mut leaves {
+            leaf.value -= mean;
         }
-        let variance = leaves.iter().map(|(_, mass, value)| mass * value * value).sum();
+        let variance = leaves
+            .iter()
+            .map(|leaf| leaf.mass * leaf.value * leaf.value)
+            .sum();
         Self {
             margins,
             leaves,
@@ -49,13 +70,14 @@ impl<'a> Spread<'a> {
         // less their mean, is what is expected there.
         let mut steps: Vec<(f64, f64)> = Vec::new();
         let mut mean = 0.0;
-        for (parts, mass, value) in &self.leaves {
-            let Some((_, part, own)) = parts.iter().find(|(known, ..)| *known == dimension) else {
+        for leaf in &self.leaves {
+            let Some((part, own)) = leaf.part(dimension) else {
                 continue;
             };
-            mean += value * mass;
+            let weighed = leaf.value * leaf.mass;
+            mean += weighed;
             for (from, to) in part.intervals() {
-                steps.extend([(*from, value * mass / own), (*to, -value * mass / own)]);
+                steps.extend([(*from, weighed / own), (*to, -weighed / own)]);
             }
         }
         steps.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -66,7 +88,8 @@ impl<'a> Spread<'a> {
             from = margin.below(edge);
             height += change;
         }
-        variance + (1.0 - from) * mean * mean
+        // Leaves fill the space: one of them reaches to where everything lies below.
+        variance
     }
 
     /// Variance of what two parameters do together and neither does alone.
@@ -75,10 +98,9 @@ impl<'a> Spread<'a> {
         let both: Vec<(&Part, &Part, f64)> = self
             .leaves
             .iter()
-            .filter_map(|(parts, mass, value)| {
-                let part = |dimension| parts.iter().find(|(known, ..)| *known == dimension);
-                let ((_, first, own), (_, second, other)) = (part(a)?, part(b)?);
-                Some((*first, *second, value * mass / own / other))
+            .filter_map(|leaf| {
+                let ((first, own), (second, other)) = (leaf.part(a)?, leaf.part(b)?);
+                Some((first, second, leaf.value * leaf.mass / own / other))
             })
             .collect();
         let (columns, rows) = (

@@ -169,7 +169,7 @@ pub fn importance(
         return Err(ImportanceError::NothingVaries);
     }
     let mut values = ranks(&results);
-    if values.iter().all(|rank| *rank <= values[0] && *rank >= values[0]) {
+    if values.iter().all(|rank| rank.total_cmp(&values[0]).is_eq()) {
         return Err(ImportanceError::AllEqual {
             results: results.len(),
         });
@@ -357,7 +357,7 @@ impl Forest {
     /// The shares of single parameters and of pairs. None for those that cannot vary.
     fn shares(&self, layout: &Layout, margins: &[Margin], asked: &[Vec<usize>]) -> Vec<Option<Share>> {
         // Those that are active under the same conditions are looked at together.
-        let mut groups: Vec<(Vec<(usize, Part)>, Vec<usize>)> = Vec::new();
+        let mut groups: Vec<(Confined, Vec<usize>)> = Vec::new();
         for (place, parameters) in asked.iter().enumerate() {
             let Some(confined) = confinement(layout, parameters) else {
                 continue;
@@ -414,9 +414,12 @@ impl Forest {
     }
 }
 
+/// Where some parameters have to lie.
+type Confined = Vec<(usize, Part)>;
+
 /// Where a parameter, or each of two, is active: where its parents have to lie. None if they cannot vary there.
-fn confinement(layout: &Layout, parameters: &[usize]) -> Option<Vec<(usize, Part)>> {
-    let mut confined: Vec<(usize, Part)> = Vec::new();
+fn confinement(layout: &Layout, parameters: &[usize]) -> Option<Confined> {
+    let mut confined = Confined::new();
     for (parent, part) in parameters
         .iter()
         .flat_map(|parameter| layout.active_where(*parameter))
@@ -433,10 +436,10 @@ fn confinement(layout: &Layout, parameters: &[usize]) -> Option<Vec<(usize, Part
             Margin::uniform().mass(part) * (count as f64) < 1.5
         }
     };
-    let vary = confined.iter().all(|(parent, part)| {
-        !part.is_empty() && !(parameters.contains(parent) && has_one_value(*parent, part))
-    });
-    vary.then_some(confined)
+    let is_fixed = |(parent, part): &(usize, Part)| {
+        part.is_empty() || parameters.contains(parent) && has_one_value(*parent, part)
+    };
+    (!confined.iter().any(is_fixed)).then_some(confined)
 }
 
 impl Share {

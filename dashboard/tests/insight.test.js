@@ -71,8 +71,8 @@ test("a bar is explained under the pointer and saved with its deviation", async 
   const box = await plot.boundingBox();
   assert.ok(box);
   await page.mouse.move(box.x + box.width * 0.4, box.y + 28);
-  await page.locator(".tip").getByText("alone").waitFor();
-  assert.match(await page.locator(".tip").innerText(), /lr[\s\S]*alone[\s\S]*9\d\u202f% ± \d/);
+  await page.locator(".importance .tip").getByText("alone").waitFor();
+  assert.match(await page.locator(".importance .tip").innerText(), /lr[\s\S]*alone[\s\S]*9\d\u202f% ± \d/);
   const csv = (await saved(page, "Save “What matters” as CSV")).content.toString().trim().split("\r\n");
   assert.equal(csv[0], "parameter,with,share,deviation,active");
   assert.match(csv[1], /^lr,,0\.9\d*,0\.\d+,160$/);

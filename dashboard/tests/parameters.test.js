@@ -313,6 +313,7 @@ test("the Pareto front has the trials of the set, and tells which are better and
   await page.getByRole("img", { name: /: 1 trial of 13 in the Pareto set$/ }).waitFor();
   await page.getByRole("link", { name: "Parameters" }).click();
   await page.getByLabel("Objective", { exact: true }).selectOption("latency");
+  await page.getByRole("img", { name: "x", exact: true }).scrollIntoViewIfNeeded();
   await page.getByRole("img", { name: /^x: latency against x of 13 trials/ }).waitFor();
   await isSound(view);
 });

@@ -96,7 +96,7 @@ export class Chart {
     /** Where the point is that is explained. @type {[number, number] | null} */
     this.found = null;
     this.legend = el("ul", { class: "legend" });
-    this.plot = el("div", { class: "plot", role: "img" });
+    this.plot = el("div", { class: "plot", role: "img", "aria-label": title });
     this.setHeight(height);
     /** What is under the pointer is drawn once more above the chart, which is not drawn anew for it: that takes long with thousands of trials. */
     this.above = svg("svg", { class: "above", "aria-hidden": "true" });

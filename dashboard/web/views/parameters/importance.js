@@ -48,6 +48,8 @@ export function importance({ model, query, signal }) {
   of.hidden = metrics().length < 2;
   const said = el("p", { class: "note", "aria-live": "polite" });
   const metric = () => answer?.metric || of.value || metrics()[0];
+  const varied = (model.study?.spec.space ?? []).filter(({ type }) => type !== "constant").length;
+  const places = Math.min(BARS, varied) + Math.min(PAIRS, (varied * (varied - 1)) / 2);
   const trusted = () => num(answer?.explained ?? 0) >= TRUSTED;
 
   /** @returns {Row[]} */
@@ -62,7 +64,8 @@ export function importance({ model, query, signal }) {
 
   const chart = new Chart({
     title: "What matters",
-    height: 3 * ROW + EDGES,
+    // As high as it may become: what is below is not to move under somebody's pointer.
+    height: (places + 1) * ROW + EDGES,
     signal,
     controls: [among, of],
     describe: () => (answer ? rows().map(({ name, share, deviation }) => `${name} ${percent(share)} \u00b1 ${percent(deviation)}`).join(", ") : "not known yet"),
@@ -90,7 +93,7 @@ export function importance({ model, query, signal }) {
         at: [scale.x(share), scale.y(place)],
       };
     },
-    build: (colors) => bars(colors, rows(), trusted()),
+    build: (colors) => bars(colors, rows(), places, trusted()),
   });
   chart.setLegend([
     { name: "alone", kind: "alone" },
@@ -111,7 +114,6 @@ export function importance({ model, query, signal }) {
 
   const show = () => {
     chart.setEmpty("");
-    chart.setHeight((rows().length + 1) * ROW + EDGES);
     tell();
     chart.draw();
   };
@@ -149,9 +151,10 @@ export function importance({ model, query, signal }) {
 /**
  * @param {import("../../chart.js").Colors} colors
  * @param {Row[]} rows
+ * @param {number} places for rows
  * @param {boolean} trusted
  */
-function bars(colors, rows, trusted) {
+function bars(colors, rows, places, trusted) {
   const most = Math.max(0.1, ...rows.map(({ share, deviation }) => share + deviation));
   const label = { color: colors.muted, fontSize: 11 };
   return {
@@ -162,7 +165,7 @@ function bars(colors, rows, trusted) {
       inverse: true,
       // From whole number to whole number, so that there is a label for each bar.
       min: -1,
-      max: rows.length,
+      max: places,
       interval: 1,
       axisLine: { show: false },
       axisTick: { show: false },

@@ -12,6 +12,8 @@ mod lineage;
 #[path = "flows/objectives.rs"]
 mod objectives;
 mod support;
+#[path = "flows/trials.rs"]
+mod trials;
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -348,40 +350,6 @@ fn an_imported_study_that_is_done_is_not_called_paused() {
 }
 
 #[test]
-fn trials_are_added_noted_stopped_and_their_logs_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let (memory, fake) = with_study(folder.path());
-    memory.lock().log = b"epoch 1\nepoch 2\n".to_vec();
-    assert_eq!(
-        fake.run(&["trial", "logs", "digits/1"]).expect_code(0).stdout,
-        "epoch 1\nepoch 2\n"
-    );
-    let ended = fake.run(&["trial", "show", "digits/2"]).expect_code(0);
-    assert!(ended.stdout.contains("opt = adam"), "{}", ended.stdout);
-    fake.run(&["trial", "add", "digits", "lr=0.02", "opt=sgd", "--note", "mine"])
-        .expect_code(0);
-    fake.run(&["trial", "note", "digits/2", "look here"])
-        .expect_code(0);
-    fake.run(&["trial", "stop", "digits/1"]).expect_code(0);
-    fake.run(&["worker", "drain", "gpu1"]).expect_code(0);
-    fake.run(&["worker", "resume", "gpu1"]).expect_code(0);
-    let state = memory.lock();
-    assert_eq!(
-        state.calls,
-        [
-            "note studies/digits/trials/2 look here",
-            "stop studies/digits/trials/1",
-            "drain workers/gpu1 resume=false",
-            "drain workers/gpu1 resume=true"
-        ]
-    );
-    assert_eq!(
-        (state.added[0].note.as_str(), state.added[0].result.is_none()),
-        ("mine", true)
-    );
-}
-
-#[test]
 fn a_replay_goes_on_to_the_end_and_ends_with_status_1_if_anything_differs() {
     let folder = tempfile::tempdir().unwrap();
     let (memory, fake) = with_study(folder.path());
@@ -395,7 +363,7 @@ fn a_replay_goes_on_to_the_end_and_ends_with_status_1_if_anything_differs() {
     };
     memory.lock().replays = [part(3, 5, vec![]), part(4, 0, vec![])].into();
     let ended = fake.run(&["study", "replay", "digits"]).expect_code(0);
-    let said = "7 proposals made again and the same; so 7 judgements of early-stopping rules; 2 trials";
+    let said = "7 proposals made again and the same; likewise 7 judgements; 2 trials";
     assert!(ended.stdout.starts_with(said), "{}", ended.stdout);
     assert_eq!(memory.lock().calls[..], ["replay from 0", "replay from 5"]);
     let different = pb::ReplayDifference {

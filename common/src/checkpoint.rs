@@ -54,6 +54,8 @@ pub struct Stages {
 pub struct EarlierEnd {
     /// When that was.
     pub at: Timestamp,
+    /// When it got more.
+    pub went_on_at: Timestamp,
     /// The first objective's value, if it had one. May be NaN or infinite.
     pub value: Option<f64>,
     /// Values of further objectives and of measured constraints, likewise.

@@ -1,12 +1,8 @@
 // Who looks at it: by keyboard, by screen reader, in the dark; and what bad people write into it.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { EVIL, eventually, isSound, script, World } from "./support.js";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+import { EVIL, eventually, isSound, script, violations, World } from "./support.js";
 
 /** @type {World} */
 let world;
@@ -57,15 +53,7 @@ for (const theme of /** @type {const} */ (["light", "dark"])) {
   test(`no view has anything that axe objects to, in the ${theme} theme`, async () => {
     const view = await world.open("/", { colorScheme: theme, bypassCSP: true });
     const { page } = view;
-    const check = async (/** @type {string} */ what) => {
-      const violations = await page.evaluate(async (source) => {
-        const scope = /** @type {any} */ (window);
-        if (!scope.axe) (0, eval)(source);
-        const { violations } = await scope.axe.run(document, { resultTypes: ["violations"] });
-        return violations.map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ { html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`);
-      }, axe);
-      assert.deepEqual(violations, [], what);
-    };
+    const check = async (/** @type {string} */ what) => assert.deepEqual(await violations(page), [], what);
     for (const { path, shown } of VIEWS) {
       await page.goto(world.url + path);
       await page.locator(shown).first().waitFor();

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
@@ -86,11 +87,11 @@ class Program {
 }
 
 export class World {
-  static async start({ worker = true, name = "machine-1", labels = /** @type {string[]} */ ([]) } = {}) {
+  static async start({ worker = true, name = "machine-1", labels = /** @type {string[]} */ ([]), flags = /** @type {string[]} */ ([]) } = {}) {
     const world = new World();
     await world.startCoordinator("127.0.0.1:0");
     if (worker) {
-      world.worker = new Program("tunesmith-worker", ["--coordinator", world.url, "--token-file", join(world.data, "worker.token"), "--state-dir", join(world.folder, "worker"), "--slots", "2", "--name", name, ...labels.flatMap((label) => ["--label", label])]);
+      world.worker = new Program("tunesmith-worker", ["--coordinator", world.url, "--token-file", join(world.data, "worker.token"), "--state-dir", join(world.folder, "worker"), "--slots", "2", "--name", name, ...labels.flatMap((label) => ["--label", label]), ...flags]);
       await eventually("the worker joins", async () => {
         const { workers = [] } = await world.call("GET", "/v1/workers");
         assert.equal(workers[0]?.state, "WORKER_STATE_READY", world.worker?.output);
@@ -222,6 +223,22 @@ export async function isSound({ page, complaints }) {
   assert.equal(await page.evaluate(() => /** @type {any} */ (window).pwned), undefined);
   assert.equal(await page.locator("img, iframe, object, main script").count(), 0);
   await page.context().close();
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/**
+ * What axe objects to. The page's context has to be made with `bypassCSP`.
+ * @param {import("playwright-core").Page} page
+ * @returns {Promise<string[]>}
+ */
+export function violations(page) {
+  return page.evaluate(async (source) => {
+    const scope = /** @type {any} */ (window);
+    if (!scope.axe) (0, eval)(source);
+    const { violations } = await scope.axe.run(document, { resultTypes: ["violations"] });
+    return violations.map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ { html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`);
+  }, axe);
 }
 
 /**

@@ -7,6 +7,8 @@
 
 /** Time for an answer. */
 const PATIENCE = 30_000;
+/** Time for an answer for which much has to be computed. */
+const LONG_PATIENCE = 600_000;
 
 /** A call that was refused, or not answered. */
 export class ApiError extends Error {
@@ -42,11 +44,11 @@ export function onSignedOut(listener) {
  * One call.
  * @param {string} verb
  * @param {string} path
- * @param {{body?: unknown, signal?: AbortSignal}} [options]
+ * @param {{body?: unknown, signal?: AbortSignal, patience?: number}} [options] `patience`: time for an answer, in milliseconds
  * @returns {Promise<any>}
  */
-export async function call(verb, path, { body, signal } = {}) {
-  const timeout = AbortSignal.timeout(PATIENCE);
+export async function call(verb, path, { body, signal, patience = PATIENCE } = {}) {
+  const timeout = AbortSignal.timeout(patience);
   let answer, text;
   try {
     answer = await fetch(path, {
@@ -126,8 +128,6 @@ export const api = {
   study: async (study, options) => (await call("GET", ofStudy(study), options)).study,
   /** @param {{text?: string, spec?: object, edits?: import("../types/api.js").Edit[], study?: string}} body @param {Options} [options] @returns {Promise<import("../types/api.js").Checked>} */
   check: (body, options) => call("POST", "/v1/studies:check", { ...options, body }),
-  /** @param {object} spec @param {boolean} paused @param {string} requestId @returns {Promise<Study>} */
-  createStudy: async (spec, paused, requestId) => (await call("POST", "/v1/studies", { body: { spec, paused, requestId } })).study,
   /** @param {string} study @param {string[]} fields @param {object} spec @returns {Promise<Study>} */
   updateStudy: async (study, fields, spec) => (await call("PATCH", ofStudy(study, query({ update_mask: fields.join(",") })), { body: spec })).study,
   /** @param {string} study @param {"pause" | "resume" | "stop" | "archive"} what @returns {Promise<Study>} */
@@ -136,6 +136,12 @@ export const api = {
   deleteStudy: (study) => call("DELETE", ofStudy(study)),
   /** @param {string} study @param {string} message @returns {Promise<Study>} */
   setMessage: async (study, message) => (await call("PATCH", ofStudy(study, "?update_mask=message"), { body: { message } })).study,
+  /** @param {import("../types/api.js").Spec} spec @param {string} requestId @param {boolean} [paused] @returns {Promise<Study>} */
+  createStudy: async (spec, requestId, paused = false) => (await call("POST", "/v1/studies", { body: { spec, requestId, paused } })).study,
+  /** @param {string} study @param {import("../types/api.js").ZoomRange[]} ranges @returns {Promise<import("../types/api.js").Zoom>} */
+  planZoom: (study, ranges) => call("POST", ofStudy(study, "/zoom"), { body: { ranges } }),
+  /** @param {string} study @param {{trial?: string, points?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Slices>} */
+  slice: (study, fields, options) => call("POST", ofStudy(study, "/slice"), { ...options, body: fields }),
   /** @param {string} study @param {number} sample @param {Options} [options] @returns {Promise<import("../types/api.js").Incumbents>} */
   incumbents: (study, sample, options) => call("GET", ofStudy(study, `/incumbents${query({ sample })}`), options),
   /**
@@ -145,17 +151,19 @@ export const api = {
    * @returns {Promise<import("../types/api.js").Curves>}
    */
   curves: (study, fields, options) => call("GET", ofStudy(study, `/curves${query(fields)}`), options),
+  /** @param {string} study @param {import("../types/api.js").Rule[]} rules @param {Options} [options] @returns {Promise<import("../types/api.js").Backtest>} */
+  backtest: (study, rules, options) => call("POST", ofStudy(study, "/backtest"), { ...options, body: { earlyStopping: rules }, patience: LONG_PATIENCE }),
   /** @param {string} study @param {boolean} points */
   events: (study, points) => ofStudy(study, `/events${query({ include_points: points })}`),
 
   /**
    * @param {string} study
-   * @param {{states?: string[], order?: string, token?: string, size?: number}} page
+   * @param {{states?: string[], order?: string, token?: string, size?: number, attempts?: boolean}} page
    * @param {Options} [options]
    * @returns {Promise<{trials?: Trial[], nextPageToken?: string}>}
    */
-  trials: (study, { states, order, token, size }, options) =>
-    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, page_token: token })}`), options),
+  trials: (study, { states, order, token, size, attempts }, options) =>
+    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, page_token: token, with_attempts: attempts })}`), options),
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<Trial>} */
   trial: async (study, trial, options) => (await call("GET", ofTrial(study, trial), options)).trial,
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<{curves?: import("../types/api.js").Curve[]}>} */

@@ -2,22 +2,46 @@
 //
 // What is under the pointer is shown by us and not by the library, whose tooltips are made of HTML texts.
 
-import { el, fill } from "./dom.js";
+import { el, fill, svg } from "./dom.js";
+import { register } from "./shapes.js";
 import { onChange, token } from "./theme.js";
 
-/** @typedef {{text: string, muted: string, line: string, surface: string, accent: string, run: string, good: string, cut: string, bad: string, rest: string, font: string, series: string[]}} Colors */
+/** @typedef {{text: string, muted: string, line: string, surface: string, accent: string, run: string, good: string, cut: string, bad: string, rest: string, font: string, series: string[], shades: string[]}} Colors `shades`: from little to much */
 /** @typedef {{name: string, header: string[], rows: (string | number)[][]}} Csv */
 /** @typedef {{x: (value: number) => number, y: (value: number) => number}} Scale pixels of values */
-/** @typedef {{content: Node[], at: [number, number], highlight?: object, open?: () => void}} Found */
+/** @typedef {{kind: "line" | "ring" | "dot" | "bar", runs: [number, number][][], width?: number}} Highlight what is drawn once more, in pixels; a line may be broken, and a bar has a width */
+/** @typedef {{content: Node[], at: [number, number], highlight?: Highlight, open?: () => void}} Found */
+/**
+ * What a chart is built for: its size in pixels, and the part of its axes that is shown if it is not all.
+ * @typedef {{width: number, height: number, window: {x: [number, number], y: [number, number]} | null}} Frame
+ */
+/**
+ * What a drag does in a chart where it does not zoom. `begin` says whether it is one; what it does may be undone by a double click.
+ * @typedef {{begin: (x: number, y: number, event: PointerEvent) => boolean, move: (x: number, y: number) => void, end: (x: number, y: number) => void, undo: (x: number, y: number) => void}} Drag
+ */
 
 /** @type {Promise<typeof import("echarts")> | undefined} */
 let library;
 /** Not a plain text in the import: its types come from the package. */
 const FILE = /** @type {string} */ ("./vendor/echarts/echarts.esm.min.mjs");
-const load = () => (library ??= /** @type {Promise<any>} */ (import(FILE)));
+const load = () => (library ??= /** @type {Promise<any>} */ (import(FILE)).then((echarts) => (register(echarts), echarts)));
 
 /** How near a point has to be to the pointer, in pixels. */
 export const NEAR = 24;
+
+/** Steps that values are told apart by, as far as eyes can. */
+export const SHADES = 9;
+
+/** @param {string[]} ends such as "#3355cc", evenly spaced */
+function shades(ends) {
+  const parts = ends.map((color) => [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16)));
+  return Array.from({ length: SHADES }, (_, index) => {
+    const at = (index / (SHADES - 1)) * (parts.length - 1);
+    const first = Math.min(parts.length - 2, Math.floor(at));
+    const mixed = parts[first].map((part, place) => Math.round(part + (parts[first + 1][place] - part) * (at - first)));
+    return `#${mixed.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+  });
+}
 
 /** @returns {Colors} */
 function colors() {
@@ -35,6 +59,7 @@ function colors() {
     rest: named("rest"),
     font: named("font"),
     series: [1, 2, 3, 4, 5, 6].map((index) => named(`series-${index}`)),
+    shades: shades([named("shade-low"), named("shade-middle"), named("shade-high")]),
   };
 }
 
@@ -43,39 +68,47 @@ export class Chart {
    * @param {object} options
    * @param {string} options.title
    * @param {number} [options.height]
-   * @param {(colors: Colors) => object} options.build the library's option
+   * @param {(colors: Colors, frame: Frame) => object} options.build the library's option
    * @param {(at: {x: number, y: number}, scale: Scale) => Found | null} options.find what is at these pixels
    * @param {() => Csv} options.csv
    * @param {() => string} options.describe the chart in words
    * @param {HTMLElement[]} [options.controls]
+   * @param {HTMLElement[]} [options.zoomed] what can be done with the part that is shown, where it is not all
+   * @param {"both" | "x"} [options.zoom] along which axes one zooms
+   * @param {Drag} [options.drag]
    * @param {AbortSignal} options.signal
    */
-  constructor({ title, height = 280, build, find, csv, describe, controls = [], signal }) {
+  constructor({ title, height = 280, build, find, csv, describe, controls = [], zoomed = [], zoom = "both", drag, signal }) {
     this.title = title;
     this.build = build;
     this.find = find;
     this.csv = csv;
     this.describe = describe;
+    this.zoom = zoom;
+    this.drag = drag;
+    this.dragging = false;
     this.signal = signal;
     /** @type {import("echarts").ECharts | null} */
     this.chart = null;
-    this.log = false;
-    /** What is under the pointer, drawn once more. @type {object | null} */
-    this.highlight = null;
+    /** Whether values are drawn on a logarithmic axis. */
+    this.isLog = false;
     this.wanted = false;
     /** Where the point is that is explained. @type {[number, number] | null} */
     this.found = null;
     this.legend = el("ul", { class: "legend" });
     this.plot = el("div", { class: "plot", role: "img" });
-    this.plot.style.height = `${height}px`;
+    this.setHeight(height);
+    /** What is under the pointer is drawn once more above the chart, which is not drawn anew for it: that takes long with thousands of trials. */
+    this.above = svg("svg", { class: "above", "aria-hidden": "true" });
     this.empty = el("p", { class: "chart-empty", text: "Loading\u2026" });
     this.tip = el("div", { class: "tip", "aria-hidden": "true", hidden: true });
     this.reset = this.#button("Show all", () => this.#zoomOut());
-    this.reset.hidden = true;
+    this.zoomed = [...zoomed, this.reset];
+    this.#showZoomed(false);
     const exports = [this.#button("PNG", () => this.#png()), this.#button("SVG", () => this.#svg()), this.#button("CSV", () => this.#csv())];
     for (const one of exports) one.setAttribute("aria-label", `Save \u201c${title}\u201d as ${one.textContent}`);
-    const tools = el("div", { class: "tools" }, controls, this.reset, el("span", { class: "exports" }, exports));
-    this.node = el("figure", { class: "chart" }, el("figcaption", {}, el("h2", { text: title }), this.legend, tools), el("div", { class: "canvas" }, this.plot, this.empty, this.tip));
+    const tools = el("div", { class: "tools" }, controls, this.zoomed, el("span", { class: "exports" }, exports));
+    this.node = el("figure", { class: "chart" }, el("figcaption", {}, el("h2", { text: title }), this.legend, tools), el("div", { class: "canvas" }, this.plot, this.above, this.empty, this.tip));
     onChange(() => this.draw(), signal);
     signal.addEventListener("abort", () => {
       this.chart?.dispose();
@@ -96,10 +129,7 @@ export class Chart {
    * @param {{name: string, kind: string}[]} entries
    */
   setLegend(entries) {
-    fill(
-      this.legend,
-      entries.map(({ name, kind }) => el("li", { class: `key-${kind}`, text: name })),
-    );
+    fillLegend(this.legend, entries);
   }
 
   /**
@@ -110,6 +140,16 @@ export class Chart {
     this.empty.textContent = text;
     this.empty.hidden = text === "";
     this.plot.classList.toggle("blank", text !== "");
+  }
+
+  /** Whether only a part is shown. */
+  get isZoomed() {
+    return !this.reset.hidden;
+  }
+
+  /** @param {number} height in pixels */
+  setHeight(height) {
+    this.plot.style.height = `${height}px`;
   }
 
   /** Draws what there is now. */
@@ -139,9 +179,13 @@ export class Chart {
     const chart = echarts.init(this.plot, null, { renderer: "canvas" });
     this.chart = chart;
     chart.setOption(/** @type {any} */ (this.#option(true)));
-    chart.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
+    if (this.drag) this.#drags(this.drag);
+    else chart.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
     chart.on("datazoom", () => {
-      this.reset.hidden = !this.#zoomed();
+      this.#showZoomed(this.#zoomed());
+      // What was under the pointer is elsewhere.
+      this.#hover(-1, -1);
+      this.draw();
     });
     const surface = chart.getZr();
     surface.on("mousemove", (event) => this.#hover(event.offsetX, event.offsetY));
@@ -155,26 +199,74 @@ export class Chart {
     surface.on("click", (event) => {
       if (Math.hypot(event.offsetX - pressed[0], event.offsetY - pressed[1]) < 4) this.#at(event.offsetX, event.offsetY)?.open?.();
     });
-    const observer = new ResizeObserver(() => chart.resize());
+    const observer = new ResizeObserver(() => {
+      chart.resize();
+      this.draw();
+    });
     observer.observe(this.plot);
     this.signal.addEventListener("abort", () => observer.disconnect());
   }
 
+  /** @param {Drag} drag */
+  #drags(drag) {
+    const { plot, signal } = this;
+    const at = (/** @type {MouseEvent} */ event) => {
+      const { left, top } = plot.getBoundingClientRect();
+      return /** @type {[number, number]} */ ([event.clientX - left, event.clientY - top]);
+    };
+    plot.addEventListener(
+      "pointerdown",
+      (event) => {
+        if (event.button !== 0 || !drag.begin(...at(event), event)) return;
+        this.dragging = true;
+        this.#hover(-1, -1);
+        plot.setPointerCapture(event.pointerId);
+      },
+      { signal },
+    );
+    // Whoever holds the pointer is told of clicks, too.
+    plot.addEventListener("dblclick", (event) => drag.undo(...at(event)), { signal });
+    plot.addEventListener("pointermove", (event) => this.dragging && drag.move(...at(event)), { signal });
+    for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
+      plot.addEventListener(
+        end,
+        (event) => {
+          if (!this.dragging) return;
+          this.dragging = false;
+          drag.end(...at(event));
+        },
+        { signal },
+      );
+    }
+  }
+
+  /** The part of its axes that is shown; null if it is all, or as high as all. @returns {Frame["window"]} */
+  window() {
+    if (!this.chart || this.zoom === "x" || !this.#zoomed()) return null;
+    const [x, y] = this.#zooms();
+    return { x: [x.startValue, x.endValue], y: [y.startValue, y.endValue] };
+  }
+
+  /** @param {boolean} zoomed */
+  #showZoomed(zoomed) {
+    for (const node of this.zoomed) node.hidden = !zoomed;
+  }
+
   /** @param {boolean} first */
   #option(first) {
-    const option = /** @type {any} */ (this.build(colors()));
+    const { clientWidth: width, clientHeight: height } = this.plot;
+    const option = /** @type {any} */ (this.build(colors(), { width, height, window: this.window() }));
+    this.isLog = option.yAxis?.type === "log";
     const common = {
       animation: false,
       textStyle: { fontFamily: token("font") },
       grid: { left: 8, right: 20, top: 16, bottom: 8, outerBoundsMode: "same" },
       ...option,
-      // Where what is under the pointer is drawn again, above everything.
-      series: [...option.series, { id: "hover", type: "line", silent: true, z: 20, data: [], ...this.highlight }],
     };
-    if (!first) return common;
+    if (!first || this.drag) return common;
     return {
       ...common,
-      toolbox: { left: -100, feature: { dataZoom: { filterMode: "none", brushStyle: { color: token("accent"), opacity: 0.15 } } } },
+      toolbox: { left: -100, feature: { dataZoom: { filterMode: "none", ...(this.zoom === "x" ? { yAxisIndex: "none" } : {}), brushStyle: { color: token("accent"), opacity: 0.15 } } } },
     };
   }
 
@@ -182,15 +274,12 @@ export class Chart {
   #scale() {
     const chart = this.chart;
     if (!chart) return null;
-    const grid = { gridIndex: 0 };
-    const option = /** @type {any} */ (chart.getOption());
-    const isLog = option.yAxis?.[0]?.type === "log";
-    const [zero, one] = [chart.convertToPixel(grid, [0, 1]), chart.convertToPixel(grid, [1, 10])];
-    if (!zero || !one) return null;
-    return {
-      x: (value) => zero[0] + (one[0] - zero[0]) * value,
-      y: isLog ? (value) => zero[1] + (one[1] - zero[1]) * Math.log10(value) : (value) => zero[1] + ((one[1] - zero[1]) * (value - 1)) / 9,
-    };
+    const level = (/** @type {number} */ value) => (this.isLog ? Math.log10(value) : value);
+    // From pixels to values: values may be times, which are so large that the pixels of two neighbouring ones cannot be told apart.
+    const [first, second] = [0, 100].map((at) => chart.convertFromPixel({ gridIndex: 0 }, [at, at]));
+    if (!first || !second) return null;
+    const [across, down] = [second[0] - first[0], level(second[1]) - level(first[1])];
+    return { x: (value) => ((value - first[0]) * 100) / across, y: (value) => ((level(value) - level(first[1])) * 100) / down };
   }
 
   /**
@@ -198,7 +287,7 @@ export class Chart {
    * @param {number} y
    */
   #at(x, y) {
-    const scale = this.#scale();
+    const scale = this.dragging ? null : this.#scale();
     return scale && this.chart?.containPixel({ gridIndex: 0 }, [x, y]) ? this.find({ x, y }, scale) : null;
   }
 
@@ -212,10 +301,7 @@ export class Chart {
     this.found = found?.at ?? null;
     if (same) return;
     this.tip.hidden = !found;
-    if (this.highlight || found?.highlight) {
-      this.highlight = found?.highlight ?? null;
-      this.chart?.setOption(/** @type {any} */ ({ series: [{ id: "hover", data: [], ...this.highlight }] }), { lazyUpdate: true });
-    }
+    this.#mark(found?.highlight);
     this.plot.classList.toggle("opens", Boolean(found?.open));
     if (!found) return;
     fill(this.tip, found.content);
@@ -223,6 +309,19 @@ export class Chart {
     const [left, top] = found.at;
     const beside = left + 14 + width > this.plot.clientWidth ? left - 14 - width : left + 14;
     this.tip.style.transform = `translate(${Math.max(0, beside)}px, ${Math.min(Math.max(0, top - height / 2), this.plot.clientHeight - height)}px)`;
+  }
+
+  /** @param {Highlight | undefined} highlight */
+  #mark(highlight) {
+    const grid = /** @type {any} */ (this.chart)?.getModel().getComponent("grid", 0)?.coordinateSystem.getRect();
+    if (!highlight || !grid) return fill(this.above);
+    const { x, y, width, height } = grid;
+    const isPath = highlight.kind === "line" || highlight.kind === "bar";
+    const shapes = highlight.runs.flatMap((run) => /** @type {SVGElement[]} */ (isPath ? [svg("polyline", { points: run.map((point) => point.join(",")).join(" "), "stroke-width": highlight.width })] : run.map(([cx, cy]) => svg("circle", { cx, cy, r: highlight.kind === "ring" ? 5.5 : 4 }))));
+    // Points may lie on the edge; lines go beyond it where the chart shows a part.
+    const edge = isPath ? 1 : 8;
+    const box = [x - edge, y - edge, width + 2 * edge, height + 2 * edge];
+    fill(this.above, svg("svg", { class: highlight.kind, x: box[0], y: box[1], width: box[2], height: box[3], viewBox: box.join(" ") }, shapes));
   }
 
   #zooms() {
@@ -235,7 +334,7 @@ export class Chart {
 
   #zoomOut() {
     this.#zooms().forEach((_, index) => this.chart?.dispatchAction({ type: "dataZoom", dataZoomIndex: index, start: 0, end: 100 }));
-    this.reset.hidden = true;
+    this.#showZoomed(false);
   }
 
   #png() {
@@ -270,6 +369,17 @@ export class Chart {
     link.click();
     setTimeout(() => URL.revokeObjectURL(address), 1_000);
   }
+}
+
+/**
+ * @param {HTMLElement} legend
+ * @param {{name: string, kind: string}[]} entries
+ */
+export function fillLegend(legend, entries) {
+  fill(
+    legend,
+    entries.map(({ name, kind }) => el("li", { class: `key-${kind}`, text: name })),
+  );
 }
 
 /**

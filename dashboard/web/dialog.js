@@ -64,6 +64,45 @@ export async function edit({ title, label, value, action }) {
   return answer === "yes" && area.value !== value ? area.value : null;
 }
 
+/**
+ * What comes of something that is filled in and then carried out. While it is refused the dialog stays, and says why; null if it was left.
+ * @template T
+ * @param {{title: string, body: (Node | string)[], action: string, work: () => Promise<T>}} question
+ * @returns {Promise<T | null>}
+ */
+export async function carryOut({ title, body, action, work }) {
+  const problem = el("p", { class: "problem", role: "alert" });
+  const run = el("button", { type: "submit", value: "yes", class: "button primary", text: action });
+  const dialog = frame(title, [...body, problem], [el("button", { type: "button", class: "button", text: "Cancel", on: { click: () => dialog.close("") } }), run]);
+  dialog.classList.add("wide");
+  /** @type {T | null} */
+  let result = null;
+  dialog.addEventListener(
+    "submit",
+    (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      run.disabled = true;
+      problem.textContent = "";
+      Promise.resolve()
+        .then(work)
+        .then(
+          (done) => {
+            result = done;
+            dialog.close("yes");
+          },
+          (error) => {
+            problem.textContent = error instanceof Error ? error.message : String(error);
+            run.disabled = false;
+          },
+        );
+    },
+    { capture: true },
+  );
+  await ask(dialog);
+  return result;
+}
+
 /** What the keyboard does. */
 export function help() {
   if (document.querySelector("dialog[open]")) return;
@@ -86,7 +125,7 @@ export function help() {
     { class: "keys" },
     keys.flatMap(([key, what]) => [el("dt", {}, el("kbd", { text: key })), el("dd", { text: what })]),
   );
-  const charts = el("p", { class: "quiet", text: "In charts: drag to zoom into a part, double-click to see all again, click a point to open its trial." });
+  const charts = el("p", { class: "quiet", text: "In charts: drag to zoom into a part, double-click to see all again, click a point to open its trial. Along an axis of parallel coordinates a drag chooses trials; Filter does the same by keyboard." });
   void ask(frame("Keyboard", [list, charts], [el("button", { type: "submit", value: "", class: "button", autofocus: true, text: "Close" })]));
 }
 

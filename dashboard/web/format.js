@@ -93,6 +93,29 @@ export function duration(length) {
 }
 
 /**
+ * A length of time that is not known exactly.
+ * @param {number} length in seconds
+ */
+export function roughly(length) {
+  for (const [unit, size] of /** @type {[string, number][]} */ ([["days", 86_400], ["h", 3_600], ["min", 60]])) {
+    const many = length / size;
+    if (many >= 1.95) return `${many < 10 && unit !== "min" ? Number(many.toFixed(1)) : Math.round(many)}${THIN}${unit}`;
+  }
+  return `${Math.round(length)}${THIN}s`;
+}
+
+/**
+ * A part of a whole.
+ * @param {number} part from 0 to 1
+ */
+export function percent(part) {
+  if (!Number.isFinite(part)) return DASH;
+  // What is not whole is not called so, and what is there is not nothing.
+  if ((part > 0 && part < 0.01) || (part > 0.99 && part < 1)) return `${(part * 100).toPrecision(part < 0.01 ? 1 : 3)}${THIN}%`;
+  return `${Math.round(part * 100)}${THIN}%`;
+}
+
+/**
  * How long ago something was.
  * @param {string | undefined} time
  * @param {number} now in milliseconds

@@ -4,7 +4,6 @@ import { Chart, NEAR } from "./chart.js";
 import { el } from "./dom.js";
 import { measure } from "./format.js";
 import { axes, bounds, logToggle } from "./plots.js";
-import { token } from "./theme.js";
 
 /** One of the things that are compared: its colour goes by its place. @typedef {{name: string, x: number[], y: number[], open?: () => void}} Curve */
 
@@ -49,7 +48,7 @@ export function overlaid({ title, data, controls = [], signal }) {
       return {
         content: [el("p", { class: "tip-title", text: name }), row(metric, measure(y[place])), row(x, format(at[place]))],
         at: [scale.x(at[place]), scale.y(y[place])],
-        highlight: { data: [[at[place], y[place]]], symbol: "circle", symbolSize: 9, showSymbol: true, itemStyle: { color: token("text") } },
+        highlight: { kind: "dot", runs: [[[scale.x(at[place]), scale.y(y[place])]]] },
         open,
       };
     },

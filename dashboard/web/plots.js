@@ -2,9 +2,8 @@
 
 import { Chart, NEAR } from "./chart.js";
 import { el } from "./dom.js";
-import { count, duration, measure, num, plural } from "./format.js";
+import { count, duration, gpuHours, measure, num, plural } from "./format.js";
 import { badge, counts, isRunning, trialLook } from "./states.js";
-import { token } from "./theme.js";
 
 /** @typedef {{trial: number, ended: number, at: number, value: number, state: string}} Result */
 /** @typedef {{trial: number, state: string, why: string, result: number, steps: number[], values: number[]}} Line */
@@ -56,9 +55,10 @@ export function axes(colors, x, y) {
  * Bounds for values of which a few are far away: those would press all others to a line. Undefined where nothing has to be cut off.
  * @param {number[]} values
  * @param {"min" | "max" | null} better values on that side are never cut off
+ * @param {number} [reach] how far beyond the others a value may be, in widths of their middle part
  * @returns {{low?: number, high?: number}}
  */
-export function bounds(values, better) {
+export function bounds(values, better, reach = 3) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   if (sorted.length < 8) return {};
   const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))];
@@ -66,7 +66,7 @@ export function bounds(values, better) {
   if (spread <= 0) return {};
   // Round numbers, so that they look well on the axis.
   const unit = 10 ** Math.floor(Math.log10(spread));
-  const [low, high] = [Math.floor((at(0.15) - 3 * spread) / unit) * unit, Math.ceil((at(0.85) + 3 * spread) / unit) * unit];
+  const [low, high] = [Math.floor((at(0.15) - reach * spread) / unit) * unit, Math.ceil((at(0.85) + reach * spread) / unit) * unit];
   return { low: better !== "min" && sorted[0] < low ? low : undefined, high: better !== "max" && sorted[sorted.length - 1] > high ? high : undefined };
 }
 
@@ -116,7 +116,7 @@ export function logToggle(label, signal, change) {
  * @param {[string, string][]} more
  * @param {string} [why]
  */
-function about(trial, state, more, why) {
+export function about(trial, state, more, why) {
   return [
     el("p", { class: "tip-title" }, `Trial ${trial}`, badge(trialLook(state))),
     ...more.map(([name, value]) => el("p", { class: "tip-row" }, el("span", { text: name }), el("b", { text: value }))),
@@ -124,20 +124,32 @@ function about(trial, state, more, why) {
   ];
 }
 
+/** What the best value so far is drawn against. @typedef {"" | "time" | "gpu"} Against */
+
 /**
- * The best value so far against trials that have ended, or against time.
+ * The best value so far against trials that have ended, against time, or against the GPU hours that were used by then.
  * @param {object} options
- * @param {() => {metric: string, goal: "min" | "max", best: Result[], others: Result[], ended: number, began: number}} options.data
+ * @param {() => {metric: string, goal: "min" | "max", best: Result[], others: Result[], ended: number, began: number, gpuHours: ((at: number) => number) | null}} options.data
+ * @param {Against} options.against
+ * @param {(against: Against) => void} options.choose
  * @param {(trial: number) => void} options.open
  * @param {AbortSignal} options.signal
  */
-export function bestSoFar({ data, open, signal }) {
+export function bestSoFar({ data, against, choose, open, signal }) {
   let log = false;
-  let byTime = false;
-  const x = (/** @type {Result} */ result) => (byTime ? (result.at - data().began) / 1000 : result.ended);
-  const axis = el("select", { class: "tool", "aria-label": "Best so far against" }, el("option", { value: "", text: "by trial" }), el("option", { value: "time", text: "by time" }));
+  let by = against;
+  const axisOf = {
+    "": { name: "trials that have ended", format: undefined, after: (/** @type {number} */ x) => plural(x, "trial") },
+    time: { name: "time since the start", format: duration, after: duration },
+    gpu: { name: "GPU hours used", format: (/** @type {number} */ x) => measure(x), after: (/** @type {number} */ x) => `${gpuHours(x)} GPU hours` },
+  };
+  const x = (/** @type {Result} */ result) => (by === "time" ? (result.at - data().began) / 1000 : by === "gpu" ? data().gpuHours?.(result.at) ?? NaN : result.ended);
+  const gpus = el("option", { value: "gpu", text: "by GPU hours", hidden: true });
+  const axis = el("select", { class: "tool", "aria-label": "Best so far against" }, el("option", { value: "", text: "by trial" }), el("option", { value: "time", text: "by time" }), gpus);
+  axis.value = by;
   axis.addEventListener("change", () => {
-    byTime = axis.value === "time";
+    by = /** @type {Against} */ (axis.value);
+    choose(by);
     chart.draw();
   });
   const chart = new Chart({
@@ -168,23 +180,23 @@ export function bestSoFar({ data, open, signal }) {
         }
       }
       if (!nearest) return null;
-      const { trial, state, value, at } = nearest;
+      const { trial, state, value } = nearest;
       return {
-        content: about(trial, state, [[metric, measure(value)], ["after", byTime ? duration((at - data().began) / 1000) : plural(nearest.ended, "trial")]], isBest ? "The best when it ended" : ""),
+        content: about(trial, state, [[metric, measure(value)], ["after", axisOf[by].after(x(nearest))]], isBest ? "The best when it ended" : ""),
         at: [scale.x(x(nearest)), scale.y(value)],
-        highlight: { data: [[x(nearest), value]], symbol: "circle", symbolSize: 11, showSymbol: true, itemStyle: { color: "transparent", borderColor: token("text"), borderWidth: 2 } },
+        highlight: { kind: "ring", runs: [[[scale.x(x(nearest)), scale.y(value)]]] },
         open: () => open(trial),
       };
     },
     build: (colors) => {
-      const { best, others, ended, goal, began } = data();
+      const { best, others, ended, goal } = data();
       const point = (/** @type {Result} */ result) => [x(result), result.value];
       const last = best[best.length - 1];
-      const end = byTime ? Math.max(0, ...[...best, ...others].map((result) => (result.at - began) / 1000)) : ended;
+      const end = by === "" ? ended : Math.max(0, ...[...best, ...others].map(x).filter(Number.isFinite));
       const { low, high } = bounds(others.map(({ value }) => value).concat(best.map(({ value }) => value)), goal);
       const shown = (/** @type {boolean} */ cut) => others.filter(({ state }) => /EARLY_STOPPED|TIMED_OUT/.test(state) === cut).map(point);
       return {
-        ...axes(colors, { name: byTime ? "time since the start" : "trials that have ended", format: byTime ? duration : undefined, min: 0, minInterval: byTime ? undefined : 1 }, { log, low, high }),
+        ...axes(colors, { ...axisOf[by], min: 0, minInterval: by === "" ? 1 : undefined }, { log, low, high }),
         series: [
           { id: "others", type: "scatter", silent: true, symbolSize: 5, itemStyle: { color: colors.muted, opacity: 0.55 }, data: shown(false), large: others.length > 2000 },
           { id: "cut", type: "scatter", silent: true, symbol: "diamond", symbolSize: 6, itemStyle: { color: colors.cut, opacity: 0.6 }, data: shown(true) },
@@ -199,7 +211,11 @@ export function bestSoFar({ data, open, signal }) {
     { name: "result", kind: "other" },
     { name: "stopped early", kind: "cut" },
   ]);
-  return chart;
+  /** @param {boolean} there whether the study uses GPUs */
+  const offerGpus = (there) => {
+    gpus.hidden = !there;
+  };
+  return Object.assign(chart, { offerGpus });
 }
 
 /**
@@ -240,7 +256,7 @@ export function learningCurves({ data, open, signal }) {
       return {
         content: about(trial, state, [[metric, measure(values[place])], [step, measure(steps[place])]], why),
         at: [scale.x(steps[place]), scale.y(values[place])],
-        highlight: { data: steps.map((at, index) => [at, values[index]]), symbol: "none", lineStyle: { width: 2, color: token("text") } },
+        highlight: { kind: steps.length > 1 ? "line" : "ring", runs: [steps.map((at, index) => [scale.x(at), scale.y(values[index])])] },
         open: () => open(trial),
       };
     },
@@ -333,7 +349,7 @@ export function trialCurve({ metric, step, data, signal }) {
       return {
         content: [el("p", { class: "tip-title", text: `${step} ${steps[place]}` }), el("p", { class: "tip-row" }, el("span", { text: metric }), el("b", { text: measure(values[place]) })), ...usual],
         at: [scale.x(steps[place]), scale.y(values[place])],
-        highlight: { data: [[steps[place], values[place]]], symbol: "circle", symbolSize: 8, showSymbol: true, itemStyle: { color: token("text") } },
+        highlight: { kind: "dot", runs: [[[scale.x(steps[place]), scale.y(values[place])]]] },
       };
     },
     build: (colors) => {

@@ -132,6 +132,12 @@ impl Promotions {
         }
     }
 
+    /// How many brackets there are.
+    #[must_use]
+    pub fn brackets(&self) -> usize {
+        self.brackets.len()
+    }
+
     /// The rungs that a trial has reached by `step` and not before, ascending.
     #[must_use]
     pub fn reached_by(&self, trial: TrialNumber, step: i64) -> Vec<i64> {

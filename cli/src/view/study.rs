@@ -65,7 +65,7 @@ pub(crate) fn replayed(replay: &pb::ReplayStudyResponse) -> String {
     if replay.same_decisions > 0 {
         let _ = write!(
             out,
-            "; so {} of early-stopping rules",
+            "; likewise {}",
             human::plural(replay.same_decisions, "judgement")
         );
     }

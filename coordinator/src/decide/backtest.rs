@@ -5,15 +5,19 @@
 //! A trial that is stopped reports nothing more, and ends at once with the value that it has then. Trials that would have been started in its place
 //! are not made up.
 
-use std::collections::{BTreeMap, HashMap};
+mod again;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use tunesmith_common::decision::StopDecision;
+use tunesmith_common::checkpoint::Stages;
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::TrialState;
 use tunesmith_common::{Attempt, Timestamp, TrialNumber};
 use tunesmith_optimizer::Stoppers;
+
+pub use again::Judged;
 
 use super::best::value_that_ranks;
 use super::curve::Curve;
@@ -38,6 +42,7 @@ struct Known {
     number: TrialNumber,
     state: TrialState,
     values: Values,
+    stages: Arc<Stages>,
     last_step: i64,
     runs: Vec<Run>,
     has_points: bool,
@@ -71,6 +76,10 @@ enum What {
         begins: bool,
     },
     End(End),
+    /// The end that it had come to before it went on, by its place among those.
+    EarlierEnd(usize),
+    /// It went on from there.
+    WentOn(usize),
 }
 
 /// What the rules would have done.
@@ -159,6 +168,12 @@ impl Backtest {
         }
     }
 
+    /// Whether anything is asked of points: a schedule judges by what is stored with its trials.
+    #[must_use]
+    pub fn needs_points(&self) -> bool {
+        !self.spec.early_stopping.is_empty()
+    }
+
     /// Points and ends taken in so far.
     #[must_use]
     pub fn events(&self) -> usize {
@@ -192,6 +207,11 @@ impl Backtest {
                 });
             }
         }
+        for (place, end) in row.stages.earlier_ends.iter().enumerate() {
+            let event = |at, what| Event { at, trial, what };
+            self.events.push(event(end.at, What::EarlierEnd(place)));
+            self.events.push(event(end.went_on_at, What::WentOn(place)));
+        }
         if let Some(end) = End::of(&row.state) {
             self.events.push(Event {
                 at: row.ended_at.unwrap_or(now).max(last),
@@ -213,18 +233,23 @@ impl Backtest {
                 first: row.value,
                 more: row.more_values,
             },
+            stages: row.stages,
             last_step: row.last_step.unwrap_or(0),
             runs: runs.collect(),
             has_points,
         });
     }
 
-    /// Lets everything happen once more.
-    #[must_use]
-    pub fn run(mut self) -> Backtested {
+    fn in_order(&mut self) {
         // Stable: what a trial reported at one time stays in its order, and so do trials.
         self.events
             .sort_by_key(|event| (event.at, matches!(event.what, What::End(_))));
+    }
+
+    /// Lets everything happen once more.
+    #[must_use]
+    pub fn run(mut self) -> Backtested {
+        self.in_order();
         let mut stoppers = Stoppers::new(&self.spec.early_stopping, &self.spec.objective);
         let mut curves: Vec<Box<[Curve]>> = Vec::new();
         curves.resize_with(self.trials.len(), || self.readings.no_curves());
@@ -270,7 +295,8 @@ impl Backtest {
                     };
                     stops.push((event.trial, known.stopped(decision, value)));
                 }
-                What::Point { .. } => {}
+                // Only the last end counts.
+                What::Point { .. } | What::EarlierEnd(_) | What::WentOn(_) => {}
                 What::End(end) => {
                     let ranking = self.ranking(number, end, known.values.clone());
                     ranks[event.trial] = ranking.filter(|value| value.is_finite());
@@ -343,110 +369,6 @@ impl Backtest {
             *best = Some((number, value));
         }
     }
-}
-
-/// What came of making the judgements of a study's rules again.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Judged {
-    /// Judgements that are the same.
-    pub same: u64,
-    /// Those that are not: the trial, what is stored, and what is judged now.
-    pub different: Vec<(TrialNumber, Option<DecisionRow>, Option<DecisionRow>)>,
-}
-
-impl Backtest {
-    /// Of a study with its own rules, shadows included, whose judgements are made again.
-    #[must_use]
-    pub fn of_its_own(spec: StudySpec) -> Self {
-        let rules = spec.early_stopping.clone();
-        let mut own = Self::new(spec);
-        own.spec.early_stopping = rules;
-        own
-    }
-
-    /// Makes all judgements again and compares them with those that are stored. As long as nobody has stopped a trial, each rule judges it once.
-    #[must_use]
-    pub fn judge_again(mut self, stored: Vec<DecisionRow>) -> Judged {
-        self.events
-            .sort_by_key(|event| (event.at, matches!(event.what, What::End(_))));
-        let mut stoppers = Stoppers::new(&self.spec.early_stopping, &self.spec.objective);
-        let mut is_stopped = vec![false; self.trials.len()];
-        let mut again: Vec<DecisionRow> = Vec::new();
-        for event in &self.events {
-            let known = &self.trials[event.trial];
-            match event.what {
-                What::Point {
-                    attempt,
-                    metric,
-                    step,
-                    value,
-                    begins,
-                } => {
-                    let name = &self.metrics[metric];
-                    if begins {
-                        stoppers.metric_restarted(known.number, name, step);
-                    }
-                    for decision in stoppers.report(known.number, name, step, value) {
-                        if is_stopped[event.trial] {
-                            continue;
-                        }
-                        is_stopped[event.trial] = !decision.shadow;
-                        again.push(DecisionRow {
-                            trial: known.number,
-                            attempt,
-                            decision,
-                            at: event.at,
-                        });
-                    }
-                }
-                What::End(end) => {
-                    let ranking = self.ranking(known.number, end, known.values.clone());
-                    stoppers.trial_ended(known.number, ranking);
-                }
-            }
-        }
-        let mut judged = Judged::default();
-        // Of rules alone: a schedule judges by what stands in its rungs.
-        let rules = self.spec.early_stopping.len();
-        let is_rule =
-            |row: &DecisionRow| usize::try_from(row.decision.rule_index).is_ok_and(|index| index < rules);
-        let key = |row: &DecisionRow| (row.trial, row.decision.rule_index);
-        let mut again: BTreeMap<_, _> = again.into_iter().map(|row| (key(&row), row)).collect();
-        for row in stored.into_iter().filter(is_rule) {
-            match again.remove(&key(&row)) {
-                Some(found) if is_same(&found.decision, &row.decision) => judged.same += 1,
-                found => judged.different.push((row.trial, Some(row), found)),
-            }
-        }
-        // Whom a person, a limit or a schedule stopped was not judged any more.
-        let states: HashMap<TrialNumber, &TrialState> = self
-            .trials
-            .iter()
-            .map(|known| (known.number, &known.state))
-            .collect();
-        let was_judged = |row: &DecisionRow| match states.get(&row.trial) {
-            None | Some(TrialState::Cancelled(_) | TrialState::TimedOut(_)) => false,
-            Some(TrialState::EarlyStopped(_)) => row.decision.shadow,
-            Some(_) => true,
-        };
-        let more = again.into_values().filter(was_judged);
-        judged
-            .different
-            .extend(more.map(|row| (row.trial, None, Some(row))));
-        judged.different.sort_by_key(|(trial, ..)| *trial);
-        judged
-    }
-}
-
-/// Whether two judgements are the same, numbers bit for bit: what is no number is the same as itself.
-fn is_same(a: &StopDecision, b: &StopDecision) -> bool {
-    let numbers = |decision: &StopDecision| [decision.value, decision.reference].map(f64::to_bits);
-    let others = |decision: &StopDecision| StopDecision {
-        value: 0.0,
-        reference: 0.0,
-        ..decision.clone()
-    };
-    numbers(a) == numbers(b) && others(a) == others(b)
 }
 
 impl Known {

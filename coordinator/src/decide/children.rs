@@ -22,6 +22,7 @@ use tunesmith_optimizer::{Child, Interval, StrategyError, breed};
 
 use super::advice::{Question, text_of};
 use super::checkpoints::Reach;
+use super::judgement::as_reported;
 use super::members::Vacancy;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
@@ -133,7 +134,7 @@ impl StudyCore {
             parent: number,
             params: Arc::clone(&trial.params),
             step,
-            value: self.as_reported(value),
+            value: as_reported(value, &self.spec),
             checkpoint,
         })
     }

@@ -171,7 +171,7 @@ impl Loader {
             self.core.last_end = self.core.last_end.max(result.at);
         }
         for end in &stages.earlier_ends {
-            self.core.last_end = self.core.last_end.max(end.at);
+            self.core.last_end = self.core.last_end.max(end.went_on_at);
             self.results
                 .push((end.at, Kind::Rung, seen_earlier(number, encoded, end, spec)));
         }

@@ -22,6 +22,7 @@ mod dispatch;
 mod end;
 mod history;
 mod improvement;
+mod judgement;
 mod leases;
 mod load;
 mod members;

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tunesmith_common::TrialNumber;
 use tunesmith_common::checkpoint::EarlierEnd;
 use tunesmith_common::trial::{Event, StopReason, Trial, TrialState};
 use tunesmith_common::units::HumanDuration;
+use tunesmith_common::{Timestamp, TrialNumber};
 
 use super::outbox::Outbox;
-use super::study::{Ctx, StudyCore};
+use super::study::{Ctx, StudyCore, later_than};
 use super::trial::ActiveTrial;
 use crate::store::TrialRow;
 
@@ -37,12 +37,14 @@ impl StudyCore {
     }
 
     /// Those that can go on now, as they are to be stored.
-    pub(super) fn with_time_left(&self, timed_out: TimedOut) -> Vec<TrialRow> {
+    pub(super) fn with_time_left(&self, ctx: &Ctx<'_>, timed_out: TimedOut) -> Vec<TrialRow> {
+        // The study is loaded again before anything else happens.
+        let now = later_than(&mut self.last_end.clone(), ctx.now);
         let rows = timed_out.rows.into_iter();
-        rows.filter_map(|row| self.given_more_time(row)).collect()
+        rows.filter_map(|row| self.given_more_time(row, now)).collect()
     }
 
-    fn given_more_time(&self, mut row: TrialRow) -> Option<TrialRow> {
+    fn given_more_time(&self, mut row: TrialRow, now: Timestamp) -> Option<TrialRow> {
         row.stages.checkpoint.as_ref()?;
         if !self.has_time_left(row.stages.trained) {
             return None;
@@ -58,6 +60,7 @@ impl StudyCore {
         row.state = life.state().clone();
         let end = EarlierEnd {
             at: row.ended_at.take()?,
+            went_on_at: now,
             value: row.value.take(),
             more_values: std::mem::take(&mut row.more_values),
             last_step: row.last_step,

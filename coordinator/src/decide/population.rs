@@ -21,7 +21,6 @@ use super::checkpoints::Reach;
 use super::course::Course;
 use super::members::Members;
 use super::outbox::Outbox;
-use super::stages::Judgement;
 use super::study::{Ctx, StudyCore};
 use crate::store::End;
 
@@ -86,10 +85,8 @@ impl StudyCore {
         };
         let mark = members.contest.last_mark(number);
         let ranking = members.contest.ranking(number);
-        if let Some((ranking, heir)) =
-            ranking.and_then(|ranking| Some((ranking, self.is_to_go(number, &ranking)?)))
-        {
-            self.replace(out, ctx, (number, attempt), &ranking, heir);
+        if let Some(heir) = ranking.and_then(|ranking| self.is_to_go(number, &ranking)) {
+            self.replace(out, ctx, (number, attempt), heir);
         } else if self.others_wait(mark) {
             let text = format!("it has come to step {mark}, and others that have not wait for a place");
             self.rest(number);
@@ -117,10 +114,8 @@ impl StudyCore {
             let ranking = self.members().and_then(|members| members.contest.ranking(number));
             // A tournament is fought once.
             let ranking = ranking.filter(|ranking| ranking.mark == mark && ranking.opponent.is_none());
-            if let Some((ranking, heir)) =
-                ranking.and_then(|ranking| Some((ranking, self.is_to_go(number, &ranking)?)))
-            {
-                self.replace(out, ctx, (number, attempt), &ranking, heir);
+            if let Some(heir) = ranking.and_then(|ranking| self.is_to_go(number, &ranking)) {
+                self.replace(out, ctx, (number, attempt), heir);
             }
         }
     }
@@ -143,43 +138,14 @@ impl StudyCore {
         out: &mut Outbox,
         ctx: &Ctx<'_>,
         (number, attempt): (TrialNumber, Attempt),
-        ranking: &Ranking,
         heir: Box<Heir>,
     ) {
         self.set_aside(number, heir);
-        let text = self.explain_ranking(ranking);
-        let judged = Judgement {
-            step: ranking.mark,
-            value: ranking.value,
-            needed: ranking.needed,
-            trials: ranking.trials,
-            text: text.clone(),
-        };
         let rule = self.course_name().to_owned();
-        self.carry_out(
-            out,
-            ctx,
-            (number, attempt),
-            judged,
-            StopReason::EarlyStopped { rule, text },
-        );
-    }
-
-    fn explain_ranking(&self, ranking: &Ranking) -> String {
-        let metric = &self.spec.objective.metric;
-        let (value, needed) = (self.as_reported(ranking.value), self.as_reported(ranking.needed));
-        let (mark, trials) = (ranking.mark, ranking.trials);
-        match ranking.opponent {
-            Some(opponent) => {
-                format!(
-                    "{metric} is {value} at step {mark}, where trial {opponent} had {needed}: a child of a better one takes its place"
-                )
-            }
-            None => format!(
-                "{metric} is {value} at step {mark}, where of {trials} trials those stay that have {needed} or better: a child of one of the best takes its \
-                 place"
-            ),
-        }
+        self.carry_out(out, ctx, (number, attempt), |text| StopReason::EarlyStopped {
+            rule,
+            text,
+        });
     }
 
     /// Whether trials that have come less far than `mark` wait for a place.

@@ -11,23 +11,21 @@
 use std::sync::Arc;
 
 use tunesmith_common::checkpoint::{EarlierEnd, RungResult};
-use tunesmith_common::decision::StopDecision;
 use tunesmith_common::measurement::From as ValueFrom;
 use tunesmith_common::study::StudySpec;
 use tunesmith_common::trial::{Event, StopReason, TrialState};
 use tunesmith_common::{Attempt, LeaseId, TrialNumber};
-use tunesmith_optimizer::{FinishedTrial, Promotions, RungView, Standing};
+use tunesmith_optimizer::{FinishedTrial, Promotions, RungView};
 
 use super::checkpoints::Reach;
 use super::course::Course;
+use super::judgement::{as_reported, explain_standing};
 use super::outbox::Outbox;
 use super::study::{Ctx, StudyCore};
 use super::trial::ActiveTrial;
 use super::values::{Past, Values};
 use crate::store::End;
 
-/// Stands for the schedule where judgements name the place of their rule.
-pub(super) const SCHEDULE_INDEX: u32 = u32::MAX;
 /// What the strategy sees of a trial at a rung.
 pub(super) fn seen_at(
     number: TrialNumber,
@@ -83,17 +81,6 @@ pub(super) fn counts_for_best(spec: &StudySpec) -> bool {
     spec.objective.from == ValueFrom::Best
         && spec.more_objectives.is_empty()
         && spec.measured_constraints.is_empty()
-}
-
-/// How a trial stands among those that have come as far. Values are turned so that smaller is better.
-pub(super) struct Judgement {
-    pub(super) step: i64,
-    pub(super) value: f64,
-    /// What it would have needed.
-    pub(super) needed: f64,
-    /// Trials that were compared, itself included.
-    pub(super) trials: u64,
-    pub(super) text: String,
 }
 
 impl StudyCore {
@@ -182,70 +169,33 @@ impl StudyCore {
         let standing = self
             .promotions()
             .and_then(|promotions| promotions.standing(number));
-        let Some(standing) = standing.filter(|standing| running && !standing.goes_on) else {
+        if !running || standing.is_none_or(|standing| standing.goes_on) {
             return;
-        };
+        }
         self.rest(number);
         if self.would_be_next(number) {
             return self.leave_rung(number);
         }
-        let text = self.explain(&standing);
-        let judged = Judgement {
-            step: standing.rung,
-            value: standing.value,
-            needed: standing.needed,
-            trials: standing.trials,
-            text: text.clone(),
-        };
-        self.carry_out(out, ctx, (number, attempt), judged, StopReason::Paused { text });
+        self.carry_out(out, ctx, (number, attempt), |text| StopReason::Paused { text });
     }
 
-    /// Records what was decided of a running or resting trial by what it goes through, and asks it to stop.
+    /// Records how a running or resting trial stands in what it goes through, and asks it to stop for that.
     pub(super) fn carry_out(
         &mut self,
         out: &mut Outbox,
         ctx: &Ctx<'_>,
         (number, attempt): (TrialNumber, Attempt),
-        judged: Judgement,
-        reason: StopReason,
+        reason: impl FnOnce(String) -> StopReason,
     ) {
-        let decision = StopDecision {
-            rule_index: SCHEDULE_INDEX,
-            rule: self.course_name().to_owned(),
-            shadow: false,
-            metric: self.spec.objective.metric.clone(),
-            step: judged.step,
-            value: self.as_reported(judged.value),
-            reference: self.as_reported(judged.needed),
-            compared_trials: judged.trials - 1,
-            text: judged.text,
+        let course = self.course.as_ref();
+        let Some(decision) = course.and_then(|course| course.judgement(number, &self.spec)) else {
+            return;
         };
-        out.decision(number, attempt, decision, ctx.now);
+        let text = decision.text.clone();
+        // By the time of the newest result, which led to it: it has seen all up to there, and none after.
+        out.decision(number, attempt, decision, self.last_end);
         // Cannot be refused: the trial has not ended.
-        let _ = self.apply(out, ctx, number, Event::StopRequested(reason), "");
-    }
-
-    /// Turns a value back, as its metric was reported.
-    pub(super) fn as_reported(&self, value: f64) -> f64 {
-        self.spec.objective.goal.to_minimize(value) + 0.0
-    }
-
-    fn explain(&self, standing: &Standing) -> String {
-        let metric = &self.spec.objective.metric;
-        let (rung, trials, kept) = (standing.rung, standing.trials, standing.kept);
-        let value = self.as_reported(standing.value);
-        let needed = if standing.needed.is_finite() {
-            format!("{} is needed", self.as_reported(standing.needed))
-        } else {
-            "too few have come so far".to_owned()
-        };
-        let bracket = match self.promotions().map_or(0, |promotions| promotions.view().len()) {
-            0 | 1 => String::new(),
-            _ => format!(" of bracket {}", standing.bracket),
-        };
-        format!(
-            "{metric} is {value} at the rung of step {rung}{bracket}; of {trials} trials there the best {kept} go on, {needed}"
-        )
+        let _ = self.apply(out, ctx, number, Event::StopRequested(reason(text)), "");
     }
 
     /// A trial rests, or will as soon as its program has stopped.
@@ -305,7 +255,8 @@ impl StudyCore {
         let promotions = self.promotions()?;
         let may_go_on = |number: TrialNumber| self.rests(number) && self.is_within(number, reach);
         if let Some((number, standing)) = promotions.next(may_go_on) {
-            return Some((number, format!("promoted: {}", self.explain(&standing))));
+            let text = explain_standing(promotions, &standing, &self.spec);
+            return Some((number, format!("promoted: {text}")));
         }
         // Where nothing else is left to do, the one that has come furthest is trained to the end: a study is to have one that was.
         let nothing_else = self.counts.in_flight() == 0 && self.is_at_its_end();
@@ -374,7 +325,7 @@ impl StudyCore {
     pub fn rungs(&self) -> Vec<Vec<RungView>> {
         let mut view = self.course.as_ref().map(Course::view).unwrap_or_default();
         for rung in view.iter_mut().flatten() {
-            rung.best = rung.best.map(|best| self.as_reported(best));
+            rung.best = rung.best.map(|best| as_reported(best, &self.spec));
         }
         view
     }

@@ -89,7 +89,7 @@ impl StudyCore {
             self.row = before;
             return Err(CoreError::Busy);
         }
-        let go_on = self.with_time_left(timed_out);
+        let go_on = self.with_time_left(ctx, timed_out);
         let counts = self.counts;
         self.count_as_waiting(&go_on);
         if let Some(text) = self.would_end(ctx) {
@@ -168,7 +168,7 @@ impl StudyCore {
         self.audit(out, ctx, actor, "update_study", None, &edit.changed.join(", "));
         let is_alive = matches!(self.row.state, StudyState::Active | StudyState::Paused);
         let go_on = if is_alive {
-            self.with_time_left(timed_out)
+            self.with_time_left(ctx, timed_out)
         } else {
             Vec::new()
         };

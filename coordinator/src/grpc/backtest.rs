@@ -38,18 +38,18 @@ impl Api {
         Ok(answer(outcome, rules))
     }
 
-    /// The judgements of a study's own rules, made again. Whoever calls it has the turn to compute.
+    /// The judgements of a study's own rules and of its schedule, made again. Whoever calls it has the turn to compute.
     pub(super) async fn judged(&self, study: &StudyRow) -> Result<Judged, ApiError> {
         let spec = StudySpec::try_from(study.spec.clone())?;
-        if spec.early_stopping.is_empty() {
+        let stored = self.store().decision_list_all(study.id).await?;
+        if spec.early_stopping.is_empty() && stored.is_empty() {
             return Ok(Judged::default());
         }
-        let stored = self.store().decision_list_all(study.id).await?;
         let backtest = self.filled(study, Backtest::of_its_own(spec)).await?;
         self.tasks
             .spawn_blocking(move || backtest.judge_again(stored))
             .await
-            .map_err(|error| ApiError::Internal(format!("rules could not judge again: {error}")))
+            .map_err(|error| ApiError::Internal(format!("judgements could not be made again: {error}")))
     }
 
     /// All trials there are now, from the first to the last.
@@ -66,7 +66,11 @@ impl Api {
             query.offset += u64::from(PAGE);
             for trial in trials {
                 let attempts = self.store().attempt_list(study.id, trial.number).await?;
-                let points = self.store().point_list(study.id, trial.number).await?;
+                let points = if backtest.needs_points() {
+                    self.store().point_list(study.id, trial.number).await?
+                } else {
+                    Vec::new()
+                };
                 backtest.trial(trial, &attempts, &points, self.engines.clock().now());
                 if backtest.events() > MOST_POINTS {
                     return Err(ApiError::TooMuch(format!(

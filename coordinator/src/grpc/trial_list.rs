@@ -1,7 +1,7 @@
 //! Lists of trials: all of a study, or the best.
 
-use tunesmith_common::TrialNumber;
 use tunesmith_common::trial::TrialState;
+use tunesmith_common::{StudyId, TrialNumber};
 use tunesmith_proto::v1;
 
 use super::page::Page;
@@ -11,7 +11,7 @@ use super::trials::cut;
 use super::view::Legend;
 use super::{Api, view};
 use crate::decide::CoreError;
-use crate::store::{StudyRow, TrialOrder, TrialQuery};
+use crate::store::{AttemptRow, StudyRow, TrialOrder, TrialQuery};
 
 impl Api {
     pub(super) async fn list_of_trials(
@@ -24,6 +24,10 @@ impl Api {
         }
         let order = match request.order_by.as_str() {
             "" | "number" => TrialOrder::Number,
+            "value" if request.with_attempts => {
+                let message = "must be left out with order_by \"value\": attempts are listed by number";
+                return Err(ApiError::invalid("with_attempts", message));
+            }
             "value" => order_of(&study.spec),
             other => {
                 return Err(ApiError::invalid(
@@ -71,10 +75,51 @@ impl Api {
             }
             trials.push(trial);
         }
+        if request.with_attempts {
+            self.add_attempts(study.id, &mut trials).await?;
+        }
         Ok(v1::ListTrialsResponse {
             trials,
             next_page_token: page.next(rows.len()),
         })
+    }
+
+    /// Adds attempts and judgements to trials that are in the order of their numbers.
+    async fn add_attempts(&self, study: StudyId, trials: &mut [v1::Trial]) -> Result<(), ApiError> {
+        let (Some(first), Some(last)) = (trials.first(), trials.last()) else {
+            return Ok(());
+        };
+        let numbers = TrialNumber(first.number)..=TrialNumber(last.number);
+        let mut attempts = self
+            .store()
+            .attempt_list_of(study, numbers.clone())
+            .await?
+            .into_iter()
+            .peekable();
+        let mut decisions = self
+            .store()
+            .decision_list_of(study, numbers)
+            .await?
+            .into_iter()
+            .peekable();
+        let now = self.now();
+        for trial in trials {
+            // Those of trials in other states are passed over.
+            while let Some(row) = attempts.next_if(|row| row.trial.0 <= trial.number) {
+                if row.trial.0 == trial.number {
+                    let log_tail = String::new();
+                    trial
+                        .attempts
+                        .push(view::attempt(&AttemptRow { log_tail, ..row }, 0, now));
+                }
+            }
+            while let Some(row) = decisions.next_if(|row| row.trial.0 <= trial.number) {
+                if row.trial.0 == trial.number {
+                    trial.decisions.push(view::decision(&row));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The Pareto set, or the best trial.
@@ -87,6 +132,10 @@ impl Api {
             let message =
                 "cannot be chosen among the best trials, which have all ended; leave out states or best_only";
             return Err(ApiError::invalid("states", message));
+        }
+        if request.with_attempts {
+            let message = "must be left out with best_only: attempts are listed by number";
+            return Err(ApiError::invalid("with_attempts", message));
         }
         if !matches!(request.order_by.as_str(), "" | "value") {
             let message = format!(

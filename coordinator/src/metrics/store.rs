@@ -1,5 +1,6 @@
 //! A store that counts the commits of another one. Changes nothing.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -106,20 +107,24 @@ impl Store for MeteredStore {
         self.inner.trial_counts(study).await
     }
 
-    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError> {
-        self.inner.attempt_list(study, trial).await
+    async fn attempt_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<AttemptRow>, StoreError> {
+        self.inner.attempt_list_of(study, trials).await
     }
 
     async fn attempt_list_open(&self, study: StudyId) -> Result<Vec<AttemptRow>, StoreError> {
         self.inner.attempt_list_open(study).await
     }
 
-    async fn decision_list(
+    async fn decision_list_of(
         &self,
         study: StudyId,
-        trial: TrialNumber,
+        trials: RangeInclusive<TrialNumber>,
     ) -> Result<Vec<DecisionRow>, StoreError> {
-        self.inner.decision_list(study, trial).await
+        self.inner.decision_list_of(study, trials).await
     }
 
     async fn decision_list_all(&self, study: StudyId) -> Result<Vec<DecisionRow>, StoreError> {

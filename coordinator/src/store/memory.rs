@@ -4,6 +4,7 @@
 //! content: drop whatever uses one clone, start it again with another, and it finds what was committed.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -346,14 +347,14 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError> {
+    async fn attempt_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<AttemptRow>, StoreError> {
         Ok(self.in_study(study, |study| {
-            study
-                .attempts
-                .values()
-                .filter(|row| row.trial == trial)
-                .cloned()
-                .collect()
+            let rows = study.attempts.values();
+            rows.filter(|row| trials.contains(&row.trial)).cloned().collect()
         }))
     }
 
@@ -368,18 +369,14 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn decision_list(
+    async fn decision_list_of(
         &self,
         study: StudyId,
-        trial: TrialNumber,
+        trials: RangeInclusive<TrialNumber>,
     ) -> Result<Vec<DecisionRow>, StoreError> {
         Ok(self.in_study(study, |study| {
-            study
-                .decisions
-                .values()
-                .filter(|row| row.trial == trial)
-                .cloned()
-                .collect()
+            let rows = study.decisions.values();
+            rows.filter(|row| trials.contains(&row.trial)).cloned().collect()
         }))
     }
 

@@ -9,6 +9,7 @@
 //!
 //! In texts, NUL characters may come back as U+FFFD, because Postgres keeps none. Durations are kept in whole microseconds.
 
+mod calls;
 mod check;
 mod compact;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) mod testing;
 mod whole_trials;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ use tunesmith_common::{
     Attempt, LeaseId, Params, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId, WorkerName,
 };
 
+pub use calls::{AuditRow, RequestRow};
 pub use lineage::{Lineage, PriorTrial, Relative, Source};
 pub use loading::{End, EndedTrial, PointRun, PointRuns, StoredTrial};
 pub use memory::MemoryStore;
@@ -268,34 +271,6 @@ pub struct DecisionRow {
     pub at: Timestamp,
 }
 
-/// The answer to a call that may be repeated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestRow {
-    /// Chosen by the caller.
-    pub id: RequestId,
-    /// SHA-256 of the call's content.
-    pub content: [u8; 32],
-    /// Trials that the call made or handed out.
-    pub trials: Vec<TrialNumber>,
-    /// When it was answered: [`AttemptRow::leased_at`] of the attempts that it handed out.
-    pub at: Timestamp,
-}
-
-/// Who changed what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRow {
-    /// When.
-    pub at: Timestamp,
-    /// Who: label of the token, or the rule of the coordinator.
-    pub actor: String,
-    /// What was done, such as `stop_trial`.
-    pub action: String,
-    /// To what, such as `studies/digits/trials/3`.
-    pub subject: String,
-    /// With what, for people; may be empty.
-    pub detail: String,
-}
-
 /// Everything that one commit writes. Rows carry their keys and whole content: writing the same batch twice changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
@@ -463,14 +438,35 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn trial_counts(&self, study: StudyId) -> Result<StateCounts, StoreError>;
 
     /// All attempts at a trial, oldest first.
-    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError>;
+    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError> {
+        self.attempt_list_of(study, trial..=trial).await
+    }
+
+    /// All attempts at trials with these numbers, by trial, the oldest first.
+    async fn attempt_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<AttemptRow>, StoreError>;
 
     /// The attempts that have not ended, in no particular order.
     async fn attempt_list_open(&self, study: StudyId) -> Result<Vec<AttemptRow>, StoreError>;
 
     /// Judgements about a trial in the order in which they were made.
-    async fn decision_list(&self, study: StudyId, trial: TrialNumber)
-    -> Result<Vec<DecisionRow>, StoreError>;
+    async fn decision_list(
+        &self,
+        study: StudyId,
+        trial: TrialNumber,
+    ) -> Result<Vec<DecisionRow>, StoreError> {
+        self.decision_list_of(study, trial..=trial).await
+    }
+
+    /// Judgements about trials with these numbers, by trial, in the order in which they were made.
+    async fn decision_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<DecisionRow>, StoreError>;
 
     /// Judgements about all trials of a study, in order of trial; for loading.
     async fn decision_list_all(&self, study: StudyId) -> Result<Vec<DecisionRow>, StoreError>;

@@ -137,7 +137,7 @@ async fn judgements_are_made_again(store: Arc<dyn Store>) {
         ],
     )
     .await;
-    let mut stored = 0;
+    let mut whole = Vec::new();
     for number in 1..=5 {
         let request = v1::GetTrialRequest {
             name: format!("studies/s/trials/{number}"),
@@ -149,12 +149,48 @@ async fn judgements_are_made_again(store: Arc<dyn Store>) {
             .unwrap()
             .into_inner()
             .trial;
-        stored += trial.unwrap().decisions.len() as u64;
+        whole.push(trial.unwrap());
     }
+    let stored: u64 = whole.iter().map(|trial| trial.decisions.len() as u64).sum();
     assert!(stored >= 5, "{stored} judgements");
     let replayed = replayed(&world, "s", 0).await;
     assert_eq!(replayed.decision_differences, []);
     assert_eq!(replayed.same_decisions, stored);
+
+    // Lists have judgements and attempts where they are asked for.
+    let mut list = v1::ListTrialsRequest {
+        parent: "studies/s".to_owned(),
+        states: vec![v1::TrialState::EarlyStopped.into()],
+        with_attempts: true,
+        ..Default::default()
+    };
+    let listed = async |request| {
+        world
+            .trials()
+            .list_trials(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .trials
+    };
+    let stopped = listed(list.clone()).await;
+    whole.retain(|trial| trial.state() == v1::TrialState::EarlyStopped);
+    assert!(!whole.is_empty());
+    for trial in &mut whole {
+        trial.cost = None;
+        for attempt in &mut trial.attempts {
+            attempt.points = 0;
+        }
+    }
+    // As texts: what is no number is not even the same as itself.
+    assert_eq!(format!("{stopped:#?}"), format!("{whole:#?}"));
+    list.with_attempts = false;
+    let without = listed(list).await;
+    assert!(
+        without
+            .iter()
+            .all(|trial| trial.attempts.is_empty() && trial.decisions.is_empty())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

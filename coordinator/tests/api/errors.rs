@@ -403,6 +403,15 @@ async fn sizes_and_page_tokens_are_checked() {
         invalid.1,
         "order_by",
     );
+    for (order_by, best_only) in [("value", false), ("", true)] {
+        let listed = list(&|r| {
+            r.order_by = order_by.to_owned();
+            r.best_only = best_only;
+            r.with_attempts = true;
+        })
+        .await;
+        refused(listed, invalid.0, invalid.1, "with_attempts");
+    }
     refused(
         list(&|r| r.page_token = "garbled".to_owned()).await,
         invalid.0,

@@ -49,9 +49,14 @@ fn trained_in_stages_without_faults_no_step_is_trained_twice() {
 
 #[test]
 fn trained_in_stages_no_fact_is_lost_either() {
-    for seed in seeds(150) {
-        World::of(IN_STAGES, seed, Faults::all()).run();
+    let mut judged = 0;
+    let seeds = seeds(150);
+    for seed in &seeds {
+        let mut world = World::of(IN_STAGES, *seed, Faults::all());
+        world.run();
+        judged += world.judged_again;
     }
+    assert!(judged >= seeds.len() as u64, "{judged} judgements");
 }
 
 #[test]
@@ -70,15 +75,17 @@ fn a_population_comes_to_its_end_and_every_place_is_filled_once() {
 
 #[test]
 fn a_population_outlives_workers_and_coordinators() {
-    let mut children = 0;
+    let (mut children, mut judged) = (0, 0);
     let seeds = seeds(200);
     for seed in &seeds {
         let mut world = World::of(POPULATION, *seed, Faults::all());
         world.run();
         children += world.audit.assert_lineage(*seed);
+        judged += world.judged_again;
         world.audit.assert_places_taken(*seed);
     }
     assert!(children >= seeds.len(), "{children} children");
+    assert!(judged >= seeds.len() as u64, "{judged} judgements");
 }
 
 #[test]

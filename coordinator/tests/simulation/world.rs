@@ -116,6 +116,8 @@ pub(crate) struct World {
     scattered: Vec<Scattered>,
     joined: Vec<(TrialNumber, Attempt)>,
     pub(crate) audit: Audit,
+    /// Judgements that were made again at the end.
+    pub(crate) judged_again: u64,
 }
 
 struct Scattered {
@@ -208,6 +210,7 @@ impl World {
             scattered: Vec::new(),
             joined: Vec::new(),
             audit: Audit::default(),
+            judged_again: 0,
         }
     }
 
@@ -550,8 +553,8 @@ impl World {
         }
     }
 
-    /// The judgements of rules follow from what is stored, to the last digit.
-    fn assert_judgements_are_made_again(&self) {
+    /// The judgements of rules and schedules follow from what is stored, to the last digit.
+    fn assert_judgements_are_made_again(&mut self) {
         let (runtime, store, study) = (&self.runtime, &self.store, self.study);
         let row = runtime.block_on(store.study_fetch(study)).unwrap().unwrap();
         let mut own = Backtest::of_its_own(StudySpec::try_from(row.spec).unwrap());
@@ -568,6 +571,7 @@ impl World {
         let stored = runtime.block_on(store.decision_list_all(study)).unwrap();
         let judged = own.judge_again(stored);
         assert_eq!(judged.different, [], "seed {}", self.seed);
+        self.judged_again = judged.same;
     }
 
     fn assert_memory_matches_the_store(&mut self) {

@@ -1,10 +1,12 @@
 // What is known of one study: itself, its trials, how its best value came about, and learning curves; read at first, then kept up by its
 // events.
 
-import { api } from "../api.js";
+import { api, ApiError } from "../api.js";
 import { num, short } from "../format.js";
 import { follow } from "../live.js";
+import { keep } from "../router.js";
 import { allOf, counts, hasEnded, isOver, isRunning } from "../states.js";
+import { Filter } from "./filter.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("../../types/api.js").Trial} Trial */
@@ -16,6 +18,13 @@ import { allOf, counts, hasEnded, isOver, isRunning } from "../states.js";
 export const ALL = 5_000;
 /** Other results in the chart of best values. */
 const SAMPLE = 2_000;
+/** Of a study of which not all are read: so many of the best, and of the first, in charts of parameters. */
+const BEST = 2_000;
+const FIRST = 1_000;
+const PAGE = 1_000;
+/** And of the Pareto set those that are not among these, so many at a time. */
+const FRONT = 200;
+const AT_ONCE = 8;
 /** Learning curves in their chart, and points of each when they are read. */
 const CURVES = 100;
 const CURVE_POINTS = 120;
@@ -45,6 +54,10 @@ export class StudyModel {
     /** @type {string | null} */
     this.next = null;
     this.reading = false;
+    /** If it does not: some of them. Read when they are asked for. @type {Map<number, Trial> | null} */
+    this.sample = null;
+    /** Which trials are looked at. */
+    this.filter = new Filter();
     /** @type {Result[]} */
     this.best = [];
     /** @type {Result[]} */
@@ -163,6 +176,58 @@ export class StudyModel {
     this.view.changed();
   }
 
+  /** Reads some of the best and of the first trials, where not all are here. */
+  async readSample() {
+    if (this.complete || this.sample) return;
+    /** @type {Map<number, Trial>} */
+    const sample = new Map();
+    this.sample = sample;
+    const { name, signal } = this;
+    try {
+      for (const { order, most } of [{ order: "value", most: BEST }, { order: "number", most: FIRST }]) {
+        let token;
+        for (let read = 0; read < most; read += PAGE) {
+          const page = await api.trials(name, { order, token, size: PAGE }, { signal });
+          for (const trial of page.trials ?? []) sample.set(num(trial.number), trial);
+          token = page.nextPageToken;
+          if (!token) break;
+        }
+      }
+      const missing = (this.study?.paretoSet ?? []).map(num).filter((number) => !sample.has(number)).slice(0, FRONT);
+      while (missing.length) for (const trial of await Promise.all(missing.splice(0, AT_ONCE).map((number) => api.trial(name, number, { signal })))) sample.set(num(trial.number), trial);
+    } catch (error) {
+      if (signal.aborted) return;
+      // Read anew when it is asked for again.
+      this.sample = null;
+      if (!(error instanceof ApiError) || !error.away) this.view.failed(error);
+    }
+    this.view.changed();
+  }
+
+  /** @returns {Trial[]} all trials that are here */
+  known() {
+    return this.complete || !this.sample ? [...this.trials.values()] : [...new Map([...this.sample, ...this.trials]).values()];
+  }
+
+  /** @param {number} number whether a trial is looked at; of those that are not here nobody knows */
+  isLookedAt(number) {
+    if (this.filter.rules.size === 0) return true;
+    const trial = this.trials.get(number) ?? this.sample?.get(number);
+    return trial !== undefined && this.filter.matches(trial);
+  }
+
+  /**
+   * Changes which trials are looked at.
+   * @param {import("./dimensions.js").Dimension | null} dimension null: all of them
+   * @param {import("./filter.js").Rule | null} rule null: anything
+   */
+  choose(dimension, rule) {
+    if (dimension) this.filter.set(dimension, rule);
+    else this.filter.rules.clear();
+    keep({ only: this.filter.text });
+    this.view.changed();
+  }
+
   /** @param {import("../../types/api.js").WatchEvent} event */
   #take(event) {
     if (event.study) this.study = event.study;
@@ -175,6 +240,7 @@ export class StudyModel {
   #trial(trial) {
     const number = num(trial.number);
     if (this.complete || this.trials.has(number)) this.trials.set(number, trial);
+    if (this.sample?.has(number)) this.sample.set(number, trial);
     const line = this.lines.get(number);
     if (line) Object.assign(line, { state: trial.state, why: trial.stateReason ?? "", result: num(trial.value) });
     if (isOver(trial.state)) this.#result(trial);

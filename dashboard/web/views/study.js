@@ -5,9 +5,13 @@ import { gently } from "../live.js";
 import { failure, notice } from "../parts.js";
 import { address, go } from "../router.js";
 import { hasEnded } from "../states.js";
+import { filterBar } from "./filterbar.js";
 import { drawHead, drawOverview } from "./head.js";
 import { StudyModel } from "./model.js";
 import { overview } from "./tabs/overview.js";
+import { parameters } from "./tabs/parameters.js";
+import { time } from "./tabs/time.js";
+import { training } from "./tabs/training.js";
 
 /**
  * What a part of the page is given.
@@ -27,11 +31,12 @@ import { overview } from "./tabs/overview.js";
  * @property {string} id in the address; "" for the first
  * @property {string} title
  * @property {(study: import("../../types/api.js").Study) => boolean} [applies] whether a study has this part
+ * @property {boolean} [filtered] whether it shows only the trials that the filter leaves, or shows which those are
  * @property {(context: Context) => Part} create
  */
 
 /** @type {Tab[]} */
-const TABS = [overview];
+const TABS = [overview, parameters, training, time];
 
 /** Between two drawings while much happens. */
 const PAUSE = 100;
@@ -59,6 +64,8 @@ export function showStudy(place, at, signal) {
   const figures = el("div");
   const tabs = el("nav", { class: "tabs", "aria-label": "Parts of the study" });
   const panel = el("div", { class: "panel" });
+  const filter = filterBar(model);
+  const tabRow = el("div", { class: "tab-row" }, tabs, filter.chips, filter.menu);
   let shown = false;
   /** @type {Part | null} */
   let part = null;
@@ -68,6 +75,8 @@ export function showStudy(place, at, signal) {
     ofPart.abort();
     ofPart = new AbortController();
     const tab = TABS.find(({ id }) => id === (at.params.tab ?? ""));
+    if (model.study) model.filter.read(at.query.get("only") ?? "", model.study);
+    filter.show(Boolean(tab?.filtered));
     part = tab?.create({ model, query: at.query, href, open, signal: AbortSignal.any([signal, ofPart.signal]) }) ?? null;
     fill(panel, part?.node ?? notice("empty", "A study has no such part", el("p", {}, el("a", { href: address("studies", name), text: "Overview" }))));
     document.title = [tab?.id && tab.title, name, "Tunesmith"].filter(Boolean).join(" \u00b7 ");
@@ -76,13 +85,15 @@ export function showStudy(place, at, signal) {
   const drawTabs = () => {
     const here = at.params.tab ?? "";
     const wanted = TABS.filter(({ id, applies }) => id === here || (model.study !== null && (applies?.(model.study) ?? true)));
-    const now = JSON.stringify([here, wanted.map(({ id }) => id)]);
+    // The filter goes along to another part.
+    const only = model.filter.text ? `?${new URLSearchParams({ only: model.filter.text })}` : "";
+    const now = JSON.stringify([here, only, wanted.map(({ id }) => id)]);
     if (now === shape) return;
     shape = now;
     const focused = tabs.contains(document.activeElement);
     fill(
       tabs,
-      wanted.map(({ id, title }) => el("a", { href: id ? address("studies", name, id) : address("studies", name), "aria-current": id === here ? "page" : null, text: title })),
+      wanted.map(({ id, title }) => el("a", { href: (id ? address("studies", name, id) : address("studies", name)) + only, "aria-current": id === here ? "page" : null, text: title })),
     );
     if (focused) /** @type {HTMLElement | null} */ (tabs.querySelector("[aria-current]"))?.focus();
   };
@@ -91,12 +102,13 @@ export function showStudy(place, at, signal) {
     if (!study) return;
     if (!shown) {
       openPart();
-      fill(place, head, figures, tabs, panel);
+      fill(place, head, figures, tabRow, panel);
     }
     shown = true;
     drawHead(head, study, model);
     drawOverview(figures, study, href);
     drawTabs();
+    filter.draw();
     part?.draw();
   };
   const ticking = setInterval(() => {

@@ -214,6 +214,7 @@ function drawSide(side, study, trial, set) {
   const section = (/** @type {string} */ title, /** @type {(Node | string | false)[]} */ content) => el("section", {}, el("h2", { text: title }), content);
   const origin = provenance?.origin === "manual" ? "Chosen by a person" : provenance?.origin === "imported" ? "Brought in with its result" : `Proposed by ${provenance?.strategy || "the strategy"}`;
   const seen = num(provenance?.results);
+  const modelled = provenance?.origin === "strategy" && provenance.strategy === "gp";
   const next = [
     section("Result", [
       facts([
@@ -231,7 +232,7 @@ function drawSide(side, study, trial, set) {
     section("Parameters", [facts([...order, ...rest].map((name) => [name, el("span", { class: "number", text: parameter(parameters[name]) })]))]),
     section("Tags", [trial.tags?.length ? el("p", { class: "text" }, chipsOf(trial.tags)) : el("p", { class: "quiet", text: "None." }), button(trial.tags?.length ? "Edit tags\u2026" : "Add tags\u2026", tag)]),
     section("Note", [el("p", { class: trial.note ? "text" : "quiet", text: trial.note || "None." }), button(trial.note ? "Edit\u2026" : "Add\u2026", note)]),
-    section("Why it was tried", [el("p", { class: "text", text: `${origin}${Number.isFinite(seen) && provenance?.origin === "strategy" ? `, which had seen ${seen} result${seen === 1 ? "" : "s"}` : ""}.` }), provenance?.note ? el("p", { class: "text quiet", text: provenance.note }) : false]),
+    section("Why it was tried", [el("p", { class: "text", text: `${origin}${Number.isFinite(seen) && provenance?.origin === "strategy" ? `, which had seen ${seen} result${seen === 1 ? "" : "s"}` : ""}.` }), provenance?.note ? el("p", { class: "text quiet", text: provenance.note }) : false, modelled ? el("p", { class: "text" }, el("a", { href: `${address("studies", short(study.name), "parameters")}?through=${trial.number}`, text: "What the model expected" })) : false]),
     decisions.length > 0 && section("Why it was stopped", decisions.map(({ rule, shadow, text }) => el("p", { class: "text" }, el("b", { text: shadow ? `${rule} (only noted): ` : `${rule}: ` }), text ?? ""))),
     attempts.length > 0 &&
       section(

@@ -78,7 +78,10 @@ export function trialTable({ model, query, open, href }) {
   /** @returns {import("./model.js").Wanted} */
   const wanted = () => ({ order: table.sort.column === "value" ? "value" : "number", states: [...states].map((state) => `TRIAL_STATE_${state}`) });
   const relist = () => void attempt(() => model.list(wanted()), "");
-  model.wanted = wanted();
+  // The study may have begun to be read in another order than the address asks for.
+  const first = wanted();
+  if (model.complete) model.wanted = first;
+  else if (JSON.stringify(first) !== JSON.stringify(model.wanted)) relist();
 
   /** All columns that there could be. @returns {Column[]} */
   const all = () => {
@@ -193,14 +196,19 @@ export function trialTable({ model, query, open, href }) {
     const total = allOf(model.study?.counts);
     search.disabled = !model.complete;
     note.hidden = model.complete;
-    note.textContent = model.complete ? "" : `${count(total)} trials: sorted by number or best first, and read as you scroll. Search works in studies of up to ${count(ALL)}.`;
+    const filtered = model.filter.rules.size > 0;
+    note.textContent = model.complete
+      ? ""
+      : filtered
+        ? `${count(total)} trials, of which those are filtered that are read.`
+        : `${count(total)} trials: sorted by number or best first, and read as you scroll. Search works in studies of up to ${count(ALL)}.`;
     const text = search.value.trim().toLowerCase();
-    const rows = model.complete
+    const rows = model.complete || filtered
       ? table.ordered(
-          [...model.trials.values()].filter((trial) => {
+          model.known().filter((trial) => {
             // A trial that was handed out and has not started counts as running.
             const state = trial.state.replace("TRIAL_STATE_", "").replace("LEASED", "RUNNING");
-            return (states.size === 0 || states.has(state)) && (text === "" || matches(trial, text));
+            return (states.size === 0 || states.has(state)) && (text === "" || matches(trial, text)) && model.filter.matches(trial);
           }),
         )
       : /** @type {Trial[]} */ (model.listed.map((number) => model.trials.get(number)).filter(Boolean));
@@ -210,7 +218,7 @@ export function trialTable({ model, query, open, href }) {
       return;
     }
     if (!body.contains(table.node)) fill(body, table.node);
-    table.setRows(rows, model.next ? Math.max(total, rows.length) : rows.length);
+    table.setRows(rows, model.next && !filtered ? Math.max(total, rows.length) : rows.length);
   };
   /** @param {Trial} trial */
   const value = (trial) => {

@@ -1,5 +1,6 @@
 //! Back-tests of curves whose answer is known.
 
+use tunesmith_common::checkpoint::{EarlierEnd, Stages};
 use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::study::StudyFile;
 use tunesmith_common::trial::{FailureCause, Holder, Lease, StopReason};
@@ -297,4 +298,42 @@ fn nothing_reported_is_nothing_stopped() {
             ..Backtested::default()
         }
     );
+}
+
+/// A trial that has ended by timeout, and goes on later, is what others are compared with until it goes on, and when it has ended again.
+#[test]
+fn what_had_ended_and_went_on_was_compared_with_in_between() {
+    let text = "objective: {metric: acc, goal: maximize}\nspace: {x: {type: bool}}\nearly_stopping: [{rule: wilcoxon, shadow: true, min_steps: 4, p: 0.1}]\n";
+    let mut backtest = Backtest::of_its_own(StudyFile::parse(text, "study.yaml").unwrap().1);
+    let mut first = row(1, TrialState::Completed, Some(0.9), 5, Some(90));
+    let mut stages = Stages::default();
+    stages.earlier_ends.push(EarlierEnd {
+        at: at(10),
+        went_on_at: at(30),
+        value: Some(0.9),
+        more_values: Box::default(),
+        last_step: Some(4),
+        next: TrialNumber(3),
+    });
+    first.stages = stages.into();
+    let four = |value: f64, from: i64| -> Vec<_> { (1..=4).map(|step| (step, value, from + step)).collect() };
+    let begun = points(FIRST, &four(0.9, 0));
+    let went_on = points(Attempt(2), &[(5, 0.9, 80)]);
+    backtest.trial(first, &[], &[begun, went_on], at(NOW));
+    // While the first one had ended, after it went on, and when it has ended again.
+    for (number, from) in [(2, 10), (3, 30), (4, 90)] {
+        let of_trial = row(number, TrialState::Completed, Some(0.1), 4, Some(from + 5));
+        backtest.trial(
+            of_trial,
+            &[],
+            &[points(FIRST, &four(0.1 + 0.01 * number as f64, from))],
+            at(NOW),
+        );
+    }
+    let judged = backtest.judge_again(Vec::new());
+    let again = judged.different.iter().map(|(trial, _, again)| {
+        let decision = &again.as_ref().unwrap().decision;
+        (trial.0, decision.step)
+    });
+    assert_eq!(again.collect::<Vec<_>>(), [(2, 4), (4, 4)]);
 }

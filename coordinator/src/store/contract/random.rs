@@ -121,6 +121,7 @@ fn stages(number: u64, value: Option<f64>) -> Stages {
         }),
         earlier_ends: Vec::from_iter(Some(EarlierEnd {
             at: at(2),
+            went_on_at: at(3),
             value,
             more_values: [value, None].into(),
             last_step: value.map(|_| 4),
@@ -412,6 +413,8 @@ async fn everything(store: &dyn Store) -> String {
         ));
         show!(trial_page(study, TrialNumber(1), 2));
         show!(trial_counts(study));
+        show!(attempt_list_of(study, TrialNumber(2)..=TrialNumber(3)));
+        show!(decision_list_of(study, TrialNumber(2)..=TrialNumber(3)));
         show!(decision_list_all(study));
         show!(request_list(study, Timestamp::UNIX_EPOCH));
         let both = ["val/acc".parse().unwrap(), "loss".parse().unwrap()];

@@ -13,6 +13,7 @@ mod studies;
 mod trials;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
@@ -134,20 +135,24 @@ impl Store for PostgresStore {
         statements::trial_counts(&self.pool, study).await
     }
 
-    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError> {
-        statements::attempt_list(&self.pool, study, trial).await
+    async fn attempt_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<AttemptRow>, StoreError> {
+        statements::attempt_list_of(&self.pool, study, trials).await
     }
 
     async fn attempt_list_open(&self, study: StudyId) -> Result<Vec<AttemptRow>, StoreError> {
         statements::attempt_list_open(&self.pool, study).await
     }
 
-    async fn decision_list(
+    async fn decision_list_of(
         &self,
         study: StudyId,
-        trial: TrialNumber,
+        trials: RangeInclusive<TrialNumber>,
     ) -> Result<Vec<DecisionRow>, StoreError> {
-        statements::decision_list(&self.pool, study, trial).await
+        statements::decision_list_of(&self.pool, study, trials).await
     }
 
     async fn decision_list_all(&self, study: StudyId) -> Result<Vec<DecisionRow>, StoreError> {

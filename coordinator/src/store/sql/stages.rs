@@ -28,6 +28,7 @@ struct StoredStages {
 #[derive(Serialize, Deserialize)]
 struct StoredEnd {
     at: i64,
+    went_on_at: i64,
     value: Option<Number>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     more_values: Vec<Option<Number>>,
@@ -80,6 +81,7 @@ pub(super) fn stages_to_json(stages: &Stages) -> Result<Option<String>, StoreErr
     };
     let end = |end: &EarlierEnd| StoredEnd {
         at: end.at.as_micros(),
+        went_on_at: end.went_on_at.as_micros(),
         value: end.value.map(Number),
         more_values: numbers(&end.more_values),
         last_step: end.last_step,
@@ -120,6 +122,7 @@ pub(super) fn stages_from_json(json: &str) -> Result<Stages, StoreError> {
     };
     let end = |stored: StoredEnd| EarlierEnd {
         at: Timestamp::from_micros(stored.at),
+        went_on_at: Timestamp::from_micros(stored.went_on_at),
         value: stored.value.map(|value| value.0),
         more_values: values(stored.more_values),
         last_step: stored.last_step,

@@ -59,6 +59,8 @@ macro_rules! has_unfinished_trials {
 /// The statements, as functions of the module in which it is expanded.
 macro_rules! statements {
     (reader: $reader:ty, writer: $writer:ty, elements: $elements:literal) => {
+        use std::ops::RangeInclusive;
+
         use tunesmith_common::{RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 
         use super::super::sql::records::{
@@ -222,14 +224,15 @@ macro_rules! statements {
             counts.into_iter().map(|(state, count)| Ok((state, unsigned("count", count)?))).collect()
         }
 
-        pub(super) async fn attempt_list(
+        pub(super) async fn attempt_list_of(
             database: $reader,
             study: StudyId,
-            trial: TrialNumber,
+            trials: RangeInclusive<TrialNumber>,
         ) -> Result<Vec<AttemptRow>, StoreError> {
-            let records = sqlx::query_as::<_, AttemptRecord>(select_attempts!("AND trial = $2 ORDER BY attempt"))
+            let records = sqlx::query_as::<_, AttemptRecord>(select_attempts!("AND trial BETWEEN $2 AND $3 ORDER BY trial, attempt"))
                 .bind(study.0)
-                .bind(signed(trial.0))
+                .bind(signed(trials.start().0))
+                .bind(signed(trials.end().0))
                 .fetch_all(database)
                 .await
                 .map_err(|error| store_error("list attempts", error))?;
@@ -245,14 +248,15 @@ macro_rules! statements {
             rows(records)
         }
 
-        pub(super) async fn decision_list(
+        pub(super) async fn decision_list_of(
             database: $reader,
             study: StudyId,
-            trial: TrialNumber,
+            trials: RangeInclusive<TrialNumber>,
         ) -> Result<Vec<DecisionRow>, StoreError> {
-            let records = sqlx::query_as::<_, DecisionRecord>(select_decisions!("AND trial = $2 ORDER BY revision, place"))
+            let records = sqlx::query_as::<_, DecisionRecord>(select_decisions!("AND trial BETWEEN $2 AND $3 ORDER BY trial, revision, place"))
                 .bind(study.0)
-                .bind(signed(trial.0))
+                .bind(signed(trials.start().0))
+                .bind(signed(trials.end().0))
                 .fetch_all(database)
                 .await
                 .map_err(|error| store_error("list decisions", error))?;

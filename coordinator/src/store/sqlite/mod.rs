@@ -12,6 +12,7 @@ mod trials;
 mod writer;
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -158,20 +159,24 @@ impl Store for SqliteStore {
         statements::trial_counts(&self.readers, study).await
     }
 
-    async fn attempt_list(&self, study: StudyId, trial: TrialNumber) -> Result<Vec<AttemptRow>, StoreError> {
-        statements::attempt_list(&self.readers, study, trial).await
+    async fn attempt_list_of(
+        &self,
+        study: StudyId,
+        trials: RangeInclusive<TrialNumber>,
+    ) -> Result<Vec<AttemptRow>, StoreError> {
+        statements::attempt_list_of(&self.readers, study, trials).await
     }
 
     async fn attempt_list_open(&self, study: StudyId) -> Result<Vec<AttemptRow>, StoreError> {
         statements::attempt_list_open(&self.readers, study).await
     }
 
-    async fn decision_list(
+    async fn decision_list_of(
         &self,
         study: StudyId,
-        trial: TrialNumber,
+        trials: RangeInclusive<TrialNumber>,
     ) -> Result<Vec<DecisionRow>, StoreError> {
-        statements::decision_list(&self.readers, study, trial).await
+        statements::decision_list_of(&self.readers, study, trials).await
     }
 
     async fn decision_list_all(&self, study: StudyId) -> Result<Vec<DecisionRow>, StoreError> {

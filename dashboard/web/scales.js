@@ -1,0 +1,80 @@
+// Where numbers lie on an axis from 0 to 1, on the scale that was declared for them, and where its ticks are. Pure.
+
+/** @typedef {"linear" | "log" | "log2" | "reverse_log"} Kind */
+/** @typedef {{at: (value: number) => number, value: (at: number) => number}} Curve places of values, and values of places */
+
+/**
+ * The scale of a range. A range of a single value has it in the middle.
+ * @param {Kind} kind
+ * @param {number} low
+ * @param {number} high
+ * @returns {Curve}
+ */
+export function curve(kind, low, high) {
+  if (!(high > low)) return { at: () => 0.5, value: () => low };
+  if (kind === "linear") return { at: (value) => (value - low) / (high - low), value: (at) => low + at * (high - low) };
+  const width = Math.log(high / low);
+  if (kind === "reverse_log") return { at: (value) => Math.log(high / (low + high - value)) / width, value: (at) => low + high - high * Math.exp(-at * width) };
+  return { at: (value) => Math.log(value / low) / width, value: (at) => low * Math.exp(at * width) };
+}
+
+/**
+ * Values to be named on an axis between two of them, `most` or so.
+ * @param {Kind} kind
+ * @param {number} low
+ * @param {number} high
+ * @param {number} most
+ * @param {boolean} whole
+ * @returns {number[]}
+ */
+export function ticks(kind, low, high, most, whole = false) {
+  if (!(high > low)) return [low];
+  if (kind === "log2") return powers(2, low, high, most);
+  if (kind === "reverse_log") {
+    // Even on the axis, since its round numbers are not.
+    const { value } = curve(kind, low, high);
+    return Array.from({ length: most }, (_, index) => Number(value(index / (most - 1)).toPrecision(3)));
+  }
+  if (kind === "log" && high / low >= 100) return powers(10, low, high, most);
+  if (kind === "log" && high / low >= 5) {
+    const found = [];
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power += 1) for (const digit of [1, 2, 5]) found.push(digit * 10 ** power);
+    return found.map(clean).filter((tick) => tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9));
+  }
+  return even(low, high, most, whole);
+}
+
+/**
+ * @param {number} base
+ * @param {number} low
+ * @param {number} high
+ * @param {number} most
+ */
+function powers(base, low, high, most) {
+  const [first, last] = [Math.ceil(Math.log(low) / Math.log(base) - 1e-9), Math.floor(Math.log(high) / Math.log(base) + 1e-9)];
+  const every = Math.max(1, Math.ceil((last - first) / most));
+  const found = [];
+  for (let power = first; power <= last; power += every) found.push(clean(base ** power));
+  return found;
+}
+
+/**
+ * @param {number} low
+ * @param {number} high
+ * @param {number} most
+ * @param {boolean} whole
+ */
+function even(low, high, most, whole) {
+  const rough = (high - low) / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  let step = power * ([1, 2, 5].find((digit) => digit * power >= rough * (1 - 1e-9)) ?? 10);
+  if (whole) step = Math.max(1, Math.round(step));
+  const found = [];
+  for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) found.push(clean(index * step));
+  return found;
+}
+
+/** Without what computing adds to decimal numbers. @param {number} value */
+function clean(value) {
+  return Number(value.toPrecision(12));
+}

@@ -12,6 +12,8 @@ mod lineage;
 #[path = "flows/objectives.rs"]
 mod objectives;
 mod support;
+#[path = "flows/trials.rs"]
+mod trials;
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -344,40 +346,6 @@ fn an_imported_study_that_is_done_is_not_called_paused() {
         ended.stdout,
         "Study copy is imported with 3 trials, and done: budget: trials: 3 of 3 were created. To go on, change what ended it with \
          `tunesmith study edit copy`, then `tunesmith study resume copy`.\n"
-    );
-}
-
-#[test]
-fn trials_are_added_noted_stopped_and_their_logs_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let (memory, fake) = with_study(folder.path());
-    memory.lock().log = b"epoch 1\nepoch 2\n".to_vec();
-    assert_eq!(
-        fake.run(&["trial", "logs", "digits/1"]).expect_code(0).stdout,
-        "epoch 1\nepoch 2\n"
-    );
-    let ended = fake.run(&["trial", "show", "digits/2"]).expect_code(0);
-    assert!(ended.stdout.contains("opt = adam"), "{}", ended.stdout);
-    fake.run(&["trial", "add", "digits", "lr=0.02", "opt=sgd", "--note", "mine"])
-        .expect_code(0);
-    fake.run(&["trial", "note", "digits/2", "look here"])
-        .expect_code(0);
-    fake.run(&["trial", "stop", "digits/1"]).expect_code(0);
-    fake.run(&["worker", "drain", "gpu1"]).expect_code(0);
-    fake.run(&["worker", "resume", "gpu1"]).expect_code(0);
-    let state = memory.lock();
-    assert_eq!(
-        state.calls,
-        [
-            "note studies/digits/trials/2 look here",
-            "stop studies/digits/trials/1",
-            "drain workers/gpu1 resume=false",
-            "drain workers/gpu1 resume=true"
-        ]
-    );
-    assert_eq!(
-        (state.added[0].note.as_str(), state.added[0].result.is_none()),
-        ("mine", true)
     );
 }
 

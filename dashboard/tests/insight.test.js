@@ -22,7 +22,7 @@ async function study(name, trials) {
   // Spread evenly in each direction, and independently of each other.
   const at = (/** @type {number} */ index, /** @type {number} */ step) => (0.5 + index * step) % 1;
   for (let index = 0; index < trials; index += 1) {
-    const parameters = { lr: at(index, 0.7548776662), width: at(index, 0.5698402909), idle: at(index, 0.4301597) };
+    const parameters = { lr: at(index, 0.8191725134), width: at(index, 0.6710436067), idle: at(index, 0.5497004779) };
     const loss = parameters.lr > 0.35 ? 10 + parameters.lr : parameters.width;
     await world.call("POST", `/v1/studies/${name}/trials`, { parameters, result: { value: loss, values: { size: parameters.width } }, requestId: crypto.randomUUID() });
   }
@@ -72,7 +72,7 @@ test("a bar is explained under the pointer and saved with its deviation", async 
   assert.ok(box);
   await page.mouse.move(box.x + box.width * 0.4, box.y + 28);
   await page.locator(".importance .tip").getByText("alone").waitFor();
-  assert.match(await page.locator(".importance .tip").innerText(), /lr[\s\S]*alone[\s\S]*9\d\u202f% ± \d/);
+  assert.match(await page.locator(".importance .tip").innerText(), /lr[\s\S]*alone[\s\S]*9\d\u202f% ± [<\d]/);
   const csv = (await saved(page, "Save “What matters” as CSV")).content.toString().trim().split("\r\n");
   assert.equal(csv[0], "parameter,with,share,deviation,active");
   assert.match(csv[1], /^lr,,0\.9\d*,0\.\d+,160$/);

@@ -200,6 +200,10 @@ impl StudyService for Memory {
         })
     }
 
+    async fn check_study(&self, _: Request<pb::CheckStudyRequest>) -> Answer<pb::CheckStudyResponse> {
+        Err(Status::unimplemented("the command line reads study files itself"))
+    }
+
     async fn plan_zoom(&self, request: Request<pb::PlanZoomRequest>) -> Answer<pb::PlanZoomResponse> {
         let request = request.into_inner();
         let parent = self.study(&request.name)?;
@@ -471,12 +475,26 @@ impl TrialService for Memory {
         request: Request<pb::UpdateTrialRequest>,
     ) -> Answer<pb::UpdateTrialResponse> {
         let request = request.into_inner();
-        self.lock()
-            .calls
-            .push(format!("note {} {}", request.name, request.note));
-        ok(pb::UpdateTrialResponse {
-            trial: Some(self.trial(&request.name)?),
-        })
+        let mut trial = self.trial(&request.name)?;
+        let mask = request.update_mask.unwrap_or_default();
+        let mut state = self.lock();
+        if mask.paths.iter().any(|path| path == "tags") {
+            state
+                .calls
+                .push(format!("tag {} {}", request.name, request.tags.join(",")));
+            trial.tags.clone_from(&request.tags);
+            state
+                .trials
+                .iter_mut()
+                .filter(|stored| stored.name == trial.name)
+                .for_each(|stored| stored.tags.clone_from(&request.tags));
+        } else {
+            state
+                .calls
+                .push(format!("note {} {}", request.name, request.note));
+        }
+        drop(state);
+        ok(pb::UpdateTrialResponse { trial: Some(trial) })
     }
 
     async fn list_points(&self, request: Request<pb::ListPointsRequest>) -> Answer<pb::ListPointsResponse> {

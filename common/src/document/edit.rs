@@ -310,7 +310,7 @@ fn extent(block: &Block<'_>, at: usize, rows: &[&str]) -> Option<(usize, usize)>
         let said = row.trim_start();
         said.is_empty() || (said.starts_with('#') && row.len() - said.len() <= indent)
     };
-    while end > start + 1 && rows.get(end - 2).is_none_or(|row| says_nothing(row)) {
+    while end > start + 1 && rows.get(end - 2).is_none_or(says_nothing) {
         end -= 1;
     }
     Some((start, end))

@@ -47,6 +47,12 @@ pub fn one_line(text: &str, plain: bool) -> String {
 fn after_key(value: &Node, indent: usize, text: &mut String) {
     let line = flow(value);
     let fits = text.lines().last().unwrap_or_default().chars().count() + 1 + line.chars().count() <= WIDTH;
+    let stays = fits
+        && match &value.content {
+            Content::Scalar { .. } => true,
+            Content::List(items) => items.iter().all(is_scalar),
+            Content::Map(entries) => stays_on_line(entries, indent),
+        };
     match &value.content {
         Content::Scalar { text: scalar, plain } if *plain && scalar.is_empty() => text.push('\n'),
         Content::Scalar {
@@ -59,13 +65,13 @@ fn after_key(value: &Node, indent: usize, text: &mut String) {
                 let _ = writeln!(text, "{:spaces$}{line}", "");
             }
         }
-        Content::Map(entries) if !entries.is_empty() && !(fits && stays_on_line(entries, indent)) => {
+        Content::Map(entries) if !stays && !entries.is_empty() => {
             text.push('\n');
             for entry in entries {
                 text.push_str(&lines(&entry.key, &entry.value, indent + INDENT));
             }
         }
-        Content::List(items) if !items.is_empty() && !(fits && items.iter().all(is_scalar)) => {
+        Content::List(items) if !stays && !items.is_empty() => {
             text.push('\n');
             for item in items {
                 let _ = writeln!(text, "{:spaces$}- {}", "", flow(item), spaces = indent + INDENT);

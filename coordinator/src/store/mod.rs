@@ -9,6 +9,7 @@
 //!
 //! In texts, NUL characters may come back as U+FFFD, because Postgres keeps none. Durations are kept in whole microseconds.
 
+mod calls;
 mod check;
 mod compact;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use tunesmith_common::{
     Attempt, LeaseId, Params, RequestId, StudyId, StudyName, Timestamp, TrialNumber, WorkerId, WorkerName,
 };
 
+pub use calls::{AuditRow, RequestRow};
 pub use lineage::{Lineage, PriorTrial, Relative, Source};
 pub use loading::{End, EndedTrial, PointRun, PointRuns, StoredTrial};
 pub use memory::MemoryStore;
@@ -270,34 +272,6 @@ pub struct DecisionRow {
     pub decision: StopDecision,
     /// When it was made.
     pub at: Timestamp,
-}
-
-/// The answer to a call that may be repeated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestRow {
-    /// Chosen by the caller.
-    pub id: RequestId,
-    /// SHA-256 of the call's content.
-    pub content: [u8; 32],
-    /// Trials that the call made or handed out.
-    pub trials: Vec<TrialNumber>,
-    /// When it was answered: [`AttemptRow::leased_at`] of the attempts that it handed out.
-    pub at: Timestamp,
-}
-
-/// Who changed what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRow {
-    /// When.
-    pub at: Timestamp,
-    /// Who: label of the token, or the rule of the coordinator.
-    pub actor: String,
-    /// What was done, such as `stop_trial`.
-    pub action: String,
-    /// To what, such as `studies/digits/trials/3`.
-    pub subject: String,
-    /// With what, for people; may be empty.
-    pub detail: String,
 }
 
 /// Everything that one commit writes. Rows carry their keys and whole content: writing the same batch twice changes nothing.

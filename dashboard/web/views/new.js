@@ -90,11 +90,11 @@ export function showNew(place, { query }, signal) {
   let sending = false;
   const id = uuid();
   const submit = async () => {
-    if (!draft.fine || sending) return;
+    const { spec } = draft.checked ?? {};
+    if (!draft.fine || !spec || sending) return;
     sending = true;
     draw();
-    const spec = draft.checked?.spec ?? {};
-    const study = await attempt(() => api.createStudy(spec, paused.checked, id), "");
+    const study = await attempt(() => api.createStudy(spec, id, paused.checked), "");
     sending = false;
     if (!study) return draw();
     try {

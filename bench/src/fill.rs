@@ -144,6 +144,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
         metrics: vec![(metric.clone(), value)],
         stages: Arc::default(),
         note: String::new(),
+        tags: Vec::new(),
         provenance: Arc::new(Provenance {
             origin: Origin::Strategy,
             strategy: "random".to_owned(),

@@ -128,8 +128,8 @@ export const api = {
   study: async (study, options) => (await call("GET", ofStudy(study), options)).study,
   /** @param {{text?: string, spec?: object, edits?: import("../types/api.js").Edit[], study?: string}} body @param {Options} [options] @returns {Promise<import("../types/api.js").Checked>} */
   check: (body, options) => call("POST", "/v1/studies:check", { ...options, body }),
-  /** @param {object} spec @param {boolean} paused @param {string} requestId @returns {Promise<Study>} */
-  createStudy: async (spec, paused, requestId) => (await call("POST", "/v1/studies", { body: { spec, paused, requestId } })).study,
+  /** @param {import("../types/api.js").Spec} spec @param {string} requestId @param {boolean} [paused] @returns {Promise<Study>} */
+  createStudy: async (spec, requestId, paused = false) => (await call("POST", "/v1/studies", { body: { spec, requestId, paused } })).study,
   /** @param {string} study @param {string[]} fields @param {object} spec @returns {Promise<Study>} */
   updateStudy: async (study, fields, spec) => (await call("PATCH", ofStudy(study, query({ update_mask: fields.join(",") })), { body: spec })).study,
   /** @param {string} study @param {"pause" | "resume" | "stop" | "archive"} what @returns {Promise<Study>} */

@@ -98,7 +98,7 @@ export async function zoomInto(model, rules) {
       const limit = trials.value.trim();
       if (limit && !/^[1-9]\d*$/.test(limit)) throw new Error(`trials is ${limit}; give a whole number from 1, or nothing for no limit`);
       const { trials: _, ...budget } = spec.budget ?? {};
-      return api.createStudy({ ...spec, name: name.value.trim(), budget: limit ? { ...budget, trials: limit } : budget }, false, id);
+      return api.createStudy({ ...spec, name: name.value.trim(), budget: limit ? { ...budget, trials: limit } : budget }, id);
     },
   });
   if (created) go(address("studies", created.spec.name));

@@ -9,7 +9,7 @@ find_postgres() { have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >
 find_openblas() { compgen -G '/usr/lib*/libopenblas.so' >/dev/null || compgen -G '/usr/lib/*/libopenblas.so' >/dev/null || compgen -G '/usr/local/lib/libopenblas.so' >/dev/null; }
 
 # Checks and tests of the dashboard.
-find_chromium() { [ -n "${CHROMIUM:-}" ] || have chromium || have chromium-browser || have google-chrome; }
+find_chromium() { [ -n "${CHROMIUM:-}" ] || have chromium-headless-shell || have chromium || have chromium-browser || have google-chrome; }
 have_node() { have npm && [ "$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')" -ge 18 ] 2>/dev/null; }
 
 have_numpy() { python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null; }
@@ -23,7 +23,10 @@ if [ "${1:-}" != build ]; then
   have python3 || missing+=(python3)
   have_numpy || missing+=(python3-numpy)
   have_node || missing+=(nodejs npm)
-  find_chromium || missing+=(chromium fonts-dejavu-core)
+  # Where there is a Chromium without windows, that is enough.
+  browser=chromium
+  if apt-cache show chromium-headless-shell >/dev/null 2>&1; then browser=chromium-headless-shell; fi
+  find_chromium || missing+=("$browser" fonts-dejavu-core)
 fi
 have cargo || { echo "setup: Rust is missing; install it from https://rustup.rs and run this again" >&2; exit 1; }
 

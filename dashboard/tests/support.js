@@ -15,7 +15,7 @@ const LOOK = 50;
 
 const programs = process.env.TUNESMITH_PROGRAMS;
 if (!programs || !existsSync(join(programs, "tunesmith-coordinator"))) throw new Error("TUNESMITH_PROGRAMS must name the folder with tunesmith-coordinator, tunesmith-worker and digits; make dashboard-test does it");
-const browserPath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
+const browserPath = process.env.CHROMIUM ?? ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
 if (!browserPath) throw new Error("no Chromium was found; install it, or name it in CHROMIUM");
 
 /** A folder with the page's files, to be used instead of those that are built into the coordinator: a change is tried without a build. */

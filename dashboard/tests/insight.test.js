@@ -52,14 +52,14 @@ test("bars tell what matters among all results and among the best, and the choic
   await page.getByText(/the differences among the best 40 of 160 results/).waitFor();
   assert.equal(new URL(page.url()).searchParams.get("among"), "best");
   await page.getByLabel("Importance for").selectOption("size");
-  await page.getByRole("img", { name: /^What matters: width / }).waitFor();
+  await page.getByRole("img", { name: /^What matters: width (9\d|100)\s%/ }).waitFor();
   assert.equal(new URL(page.url()).searchParams.get("matters"), "size");
   assert.deepEqual(await violations(page), []);
   await isSound(view);
 
   const again = await shown("matters", "?among=best&matters=size");
   assert.equal(await again.page.getByLabel("Importance among").inputValue(), "best");
-  await again.page.getByRole("img", { name: /^What matters: width / }).waitFor();
+  await again.page.getByRole("img", { name: /^What matters: width (9\d|100)\s%/ }).waitFor();
   await isSound(again);
 });
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { EVIL, eventually, isSound, saved, violations, World } from "./support.js";
+import { EVIL, eventually, isSound, saved, script, violations, World } from "./support.js";
 
 /** @type {World} */
 let world;
@@ -182,6 +182,23 @@ test("what bad people write into values is shown as it is and does nothing", asy
     await page.locator("figure canvas, .plain").first().waitFor();
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth), true, `${path} scrolls sideways`);
   }
+  await isSound(view);
+});
+
+test("a trial whose time was up and that goes on has one result", async () => {
+  const save = 'cd "$TUNESMITH_CHECKPOINT_DIR" && mkdir step-1.tmp && echo 1 > step-1.tmp/state && mv step-1.tmp step-1';
+  const program = script(world, "late.sh", `if [ -n "$TUNESMITH_RESUME_FROM" ]; then echo '{"step": 2, "loss": 0.75}'; exit 0; fi; (${save}); echo '{"step": 1, "loss": 0.5}'; trap 'exit 0' TERM; while :; do sleep 0.1; done`);
+  await world.ownStudy("late", { budget: { trials: "2", parallel: 1 }, trial: { command: ["sh", program], metrics: { stdoutJson: {} }, maxRuntime: "2s", grace: "5s" } });
+  await eventually("it runs", async () => assert.equal((await world.call("GET", "/v1/studies/late/trials/1")).trial.state, "TRIAL_STATE_RUNNING"));
+  // No other one is to begin.
+  await world.call("POST", "/v1/studies/late/pause", {});
+  const view = await world.open("/studies/late");
+  const { page } = view;
+  await page.getByRole("img", { name: /^Best so far: loss 0.5 by trial 1, after 1 trial;/ }).waitFor();
+  await world.call("PATCH", "/v1/studies/late?update_mask=trial.max_runtime", { trial: { maxRuntime: "3600s" } });
+  await world.call("POST", "/v1/studies/late/resume", {});
+  await page.getByRole("img", { name: /^Best so far: loss 0.75 by trial 1, after 1 trial;/ }).waitFor();
+  await world.call("POST", "/v1/studies/late/stop", {});
   await isSound(view);
 });
 

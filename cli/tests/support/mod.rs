@@ -2,6 +2,7 @@
 //!
 //! It answers what the tests need and records what it was asked. Stopping it drops its connections at once, like a crash.
 
+mod pool;
 mod services;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -32,6 +32,9 @@ const CURVE_POINTS = 120;
 const MOST_POINTS = 1_000;
 
 export class StudyModel {
+  /** Trials whose results are among those here. @type {Set<number>} */
+  #counted = new Set();
+
   /**
    * @param {string} name
    * @param {{changed: () => void, failed: (error: unknown) => void}} view
@@ -121,6 +124,7 @@ export class StudyModel {
     this.others = results(incumbents.sample);
     this.ended = num(incumbents.ended ?? 0);
     this.lastEnd = Math.max(0, ...[...this.best, ...this.others].map(({ at }) => at));
+    this.#counted = new Set([...this.best, ...this.others].map(({ trial }) => trial));
     this.lines = new Map((curves.curves ?? []).map((curve) => [num(curve.trial), line(curve)]));
     this.ready = true;
     this.view.changed();
@@ -244,6 +248,23 @@ export class StudyModel {
     const line = this.lines.get(number);
     if (line) Object.assign(line, { state: trial.state, why: trial.stateReason ?? "", result: num(trial.value) });
     if (isOver(trial.state)) this.#result(trial);
+    else if (this.#counted.has(number)) this.#goesOn(number);
+  }
+
+  /** @param {number} number of a trial that had ended and goes on: its result counts no more */
+  #goesOn(number) {
+    this.#counted.delete(number);
+    this.ended -= 1;
+    const all = [...this.best, ...this.others].filter(({ trial }) => trial !== number).sort((a, b) => a.at - b.at);
+    [this.best, this.others] = [[], []];
+    for (const result of all) this.#rank(result);
+  }
+
+  /** @param {Result} result later than all others */
+  #rank(result) {
+    const before = this.best[this.best.length - 1];
+    if (!before || (this.goal === "max" ? result.value > before.value : result.value < before.value)) this.best.push(result);
+    else this.others.push(result);
   }
 
   /** @param {Trial} trial that has ended */
@@ -254,10 +275,9 @@ export class StudyModel {
     this.ended += 1;
     if (!counts(trial.state) || !Number.isFinite(value) || trial.feasible === false) return;
     this.lastEnd = at;
+    this.#counted.add(num(trial.number));
     const result = { trial: num(trial.number), ended: this.ended, at, value, state: trial.state };
-    const before = this.best[this.best.length - 1];
-    if (!before || (this.goal === "max" ? value > before.value : value < before.value)) this.best.push(result);
-    else this.others.push(result);
+    this.#rank(result);
   }
 
   /**

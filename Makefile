@@ -77,6 +77,11 @@ bench-population: ## Compare schedules that populations find with constant learn
 	cargo build --release -p tunesmith-coordinator -p tunesmith-worker -p tunesmith-cli -p digits
 	python3 bench/population/run.py --programs $(TARGET_DIR)/release --seeds $(or $(POPULATION_SEEDS),10)
 
+.PHONY: bench-dashboard
+bench-dashboard: setup dashboard/node_modules ## Measure the dashboard in a real browser; figures are JSON lines (DASHBOARD_TRIALS, DASHBOARD_ONLY).
+	cargo build --release -p tunesmith-coordinator -p tunesmith-worker -p digits
+	@TUNESMITH_PROGRAMS="$(abspath $(TARGET_DIR))/release" node bench/dashboard/run.mjs
+
 .PHONY: bench-fidelity
 bench-fidelity: ## Compare rules of early stopping with other libraries on recorded learning curves (FIDELITY_SEEDS, FIDELITY_ONLY).
 	@scripts/setup.sh build

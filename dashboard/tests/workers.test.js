@@ -39,7 +39,7 @@ test("a machine shows what is in use and by which trial, and what waits for a pl
   await page.getByRole("meter", { name: "Processor" }).waitFor();
   assert.match((await page.getByRole("meter", { name: "Memory", exact: true }).getAttribute("aria-valuetext")) ?? "", /GiB of .*GiB/);
   const queue = page.getByRole("region", { name: "Waiting for a place" });
-  assert.match(await queue.innerText(), /busy\s+1\s+2\s+1\s+all 2 slots of 1 workers that would fit are busy/);
+  assert.match(await queue.innerText(), /busy\s+1\s+2\s+1\s+all 2 slots of the one worker that would fit are busy/);
   assert.deepEqual(await violations(page), []);
   await queue.getByRole("link", { name: "busy" }).click();
   await page.getByRole("heading", { level: 1, name: "busy" }).waitFor();

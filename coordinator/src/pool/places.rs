@@ -225,10 +225,11 @@ impl State {
         }
         let slots: u32 = taking.iter().map(|(_, worker)| worker.resources.slots).sum();
         match why {
-            Unmet::Busy => format!(
-                "all {slots} slots of {} workers that would fit are busy",
-                taking.len() - missing.len()
-            ),
+            Unmet::Busy => match (slots, taking.len() - missing.len()) {
+                (1, 1) => "the one slot of the one worker that would fit is busy".to_owned(),
+                (_, 1) => format!("all {slots} slots of the one worker that would fit are busy"),
+                (_, workers) => format!("all {slots} slots of {workers} workers that would fit are busy"),
+            },
             Unmet::NoFit => "the workers that would fit have too little free at the moment".to_owned(),
         }
     }

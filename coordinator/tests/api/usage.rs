@@ -59,7 +59,10 @@ async fn what_a_worker_says_is_in_use_is_shown_and_stays_with_the_attempt() {
         ),
         ("studies/s", 1, 1, 1)
     );
-    assert_eq!(waiting.reason, "all 1 slots of 1 workers that would fit are busy");
+    assert_eq!(
+        waiting.reason,
+        "the one slot of the one worker that would fit is busy"
+    );
 
     worker
         .say(Say::Started(v1::AttemptStarted {

@@ -185,14 +185,16 @@ export function showStudies(place, { query }, signal) {
         token = nextPageToken;
         if (!token) break;
       }
+      const before = studies;
       studies = read.map((study) => {
-        const text = JSON.stringify(study);
-        const before = known.get(study.uid);
-        if (before?.text === text) return before.study;
+        // The time for which it is active grows, and is not shown here.
+        const text = JSON.stringify({ ...study, spending: { ...study.spending, wallTime: "" } });
+        const entry = known.get(study.uid);
+        if (entry?.text === text) return entry.study;
         known.set(study.uid, { text, study });
         return study;
       });
-      draw();
+      if (studies.length === 0 || studies.length !== before.length || studies.some((study, index) => study !== before[index])) draw();
       return studies.some(({ state }) => state === "STUDY_STATE_ACTIVE") ? OFTEN : SELDOM;
     },
     (error) => fill(content, failure(error, () => showStudies(place, { path: "/", params: {}, query }, signal))),

@@ -50,6 +50,8 @@ export function importance({ model, query, signal }) {
   const metric = () => answer?.metric || of.value || metrics()[0];
   const varied = (model.study?.spec.space ?? []).filter(({ type }) => type !== "constant").length;
   const places = Math.min(BARS, varied) + Math.min(PAIRS, (varied * (varied - 1)) / 2);
+  // As high as it may become: what is below is not to move under somebody's pointer.
+  const height = (places + 1) * ROW + EDGES;
   const trusted = () => num(answer?.explained ?? 0) >= TRUSTED;
 
   /** @returns {Row[]} */
@@ -64,8 +66,7 @@ export function importance({ model, query, signal }) {
 
   const chart = new Chart({
     title: "What matters",
-    // As high as it may become: what is below is not to move under somebody's pointer.
-    height: (places + 1) * ROW + EDGES,
+    height,
     signal,
     controls: [among, of],
     describe: () => (answer ? rows().map(({ name, share, deviation }) => `${name} ${percent(share)} \u00b1 ${percent(deviation)}`).join(", ") : "not known yet"),
@@ -114,6 +115,7 @@ export function importance({ model, query, signal }) {
 
   const show = () => {
     chart.setEmpty("");
+    chart.setHeight(height);
     tell();
     chart.draw();
   };
@@ -135,6 +137,7 @@ export function importance({ model, query, signal }) {
       if (away && answer) return;
       answer = null;
       fill(said);
+      chart.setHeight(2 * ROW);
       chart.setEmpty(error instanceof Error ? error.message : String(error));
     }
   };

@@ -7,6 +7,7 @@ import { el, fill, setText } from "../../dom.js";
 import { count, num, plural } from "../../format.js";
 import { gently } from "../../live.js";
 import { keep } from "../../router.js";
+import { endedOf } from "../../states.js";
 
 /** @typedef {import("../../../types/api.js").Importance} Answer */
 /** @typedef {{name: string, share: number, deviation: number, active: number, together: boolean}} Row */
@@ -23,6 +24,9 @@ const TRUSTED = 0.2;
 /** Height of a bar with its space, and of axis and edges, in pixels. */
 const ROW = 24;
 const EDGES = 40;
+/** Of a chart that has nothing to show: with fewer results the coordinator says nothing. */
+const LOW = 2 * ROW;
+const LEAST_RESULTS = 20;
 
 /** The values of "Importance among" with the share of the results that the coordinator is asked about. */
 const AMONG = /** @type {const} */ ({ "": undefined, best: 0.25 });
@@ -66,7 +70,7 @@ export function importance({ model, query, signal }) {
 
   const chart = new Chart({
     title: "What matters",
-    height,
+    height: endedOf(model.study?.counts) < LEAST_RESULTS ? LOW : height,
     signal,
     controls: [among, of],
     describe: () => (answer ? rows().map(({ name, share, deviation }) => `${name} ${percent(share)} \u00b1 ${percent(deviation)}`).join(", ") : "not known yet"),
@@ -137,7 +141,7 @@ export function importance({ model, query, signal }) {
       if (away && answer) return;
       answer = null;
       fill(said);
-      chart.setHeight(2 * ROW);
+      chart.setHeight(LOW);
       chart.setEmpty(error instanceof Error ? error.message : String(error));
     }
   };

@@ -160,12 +160,12 @@ export const api = {
 
   /**
    * @param {string} study
-   * @param {{states?: string[], order?: string, token?: string, size?: number, attempts?: boolean}} page
+   * @param {{states?: string[], order?: string, token?: string, size?: number, attempts?: boolean, best?: boolean}} page
    * @param {Options} [options]
    * @returns {Promise<{trials?: Trial[], nextPageToken?: string}>}
    */
-  trials: (study, { states, order, token, size, attempts }, options) =>
-    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, page_token: token, with_attempts: attempts })}`), options),
+  trials: (study, { states, order, token, size, attempts, best }, options) =>
+    call("GET", ofStudy(study, `/trials${query({ page_size: size ?? 1000, states, order_by: order, page_token: token, with_attempts: attempts, best_only: best })}`), options),
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<Trial>} */
   trial: async (study, trial, options) => (await call("GET", ofTrial(study, trial), options)).trial,
   /** @param {string} study @param {string | number} trial @param {Options} [options] @returns {Promise<{curves?: import("../types/api.js").Curve[]}>} */

@@ -22,9 +22,6 @@ const SAMPLE = 2_000;
 const BEST = 2_000;
 const FIRST = 1_000;
 const PAGE = 1_000;
-/** And of the Pareto set those that are not among these, so many at a time. */
-const FRONT = 200;
-const AT_ONCE = 8;
 /** Learning curves in their chart, and points of each when they are read. */
 const CURVES = 100;
 const CURVE_POINTS = 120;
@@ -197,8 +194,7 @@ export class StudyModel {
           if (!token) break;
         }
       }
-      const missing = (this.study?.paretoSet ?? []).map(num).filter((number) => !sample.has(number)).slice(0, FRONT);
-      while (missing.length) for (const trial of await Promise.all(missing.splice(0, AT_ONCE).map((number) => api.trial(name, number, { signal })))) sample.set(num(trial.number), trial);
+      if (this.study?.paretoSet?.length) for (const trial of (await api.trials(name, { best: true, size: PAGE }, { signal })).trials ?? []) sample.set(num(trial.number), trial);
     } catch (error) {
       if (signal.aborted) return;
       // Read anew when it is asked for again.

@@ -28,7 +28,8 @@ struct StoredStages {
 #[derive(Serialize, Deserialize)]
 struct StoredEnd {
     at: i64,
-    went_on_at: i64,
+    /// Not noted at first: then as if it had gone on at once.
+    went_on_at: Option<i64>,
     value: Option<Number>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     more_values: Vec<Option<Number>>,
@@ -81,7 +82,7 @@ pub(super) fn stages_to_json(stages: &Stages) -> Result<Option<String>, StoreErr
     };
     let end = |end: &EarlierEnd| StoredEnd {
         at: end.at.as_micros(),
-        went_on_at: end.went_on_at.as_micros(),
+        went_on_at: Some(end.went_on_at.as_micros()),
         value: end.value.map(Number),
         more_values: numbers(&end.more_values),
         last_step: end.last_step,
@@ -122,7 +123,7 @@ pub(super) fn stages_from_json(json: &str) -> Result<Stages, StoreError> {
     };
     let end = |stored: StoredEnd| EarlierEnd {
         at: Timestamp::from_micros(stored.at),
-        went_on_at: Timestamp::from_micros(stored.went_on_at),
+        went_on_at: Timestamp::from_micros(stored.went_on_at.unwrap_or(stored.at)),
         value: stored.value.map(|value| value.0),
         more_values: values(stored.more_values),
         last_step: stored.last_step,
@@ -167,4 +168,19 @@ fn values(numbers: Vec<Option<Number>>) -> Box<[Option<f64>]> {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_without_the_time_at_which_its_trial_went_on_is_read() {
+        let stored = r#"{"earlier_ends": [{"at": 7, "value": 0.5, "last_step": 3, "next": 2}]}"#;
+        let end = &stages_from_json(stored).unwrap().earlier_ends[0];
+        assert_eq!(
+            (end.at, end.went_on_at),
+            (Timestamp::from_micros(7), Timestamp::from_micros(7))
+        );
+    }
 }

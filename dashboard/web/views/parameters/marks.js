@@ -30,7 +30,7 @@ export function paintByPlace(axis) {
     return {
       of: (trial) => names.indexOf(String(dimension.of(trial))) % 6,
       colors: ({ series }) => series,
-      legend: names.slice(0, 6).map((name, index) => ({ name, kind: `series-${index + 1}` })),
+      legend: names.slice(0, 6).map((name, index) => ({ name, kind: `dot-series-${index + 1}` })),
     };
   }
   return {

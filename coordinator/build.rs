@@ -1,5 +1,5 @@
 //! Builds in what is not Rust: the migrations, which `sqlx::migrate!` embeds without cargo seeing it, and the files of the dashboard,
-//! each of them plain and compressed once, under a name that changes with any of them.
+//! each of them plain and compressed in two ways, under a name that changes with any of them.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -15,6 +15,10 @@ use sha2::{Digest as _, Sha256};
 const PLACE: &str = "{{assets}}";
 /// Bytes of the hash in that address.
 const NAME_BYTES: usize = 8;
+/// Of brotli: bytes taken at a time, the highest quality, and the logarithm of the largest window that browsers read.
+const BUFFER: usize = 1 << 16;
+const BEST_QUALITY: u32 = 11;
+const LARGEST_WINDOW: u32 = 24;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=../migrations/postgres");
@@ -44,25 +48,42 @@ fn embed(web: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let version = hex(&all.finalize()[..NAME_BYTES]);
     let mut table = format!("/// Changes with any of the files.\nconst VERSION: &str = {version:?};\n\n");
     table += "/// All files, by path.\nconst FILES: &[File] = &[\n";
-    for (index, (name, mut content)) in files.into_iter().enumerate() {
+    for (name, mut content) in files {
         if name == "index.html" {
             let page = String::from_utf8(content)?.replace(PLACE, &format!("/assets/{version}"));
             content = page.into_bytes();
         }
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&content)?;
-        fs::write(out.join(format!("{index}.plain")), &content)?;
-        fs::write(out.join(format!("{index}.gz")), gzip.finish()?)?;
+        let digest = hex(&Sha256::digest(&content)[..NAME_BYTES]);
+        compress(&content, &out.join(&digest))?;
         let kind =
             kind(&name).ok_or_else(|| format!("dashboard/web/{name}: no content type is known for it"))?;
         writeln!(
             table,
-            "    File {{ path: {name:?}, kind: {kind:?}, etag: {:?}, plain: include_bytes!(\"{index}.plain\"), gzip: include_bytes!(\"{index}.gz\") }},",
-            format!("\"{}\"", hex(&Sha256::digest(&content)[..NAME_BYTES]))
+            "    File {{ path: {name:?}, kind: {kind:?}, etag: \"\\\"{digest}\\\"\", plain: include_bytes!(\"{digest}.plain\"), \
+             gzip: include_bytes!(\"{digest}.gz\"), brotli: include_bytes!(\"{digest}.br\") }},",
         )?;
     }
     table += "];\n";
     fs::write(out.join("assets.rs"), table)?;
+    Ok(())
+}
+
+/// Writes a file plain and compressed, unless an earlier build did: the chart library takes a while.
+fn compress(content: &[u8], base: &Path) -> Result<(), Box<dyn Error>> {
+    let brotli = base.with_extension("br");
+    if brotli.exists() {
+        return Ok(());
+    }
+    fs::write(base.with_extension("plain"), content)?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(content)?;
+    fs::write(base.with_extension("gz"), gzip.finish()?)?;
+    let mut writer = brotli::CompressorWriter::new(Vec::new(), BUFFER, BEST_QUALITY, LARGEST_WINDOW);
+    writer.write_all(content)?;
+    // Under another name until it is whole, since what is there counts as done.
+    let unfinished = base.with_extension("unfinished");
+    fs::write(&unfinished, writer.into_inner())?;
+    fs::rename(&unfinished, &brotli)?;
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use super::course::Course;
 use super::curve::Curve;
 use super::history::seen;
 use super::improvement::Improvement;
+use super::results::Results;
 use super::stages::{counts_for_best, seen_at, seen_earlier, shown};
 use super::study::{Counts, Ctx, StudyCore};
 use super::trial::{ActiveAttempt, ActiveTrial};
@@ -88,6 +89,7 @@ impl Loader {
             near: BTreeSet::new(),
             active: BTreeMap::new(),
             ended: Vec::new(),
+            results: Results::default(),
             ready: BTreeSet::new(),
             delayed: BTreeSet::new(),
             next_number: 1,
@@ -153,7 +155,7 @@ impl Loader {
         self.rungs(trial.number, trial.origin, &past.encoded, &stages);
         self.core
             .leave_course(trial.number, (trial.end, trial.value), &stages);
-        let (value, finished) = self.core.remember(past);
+        let (value, finished) = self.core.remember(past, trial.ended_at);
         self.results.push((trial.ended_at, Kind::End, finished));
         self.stoppers.trial_ended(trial.number, value);
     }
@@ -364,6 +366,7 @@ impl Loader {
         // Strategies saw the results in the order in which they came.
         let mut results = self.results;
         results.sort_by_key(|(at, kind, finished)| (*at, finished.trial, *kind));
+        self.core.results.sort();
         // Of equal trials the one that ended first is the best.
         let at_rungs = counts_for_best(&self.core.spec);
         let mut best = Best::default();

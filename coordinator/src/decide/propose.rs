@@ -518,8 +518,8 @@ impl StudyCore {
         if let Some(count) = self.counts.of(trial.life.state().name()) {
             *count += 1;
         }
-        self.remember_end(number, &trial, values.clone());
         let at = self.end_time(ctx.now);
+        self.remember_end(number, &trial, values.clone(), at);
         out.trials
             .insert(number, Some(trial.row(number, values, Some(at))));
     }

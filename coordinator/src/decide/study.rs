@@ -22,6 +22,7 @@ use super::more_time::end_count;
 use super::order::Order;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
+use super::results::{Incumbents, Outcome, Results};
 use super::trial::ActiveTrial;
 use super::values::{Ended, Past, Readings, Values};
 use crate::store::{AuditRow, Changes, End, StudyRow, StudyState, TrialRow};
@@ -226,6 +227,8 @@ pub struct StudyCore {
     pub(super) active: BTreeMap<TrialNumber, ActiveTrial>,
     /// Indexed by trial number minus one.
     pub(super) ended: Vec<Option<Ended>>,
+    /// The same, in the order in which they ended.
+    pub(super) results: Results,
     pub(super) ready: BTreeSet<TrialNumber>,
     pub(super) delayed: BTreeSet<(Monotonic, TrialNumber)>,
     pub(super) next_number: u64,
@@ -325,6 +328,18 @@ impl StudyCore {
             rungs: self.rungs(),
             improving: self.improving(),
         }
+    }
+
+    /// How its best value came about, with up to `sample` results that were not the best when they came.
+    #[must_use]
+    pub fn incumbents(&self, sample: usize) -> Incumbents {
+        self.results.incumbents(self.spec.objective.goal, sample)
+    }
+
+    /// How many trials have ended, and when the last one did. Changes whenever one ends, or goes on.
+    #[must_use]
+    pub fn results_revision(&self) -> (u64, Option<Timestamp>) {
+        self.results.revision()
     }
 
     /// The row of a trial that has not ended, as it would be stored.
@@ -509,9 +524,9 @@ impl StudyCore {
         }
         end_count(&mut trial);
         self.end_heir(out, number, &mut trial, values.first);
-        self.remember_end(number, &trial, values.clone());
-        self.end_checkpoint(out, number, &mut trial);
         let at = self.end_time(ctx.now);
+        self.remember_end(number, &trial, values.clone(), at);
+        self.end_checkpoint(out, number, &mut trial);
         out.trials
             .insert(number, Some(trial.row(number, values, Some(at))));
     }
@@ -523,7 +538,13 @@ impl StudyCore {
     }
 
     /// Takes a trial that has ended into the history.
-    pub(super) fn remember_end(&mut self, number: TrialNumber, trial: &ActiveTrial, values: Values) {
+    pub(super) fn remember_end(
+        &mut self,
+        number: TrialNumber,
+        trial: &ActiveTrial,
+        values: Values,
+        at: Timestamp,
+    ) {
         let Some(end) = End::of(trial.life.state()) else {
             return;
         };
@@ -535,7 +556,7 @@ impl StudyCore {
             encoded: trial.encoded.clone(),
             last_step: trial.last_step,
         };
-        let (value, finished) = self.remember(past);
+        let (value, finished) = self.remember(past, at);
         let results = self.adviser.own_results() + 1;
         self.improvement.result(&self.spec, &finished, results);
         self.adviser.result(finished);
@@ -545,7 +566,7 @@ impl StudyCore {
 
     /// The same, but for early stoppers and the strategy. Returns what they need: the first objective's value, if the trial may be the best, and
     /// the trial as strategies see it.
-    pub(super) fn remember(&mut self, past: Past) -> (Option<f64>, FinishedTrial) {
+    pub(super) fn remember(&mut self, past: Past, at: Timestamp) -> (Option<f64>, FinishedTrial) {
         // What a population replaces it trains all the same.
         let is_replaced = matches!(self.course, Some(Course::Population(_) | Course::Replay(_)));
         if let (End::EarlyStopped, Some(max), false) = (past.end, self.max_step(), is_replaced) {
@@ -559,8 +580,15 @@ impl StudyCore {
             state: past.end.name(),
             values: past.values.clone(),
         });
+        let (trial, end) = (past.number, past.end);
         let finished = past.finished(&self.spec);
         let value = value_that_ranks(&self.spec, &finished);
+        self.results.push(Outcome {
+            trial,
+            ended_at: at,
+            end,
+            value: value.filter(|value| value.is_finite()),
+        });
         self.best.consider(&self.spec, &finished);
         (value, finished)
     }

@@ -9,7 +9,6 @@ use tunesmith_optimizer::importance::{
 use tunesmith_proto::v1;
 
 use super::Api;
-use super::incumbents::KeptAnswer;
 use super::status::ApiError;
 use super::studies::stored_study;
 use crate::store::{End, StoreError, StoredTrial, StudyRow};
@@ -37,27 +36,24 @@ impl Api {
                 format!("must be above 0 and at most 1, such as 0.25 for the best quarter; got {best}");
             return Err(ApiError::invalid("quantile", message));
         }
+        let engine = self.study(&request.name).await?;
         let row = stored_study(self, &request.name, "name").await?;
         let spec = StudySpec::try_from(row.spec.clone())?;
         let objective = objective(&spec, &request.metric)?;
-        let kept = self.results.of(row.id);
         let about = (objective, best.to_bits());
-        {
-            let mut read = kept.lock().await;
-            read.catch_up(&**self.store(), row.id, &spec).await?;
-            if let Some(answer) = read.importance(about) {
-                return Ok(answer);
-            }
+        let kept = async || {
+            let revision = engine.call(|core, _, _| Ok(core.results_revision())).await?;
+            Ok::<_, ApiError>((revision, self.answers.get(row.id, revision, about)))
+        };
+        if let (_, Some(answer)) = kept().await? {
+            return Ok(answer);
         }
         // One at a time: it takes a whole processor. Whoever waited for the same answer finds it.
         let turn = self.replaying.clone().lock_owned().await;
-        let (ended, revision) = {
-            let read = kept.lock().await;
-            if let Some(answer) = read.importance(about) {
-                return Ok(answer);
-            }
-            (read.ended(), read.revision())
-        };
+        let (revision, known) = kept().await?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let points = self.points_of(&row, &spec, objective).await?;
         let metric = spec
             .objectives()
@@ -81,14 +77,8 @@ impl Api {
             .map_err(|error| ApiError::Internal(format!("the forest could not be grown: {error}")))?;
         let mut answer = computed.map_err(|error| refused(&error, &row))?;
         answer.metric = metric.unwrap_or_default();
-        answer.ended = ended;
-        kept.lock().await.keep(
-            revision,
-            KeptAnswer {
-                about,
-                answer: answer.clone(),
-            },
-        );
+        answer.ended = revision.0;
+        self.answers.keep(row.id, revision, about, answer.clone());
         Ok(answer)
     }
 

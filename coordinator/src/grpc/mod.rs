@@ -1,6 +1,7 @@
 //! gRPC: translates calls into commands of the engines, and what comes back into messages. Decides nothing, and writes nothing but
 //! by a command or by a task that a caller who goes away does not cancel.
 
+mod answers;
 mod backtest;
 mod curves;
 mod draft;
@@ -46,7 +47,7 @@ use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::store::{AuditRow, Store};
 
-pub use incumbents::KeptResults;
+pub use answers::KeptAnswers;
 pub use session::Caller;
 pub use status::ApiError;
 pub(crate) use status::refuse;
@@ -76,8 +77,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Cancelled when the coordinator begins to stop: streams end, new sessions and studies are refused.
     pub draining: CancellationToken,
-    /// What was read of the results of studies.
-    pub results: KeptResults,
+    /// Answers that took long to compute.
+    pub answers: KeptAnswers,
     /// Held by whoever makes proposals of a study again.
     pub replaying: Arc<Mutex<()>>,
 }

@@ -17,6 +17,7 @@ struct File {
     etag: &'static str,
     plain: &'static [u8],
     gzip: &'static [u8],
+    brotli: &'static [u8],
 }
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -77,25 +78,11 @@ fn find(path: &str) -> Option<&'static File> {
 }
 
 fn send(file: &'static File, method: &Method, request: &HeaderMap) -> Response {
-    let has = |name: header::HeaderName, wanted: &str| {
-        request.get_all(name).iter().any(|value| {
-            let mut listed = value.to_str().unwrap_or_default().split(',');
-            listed.any(|part| {
-                part.split(';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .trim_start_matches("W/")
-                    == wanted
-            })
-        })
-    };
-    let unchanged = has(header::IF_NONE_MATCH, file.etag);
-    let zipped = has(header::ACCEPT_ENCODING, "gzip");
-    let body = match (unchanged || *method == Method::HEAD, zipped) {
-        (true, _) => Body::empty(),
-        (false, true) => Body::from(file.gzip),
-        (false, false) => Body::from(file.plain),
+    let unchanged = lists(request, header::IF_NONE_MATCH, file.etag);
+    let (encoding, content) = encoded(file, request);
+    let body = match unchanged || *method == Method::HEAD {
+        true => Body::empty(),
+        false => Body::from(content),
     };
     let mut answer = Response::new(body);
     if unchanged {
@@ -129,10 +116,36 @@ fn send(file: &'static File, method: &Method, request: &HeaderMap) -> Response {
         header::HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     );
-    if zipped && !unchanged {
-        put(header::CONTENT_ENCODING, "gzip");
+    if let (Some(encoding), false) = (encoding, unchanged) {
+        put(header::CONTENT_ENCODING, encoding);
     }
     answer
+}
+
+/// The content of a file as short as the browser can read it, and how it is encoded if it is. Browsers read brotli from this machine and
+/// over TLS alone.
+fn encoded(file: &'static File, request: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
+    [("br", file.brotli), ("gzip", file.gzip)]
+        .into_iter()
+        .find(|(encoding, _)| lists(request, header::ACCEPT_ENCODING, encoding))
+        .map_or((None, file.plain), |(encoding, content)| {
+            (Some(encoding), content)
+        })
+}
+
+/// Whether a header lists something, and does not refuse it.
+fn lists(request: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+    request.get_all(name).iter().any(|value| {
+        value.to_str().unwrap_or_default().split(',').any(|part| {
+            let (listed, weight) = part.split_once(';').unwrap_or((part, ""));
+            let refused = weight
+                .trim()
+                .strip_prefix("q=")
+                .and_then(|weight| weight.parse::<f32>().ok())
+                == Some(0.0);
+            listed.trim().trim_start_matches("W/") == wanted && !refused
+        })
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +164,24 @@ mod tests {
         }
         assert!(!is_wanted(&Method::POST, "/", &browser));
         assert!(!is_wanted(&Method::GET, "/", &HeaderMap::new()), "a program asks");
+    }
+
+    #[test]
+    fn files_are_sent_as_short_as_the_browser_reads_them() {
+        let file = find("main.js").unwrap();
+        assert!(file.brotli.len() < file.gzip.len() && file.gzip.len() < file.plain.len());
+        let sent = |accepted: &'static str| {
+            let request =
+                HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted))]);
+            let answer = send(file, &Method::GET, &request);
+            let encoding = answer.headers().get(header::CONTENT_ENCODING);
+            assert_eq!(answer.headers()[header::VARY], "accept-encoding");
+            encoding.map(|encoding| encoding.to_str().unwrap().to_owned())
+        };
+        assert_eq!(sent("gzip, deflate, br, zstd").as_deref(), Some("br"));
+        assert_eq!(sent("gzip, deflate").as_deref(), Some("gzip"));
+        assert_eq!(sent("br;q=0, gzip;q=0.5").as_deref(), Some("gzip"));
+        assert_eq!(sent("identity"), None);
     }
 
     #[test]

@@ -106,6 +106,7 @@ fn a_raised_limit_lets_a_trial_go_on_from_its_checkpoint_for_the_rest_of_it() {
     let row = desk.goes_on(&[]);
     assert_eq!((row.value, row.ended_at), (None, None));
     assert_eq!(row.stages.earlier_ends[0].value, Some(0.5));
+    assert_eq!(desk.core.incumbents(9).ended, 0, "it has not ended");
     let (lease, from, limit) = desk.limited();
     assert_eq!(
         (lease.trial.0, lease.attempt.0, from, limit),
@@ -115,6 +116,8 @@ fn a_raised_limit_lets_a_trial_go_on_from_its_checkpoint_for_the_rest_of_it() {
     desk.step(|core, out, ctx| core.ended(out, ctx, worker(1), end(lease, 3, AttemptOutcome::Exited(0))));
     let ended = desk.ended(1);
     assert_eq!((ended.state.name(), ended.value), ("COMPLETED", Some(0.9)));
+    let found = desk.core.incumbents(9);
+    assert_eq!((found.ended, found.incumbents[0].value), (1, 0.9));
     assert_eq!(ended.stages.trained, Duration::ZERO);
 }
 

@@ -51,6 +51,8 @@ pub use answers::KeptAnswers;
 pub use session::Caller;
 pub use status::ApiError;
 pub(crate) use status::refuse;
+pub use watch::Feeds;
+pub(crate) use watch::Followed;
 
 /// Bytes of a message that is accepted.
 pub const MAX_MESSAGE: usize = 4 << 20;
@@ -77,6 +79,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Cancelled when the coordinator begins to stop: streams end, new sessions and studies are refused.
     pub draining: CancellationToken,
+    /// The studies that somebody watches.
+    pub feeds: Feeds,
     /// Answers that took long to compute.
     pub answers: KeptAnswers,
     /// Held by whoever makes proposals of a study again.

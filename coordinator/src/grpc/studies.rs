@@ -231,7 +231,7 @@ impl StudyService for Api {
 
 impl Api {
     /// The engine of the study named by a resource.
-    pub(super) async fn study(&self, resource: &str) -> Result<EngineHandle, ApiError> {
+    pub(crate) async fn study(&self, resource: &str) -> Result<EngineHandle, ApiError> {
         let name = study_from_resource(resource, "name")?;
         self.engine(&name).await
     }

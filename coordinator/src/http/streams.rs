@@ -6,24 +6,23 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Query, Request as HttpRequest, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
-use futures::StreamExt as _;
-use http::{StatusCode, header};
-use tonic::{Request, Status};
-use tunesmith_proto::json::to_value;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::{HeaderValue, StatusCode, header};
+use tonic::Request;
 use tunesmith_proto::v1;
-use tunesmith_proto::v1::study_service_server::StudyService as _;
 use tunesmith_proto::v1::trial_service_server::TrialService as _;
-use tunesmith_proto::v1::watch_study_response::Event as Watched;
 
 use super::call::{invalid, resource};
 use super::error;
-use crate::grpc::Api;
+use crate::grpc::{Api, Followed};
 
 /// How often a stream without events shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A comment, which nobody takes for an event.
+const HEARTBEAT_EVENT: &[u8] = b":\n\n";
 
 pub(super) fn router(api: Api) -> Router {
     Router::new()
@@ -48,39 +47,37 @@ async fn events(State(api): State<Api>, request: HttpRequest) -> Response {
     let Ok(Query(query)) = Query::<EventsQuery>::from_request_parts(&mut parts, &()).await else {
         return invalid("query", "may have include_points=true or false, and nothing else");
     };
-    let watch = v1::WatchStudyRequest {
-        name,
-        include_points: query.include_points,
+    let engine = match api.study(&name).await {
+        Ok(engine) => engine,
+        Err(refused) => return error::response(&refused.into()),
     };
-    match api.watch_study(Request::new(watch)).await {
-        Ok(messages) => {
-            let events = messages
-                .into_inner()
-                .map(|message| Ok::<_, Infallible>(event(message)));
-            Sse::new(events)
-                .keep_alive(KeepAlive::new().interval(HEARTBEAT))
-                .into_response()
-        }
-        Err(status) => error::response(&status),
-    }
+    let followed = api.follow(&engine, query.include_points);
+    let pieces = stream::unfold(followed, |mut followed| async {
+        let piece = match tokio::time::timeout(HEARTBEAT, followed.next()).await {
+            Err(_) => Bytes::from_static(HEARTBEAT_EVENT),
+            Ok(next) => piece(next?),
+        };
+        Some((piece, followed))
+    });
+    // All that this one wanted of some news may be nothing.
+    let pieces = pieces.filter(|piece| std::future::ready(!piece.is_empty()));
+    let mut answer = Response::new(Body::from_stream(pieces.map(Ok::<_, Infallible>)));
+    let headers = answer.headers_mut();
+    let kind = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
 }
 
-/// One message as an event. The end of a stream that was not the study's is an event, too: `failed`, since browsers call a broken
-/// connection `error`.
-fn event(message: Result<v1::WatchStudyResponse, Status>) -> Event {
-    let (name, document) = match &message {
-        Ok(message) => {
-            let name = match message.event {
-                Some(Watched::Study(_)) => "study",
-                Some(Watched::Trial(_)) => "trial",
-                Some(Watched::Points(_)) => "points",
-                None => "other",
-            };
-            (name, to_value(message).unwrap_or_default())
+/// Some events. The end of a stream that was not the study's is one, too: `failed`, since browsers call a broken connection `error`.
+fn piece(followed: Followed) -> Bytes {
+    match followed {
+        Ok((news, wanted)) => news.events(wanted),
+        Err(error) => {
+            let document = error::document(&error.into(), StatusCode::OK);
+            format!("event: failed\ndata: {document}\n\n").into()
         }
-        Err(status) => ("failed", error::document(status, StatusCode::OK)),
-    };
-    Event::default().event(name).data(document.to_string())
+    }
 }
 
 #[derive(serde::Deserialize)]

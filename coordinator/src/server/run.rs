@@ -21,7 +21,7 @@ use crate::auth::{Browsers, HostPolicy, Tokens, TokensError};
 use crate::crash::crash_point;
 use crate::decide::Terms;
 use crate::engine::{EngineSettings, Engines};
-use crate::grpc::{Api, KeptAnswers, Parts, SERVICES};
+use crate::grpc::{Api, Feeds, KeptAnswers, Parts, SERVICES};
 use crate::http;
 use crate::metrics::{MeteredStore, Metrics};
 use crate::pool::{Dispatcher, Pool};
@@ -177,6 +177,7 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
         metrics: Arc::clone(&metrics),
         tasks: calls.clone(),
         draining: draining.clone(),
+        feeds: Feeds::default(),
         answers: KeptAnswers::default(),
         replaying: Arc::default(),
     });

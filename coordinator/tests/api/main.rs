@@ -20,3 +20,4 @@ mod studies;
 mod support;
 mod tags;
 mod usage;
+mod watch;

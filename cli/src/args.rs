@@ -285,6 +285,9 @@ pub struct SliceArgs {
     /// Through this trial, with the model that proposed it [default: through the best trial, with the model of all results]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub trial: Option<u64>,
+    /// Through the point that would be proposed next
+    #[arg(long, conflicts_with = "trial")]
+    pub next: bool,
     /// Along this parameter; may be repeated [default: all that vary]
     #[arg(long = "parameter", value_name = "NAME")]
     pub parameters: Vec<String>,

@@ -261,7 +261,7 @@ test("a scatter and a heat map show any two, a dot opens its trial", async () =>
   await isSound(view);
 });
 
-test("the model of a study is shown through the best trial, and through one that is named", async () => {
+test("the model of a study is shown through the best trial, the next proposal, and a trial that is named", async () => {
   const view = await world.open("/studies/young/parameters");
   const { page } = view;
   const model = page.getByRole("region", { name: "Model" });
@@ -283,6 +283,18 @@ test("the model of a study is shown through the best trial, and through one that
   await page.keyboard.press("Enter");
   await model.getByText(/when trial 5 was proposed/).waitFor();
   assert.equal(new URL(page.url()).searchParams.get("through"), "5");
+  await page.getByRole("combobox", { name: "Through" }).selectOption({ label: "Through the next proposal" });
+  const { chosen } = await world.call("POST", "/v1/studies/model/slice", { points: 2, parameters: ["lr"] });
+  await page.getByRole("img", { name: /^Expected over lr: .*; the next proposal has [^;]*$/ }).locator("canvas").first().waitFor();
+  await model.getByText(/^The model of gp now, .* goes through the next proposal/).waitFor();
+  assert.equal(new URL(page.url()).searchParams.get("through"), "next");
+  const next = (await saved(page, "Save “Expected over lr” as CSV")).content.toString().trim().split("\r\n").slice(1).map((line) => line.split(",").map(Number));
+  const most = next.reduce((a, b) => (b[4] > a[4] ? b : a))[0];
+  const near = next.reduce((a, b) => (Math.abs(Math.log(b[0] / chosen.lr)) < Math.abs(Math.log(a[0] / chosen.lr)) ? b : a))[0];
+  assert.ok(Math.abs(next.findIndex(([lr]) => lr === most) - next.findIndex(([lr]) => lr === near)) <= 1, `most promising at ${most}, proposed ${chosen.lr}`);
+  await page.getByRole("combobox", { name: "Through" }).selectOption({ label: "Through the best trial" });
+  await page.getByRole("img", { name: /^Expected over lr: .*; the best trial has .*; the next proposal / }).waitFor();
+  await model.getByText(/Next would be tried: lr /).waitFor();
   // A study without a model has no such section.
   await page.goto(`${world.url}/studies/main/parameters`);
   await plotOf(page, "Scatter");

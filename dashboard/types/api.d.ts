@@ -85,7 +85,7 @@ export interface ZoomRange { parameter: string; low?: number; high?: number; cho
 export interface Zoom { spec: Spec; notes?: string[]; trials?: Long[]; taken?: Long; leftOut?: Long }
 export interface Expectation { metric: string; mean?: Real[]; low?: Real[]; high?: Real[] }
 export interface Slice { parameter: string; values?: Value[]; objectives?: Expectation[]; acquisition?: Real[] }
-export interface Slices { strategy: string; results?: Long; parameters?: Record<string, Value>; acquisition?: string; slices?: Slice[] }
+export interface Slices { strategy: string; results?: Long; parameters?: Record<string, Value>; chosen?: Record<string, Value>; acquisition?: string; slices?: Slice[] }
 /** A change of a study file. */
 export type Edit = { path: string[] } & ({ set: string } | { remove: true } | { rename: string });
 export interface Problem { path?: string; line?: number; text?: string }

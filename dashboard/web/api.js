@@ -140,7 +140,7 @@ export const api = {
   setMessage: async (study, message) => (await call("PATCH", ofStudy(study, "?update_mask=message"), { body: { message } })).study,
   /** @param {string} study @param {import("../types/api.js").ZoomRange[]} ranges @returns {Promise<import("../types/api.js").Zoom>} */
   planZoom: (study, ranges) => call("POST", ofStudy(study, "/zoom"), { body: { ranges } }),
-  /** @param {string} study @param {{trial?: string, points?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Slices>} */
+  /** @param {string} study @param {{trial?: string, next?: boolean, points?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Slices>} */
   slice: (study, fields, options) => call("POST", ofStudy(study, "/slice"), { ...options, body: fields }),
   /** @param {string} study @param {number} sample @param {Options} [options] @returns {Promise<import("../types/api.js").Incumbents>} */
   incumbents: (study, sample, options) => call("GET", ofStudy(study, `/incumbents${query({ sample })}`), options),

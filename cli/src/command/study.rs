@@ -246,6 +246,7 @@ async fn slice(args: SliceArgs, context: &Context) -> Result<(), CliError> {
         trial: args.trial.unwrap_or_default(),
         parameters: args.parameters,
         points: args.points,
+        next: args.next,
     };
     let doing = format!("slice study \"{}\"", args.study.0);
     let response = client.slice_study(request, &doing).await?;

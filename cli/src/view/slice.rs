@@ -12,17 +12,16 @@ use crate::output::{Style, human};
 #[must_use]
 pub(crate) fn show(slices: &pb::SliceStudyResponse, style: Style) -> String {
     let point = slices.parameters.clone().unwrap_or_default();
-    let values: Vec<String> = parts::parameters(&point, &[])
-        .into_iter()
-        .map(|(name, value)| format!("{}={}", human::clean(name), parts::value_short(value)))
-        .collect();
     let mut out = format!(
         "What {} expects after {}, through {}. LOW and HIGH are one standard deviation off; the larger {}, the sooner a value is tried.\n",
         human::clean(&slices.strategy),
         human::plural(slices.results, "result"),
-        values.join(" "),
+        in_line(&point),
         human::clean(&slices.acquisition).to_uppercase(),
     );
+    if let Some(chosen) = slices.chosen.as_ref().filter(|chosen| **chosen != point) {
+        let _ = writeln!(out, "Next would be tried: {}.", in_line(chosen));
+    }
     for slice in &slices.slices {
         let mut header = vec![slice.parameter.clone()];
         for objective in &slice.objectives {
@@ -58,4 +57,12 @@ pub(crate) fn show(slices: &pb::SliceStudyResponse, style: Style) -> String {
         let _ = write!(out, "\n{}", table::render(style, &header, rows.collect()));
     }
     out
+}
+
+fn in_line(point: &pbjson_types::Struct) -> String {
+    let values: Vec<String> = parts::parameters(point, &[])
+        .into_iter()
+        .map(|(name, value)| format!("{}={}", human::clean(name), parts::value_short(value)))
+        .collect();
+    values.join(" ")
 }

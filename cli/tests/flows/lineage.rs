@@ -74,23 +74,43 @@ fn a_slice_shows_what_is_expected_of_each_value() {
             "study",
             "slice",
             "digits",
-            "--trial",
-            "7",
+            "--next",
             "--parameter",
             "lr",
             "--points",
             "2",
         ])
         .expect_code(0);
+    assert!(
+        ended.stdout.contains("Next would be tried: lr=0.07."),
+        "{}",
+        ended.stdout
+    );
     let rows: Vec<Vec<&str>> = ended
         .stdout
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    assert_eq!(rows[2], ["lr", "VAL_ACC", "LOW", "HIGH", "LOG_EI"]);
-    assert_eq!(rows[3], ["0.001", "0.5", "0.25", "0.75", "-3.5"]);
-    assert_eq!(rows[4], ["0.1", "0.75", "0.7", "0.8", "-1.25", "<"]);
     let asked = memory.lock().slices[0].clone();
+    assert_eq!((asked.trial, asked.next), (0, true));
+    fake.run(&["study", "slice", "digits", "--trial", "7", "--next"])
+        .expect_code(2);
+    fake.run(&[
+        "study",
+        "slice",
+        "digits",
+        "--trial",
+        "7",
+        "--parameter",
+        "lr",
+        "--points",
+        "2",
+    ])
+    .expect_code(0);
+    assert_eq!(rows[3], ["lr", "VAL_ACC", "LOW", "HIGH", "LOG_EI"]);
+    assert_eq!(rows[4], ["0.001", "0.5", "0.25", "0.75", "-3.5"]);
+    assert_eq!(rows[5], ["0.1", "0.75", "0.7", "0.8", "-1.25", "<"]);
+    let asked = memory.lock().slices[1].clone();
     assert_eq!(
         (asked.trial, asked.points, &asked.parameters[..]),
         (7, 2, &["lr".to_owned()][..])

@@ -274,6 +274,9 @@ impl StudyService for Memory {
                 }],
                 acquisition: vec![-3.5, -1.25],
             }],
+            chosen: Some(pbjson_types::Struct {
+                fields: [("lr".to_owned(), number(0.07))].into(),
+            }),
         };
         self.lock().slices.push(request);
         ok(answer)

@@ -356,6 +356,28 @@ impl Replay {
         ask(&*self.strategy, &view, &mut self.memory)
     }
 
+    /// What the strategy would propose next, after all trials there are.
+    ///
+    /// # Errors
+    /// Why nothing is proposed, for people.
+    pub fn next_proposal(&mut self) -> Result<Params, String> {
+        let next = self.after_all();
+        self.skip_to(next);
+        let seen = self.finished.len() as u64;
+        let proposal = self.with_view(next, seen, |strategy, view, memory| {
+            propose(strategy, view, 1, memory)
+        });
+        let points = proposal.map_err(|error| error.to_string())?.points;
+        let first = points.into_iter().next();
+        first
+            .map(|point| point.params)
+            .ok_or_else(|| "the strategy proposes nothing more".to_owned())
+    }
+
+    fn after_all(&self) -> TrialNumber {
+        TrialNumber(self.trials.last().map_or(1, |trial| trial.number.0 + 1))
+    }
+
     /// What the study's model expects at some points of the encoded space: at the proposal of trial `at`, or now. With the strategy's name and
     /// how many results the model has seen.
     ///
@@ -366,8 +388,7 @@ impl Replay {
         at: Option<TrialNumber>,
         points: &[Vec<f64>],
     ) -> Result<(&'static str, u64, Expected), String> {
-        let end = self.trials.last().map_or(1, |trial| trial.number.0 + 1);
-        let next = at.unwrap_or(TrialNumber(end));
+        let next = at.unwrap_or_else(|| self.after_all());
         self.skip_to(next);
         let mut seen = self.finished.len() as u64;
         if let (Some(number), Some(trial)) = (at, self.trials.get(self.next)) {

@@ -16,7 +16,7 @@ pub struct Line {
 }
 
 /// Lines through `point` along `parameters`, or along all that vary and are active there. Each has at most `count` points, evenly spread over the
-/// parameter's scale.
+/// parameter's scale, and `point` itself.
 ///
 /// # Errors
 /// The first of the parameters that is unknown, not active there, or a constant, with the reason.
@@ -62,7 +62,10 @@ pub fn lines(
         Err(error) => return Err((0, error.to_string())),
     };
     let line = |index: usize| {
-        let places = places(space.dimensions()[index], count.max(2));
+        let mut places = places(space.dimensions()[index], count.max(2));
+        places.push(base[index]);
+        places.sort_by(f64::total_cmp);
+        let mut last = None;
         let (values, points) = places
             .into_iter()
             .filter_map(|x| {
@@ -70,7 +73,9 @@ pub fn lines(
                 latent[index] = x;
                 let params = space.decode(&latent);
                 let value = params.value(name(index))?.clone();
-                Some((value, space.encode(&params).ok()?))
+                let is_new = last.as_ref() != Some(&value);
+                last = Some(value.clone());
+                Some((value, space.encode(&params).ok()?)).filter(|_| is_new)
             })
             .unzip();
         Line {
@@ -147,10 +152,12 @@ mod tests {
         let ints = |values: [i64; 3]| values.map(ParamValue::Int).to_vec();
         assert_eq!(all[1].values, ints([1, 2, 3]));
         assert_eq!(
-            (&all[2].values[0], &all[2].values[4]),
+            (&all[2].values[0], &all[2].values[5]),
             (&ParamValue::Int(1), &ParamValue::Int(1001))
         );
-        assert_eq!(all[2].values.len(), 5);
+        assert_eq!(all[2].values.len(), 6);
+        assert_eq!(all[2].values[1], ParamValue::Int(7), "the point itself");
+        assert_eq!(all[0].values.len(), 5, "0.01 is the middle one already");
         // With sgd the momentum that the trial does not have is in the middle.
         let middle = spec.space.encode(&spec.space.decode(&all[3].points[0])).unwrap();
         assert!((middle[4] - 0.5).abs() < 1e-9 && all[3].points[1][4].is_nan());

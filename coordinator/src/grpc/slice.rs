@@ -1,14 +1,16 @@
 //! What a study's model expects along its parameters. Reads what is stored, changes nothing.
 
-use tunesmith_common::TrialNumber;
+use tunesmith_common::space::Space;
 use tunesmith_common::study::StudySpec;
+use tunesmith_common::{Params, TrialNumber};
+use tunesmith_optimizer::Expected;
 use tunesmith_proto::convert::value;
 use tunesmith_proto::v1;
 
 use super::Api;
 use super::status::ApiError;
 use super::studies::stored_study;
-use crate::decide::{CoreError, lines};
+use crate::decide::{CoreError, Line, Replay, lines};
 use crate::store::{StudyRow, TrialRow};
 
 /// Values of each parameter, if the caller does not say, and at most.
@@ -30,40 +32,43 @@ impl Api {
                 return Err(ApiError::invalid("points", message));
             }
         };
+        if request.next && request.trial > 0 {
+            return Err(ApiError::invalid(
+                "next",
+                "is given together with trial; give one",
+            ));
+        }
         let row = stored_study(self, &request.name, "name").await?;
         let spec = StudySpec::try_from(row.spec.clone())?;
-        let through = self.sliced_at(&row, request.trial).await?;
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let lines = lines(&spec.space, &through.params, &request.parameters, count)
-            .map_err(|(index, message)| ApiError::invalid(format!("parameters[{index}]"), message))?;
-        let points: Vec<Vec<f64>> = lines
-            .iter()
-            .flat_map(|line| line.points.iter().cloned())
-            .collect();
-        if points.len() > MOST_IN_ALL {
-            let message = format!(
-                "{} parameters with up to {count} values each are {} points, at most {MOST_IN_ALL} are computed; name some parameters",
-                lines.len(),
-                points.len()
-            );
-            return Err(ApiError::invalid("points", message));
-        }
+        let through = match request.next {
+            true => None,
+            false => Some(Params::clone(&self.sliced_at(&row, request.trial).await?.params)),
+        };
         // One at a time: it takes a whole processor.
         let turn = self.replaying.clone().lock_owned().await;
         let history = self.history(&row).await?;
-        let at = (request.trial > 0).then_some(TrialNumber(request.trial));
+        let wanted = Wanted {
+            through,
+            at: (request.trial > 0).then_some(TrialNumber(request.trial)),
+            parameters: request.parameters.clone(),
+            count: usize::try_from(count).unwrap_or(usize::MAX),
+        };
+        let space = spec.space.clone();
         let computed = self.tasks.spawn_blocking(move || {
-            let expected = history.replay().expect(at, &points);
+            let sliced = compute(history.replay(), &space, wanted);
             drop(turn);
-            expected
+            sliced
         });
-        let expected = computed
+        let Sliced {
+            through,
+            chosen,
+            lines,
+            strategy,
+            results,
+            expected,
+        } = computed
             .await
-            .map_err(|error| ApiError::Internal(format!("the model could not be made: {error}")))?;
-        let (strategy, results, expected) = expected.map_err(|message| ApiError::Precondition {
-            reason: "NO_MODEL",
-            message,
-        })?;
+            .map_err(|error| ApiError::Internal(format!("the model could not be made: {error}")))??;
         let mut slices = Vec::with_capacity(lines.len());
         let mut from = 0;
         for line in lines {
@@ -100,7 +105,8 @@ impl Api {
         Ok(v1::SliceStudyResponse {
             strategy: strategy.to_owned(),
             results,
-            parameters: Some(value::params_to_wire(&through.params)),
+            parameters: Some(value::params_to_wire(&through)),
+            chosen: Some(value::params_to_wire(&chosen)),
             acquisition: expected.acquisition.to_owned(),
             slices,
         })
@@ -128,4 +134,65 @@ impl Api {
         let found = self.store().trial_fetch(row.id, number).await?;
         Ok(found.ok_or(CoreError::TrialNotFound(number))?)
     }
+}
+
+/// What is wanted.
+struct Wanted {
+    /// The point that the slices go through; the one proposed next if none.
+    through: Option<Params>,
+    /// The trial at whose proposal the model is looked at; now if none.
+    at: Option<TrialNumber>,
+    parameters: Vec<String>,
+    /// Values of each parameter.
+    count: usize,
+}
+
+/// What was computed.
+struct Sliced {
+    through: Params,
+    /// The point that the strategy chose.
+    chosen: Params,
+    lines: Vec<Line>,
+    strategy: &'static str,
+    /// How many the model has seen.
+    results: u64,
+    expected: Expected,
+}
+
+fn compute(mut replay: Replay, space: &Space, wanted: Wanted) -> Result<Sliced, ApiError> {
+    let no_model = |message| ApiError::Precondition {
+        reason: "NO_MODEL",
+        message,
+    };
+    let (through, chosen) = match (wanted.through, wanted.at) {
+        (Some(through), Some(_)) => (through.clone(), through),
+        (through, _) => {
+            let next = replay.next_proposal().map_err(no_model)?;
+            (through.unwrap_or_else(|| next.clone()), next)
+        }
+    };
+    let count = wanted.count;
+    let lines = lines(space, &through, &wanted.parameters, count)
+        .map_err(|(index, message)| ApiError::invalid(format!("parameters[{index}]"), message))?;
+    let points: Vec<Vec<f64>> = lines
+        .iter()
+        .flat_map(|line| line.points.iter().cloned())
+        .collect();
+    if points.len() > MOST_IN_ALL {
+        let message = format!(
+            "{} parameters with up to {count} values each are {} points, at most {MOST_IN_ALL} are computed; name some parameters",
+            lines.len(),
+            points.len()
+        );
+        return Err(ApiError::invalid("points", message));
+    }
+    let (strategy, results, expected) = replay.expect(wanted.at, &points).map_err(no_model)?;
+    Ok(Sliced {
+        through,
+        chosen,
+        lines,
+        strategy,
+        results,
+        expected,
+    })
 }

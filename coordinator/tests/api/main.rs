@@ -15,6 +15,7 @@ mod lineage;
 mod objectives;
 mod session;
 mod shutdown;
+mod slices;
 mod strategies;
 mod studies;
 mod support;

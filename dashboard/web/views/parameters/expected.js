@@ -21,6 +21,8 @@ const BELOW = 48;
 const LEFT = 56;
 /** Of an acquisition that is a logarithm, what lies further than that below its largest value is all the same. */
 const DEEP = 10;
+/** In the address: through the point that would be proposed next. */
+const NEXT = "next";
 
 /**
  * @param {object} options
@@ -31,7 +33,8 @@ const DEEP = 10;
  * @param {AbortSignal} options.signal
  */
 export function expected({ model, query, log, href, signal }) {
-  let through = /^[1-9]\d*$/.test(query.get("through") ?? "") ? String(query.get("through")) : "";
+  // A trial's number, the next proposal, or the best trial if empty.
+  let through = /^([1-9]\d*|next)$/.test(query.get("through") ?? "") ? String(query.get("through")) : "";
   let metric = "";
   /** @type {Slices | null} */
   let slices = null;
@@ -44,7 +47,14 @@ export function expected({ model, query, log, href, signal }) {
   let round = 0;
   let ofCharts = new AbortController();
 
-  const number = el("input", { type: "text", inputmode: "numeric", class: "short", id: "through", placeholder: "best", value: through });
+  const isTrial = () => through !== "" && through !== NEXT;
+  const point = el(
+    "select",
+    { class: "tool", "aria-label": "Through" },
+    [["", "Through the best trial"], [NEXT, "Through the next proposal"], ["trial", "Through trial\u2026"]].map(([value, text]) => el("option", { value, text, selected: value === (isTrial() ? "trial" : through) })),
+  );
+  const number = el("input", { type: "text", inputmode: "numeric", class: "short", "aria-label": "Through trial", placeholder: "number", value: isTrial() ? through : "" });
+  number.hidden = !isTrial();
   const objective = el("select", { class: "tool", "aria-label": "Objective of the model" });
   const again = el("button", { type: "button", class: "tool", text: "Ask again" });
   const note = el("p", { class: "quiet note", role: "status" });
@@ -52,7 +62,7 @@ export function expected({ model, query, log, href, signal }) {
   const node = el(
     "section",
     { class: "expected", "aria-label": "Model" },
-    el("header", { class: "section" }, el("h2", { text: "What the model expects" }), el("div", { class: "filters" }, objective, el("label", { class: "quiet", for: "through", text: "Through trial" }), number, again)),
+    el("header", { class: "section" }, el("h2", { text: "What the model expects" }), el("div", { class: "filters" }, objective, point, number, again)),
     note,
     grid,
   );
@@ -63,7 +73,7 @@ export function expected({ model, query, log, href, signal }) {
     note.textContent = "The model is asked\u2026";
     again.disabled = true;
     try {
-      const answer = await api.slice(model.name, { points: POINTS, ...(through ? { trial: through } : {}) }, { signal });
+      const answer = await api.slice(model.name, { points: POINTS, ...(isTrial() ? { trial: through } : through ? { next: true } : {}) }, { signal });
       if (mine === round) show(answer);
     } catch (error) {
       if (signal.aborted || mine !== round) return;
@@ -87,12 +97,14 @@ export function expected({ model, query, log, href, signal }) {
     if (!metrics.includes(metric)) metric = metrics[0] ?? "";
     objective.hidden = metrics.length < 2;
     fill(objective, metrics.map((one) => el("option", { value: one, selected: one === metric, text: one })));
-    const words = through ? `when trial ${through} was proposed` : "now";
+    const words = isTrial() ? `when trial ${through} was proposed` : "now";
+    const here = isTrial() ? `trial ${through}` : through ? "next proposal" : "best trial";
     fill(
       note,
       `The model of ${answer.strategy} ${words}, from ${plural(num(answer.results ?? 0), "result")}. Each chart goes through `,
-      through ? el("a", { href: href(through), text: `trial ${through}` }) : "the best trial",
+      isTrial() ? el("a", { href: href(through), text: here }) : `the ${here}`,
       ": its other parameters stay as they are there. Beneath, how promising each value is.",
+      answer.chosen && !through ? ` Next would be tried: ${Object.entries(answer.chosen).map(([name, value]) => `${name} ${parameter(value)}`).join(", ")}.` : "",
     );
     ofCharts.abort();
     ofCharts = new AbortController();
@@ -101,7 +113,7 @@ export function expected({ model, query, log, href, signal }) {
     const objectives = objectivesOf(study);
     charts = (answer.slices ?? []).flatMap((slice) => {
       const along = dimensions.get(slice.parameter);
-      return along ? [sliceChart({ slice, along, point: answer.parameters?.[slice.parameter], through, of: () => objectives.find(({ name }) => name === metric) ?? objectives[0], isLog: answer.acquisition?.startsWith("log_") ?? false, log, signal: ofThese })] : [];
+      return along ? [sliceChart({ slice, along, point: answer.parameters?.[slice.parameter], chosen: through ? undefined : answer.chosen?.[slice.parameter], here, of: () => objectives.find(({ name }) => name === metric) ?? objectives[0], isLog: answer.acquisition?.startsWith("log_") ?? false, log, signal: ofThese })] : [];
     });
     fill(grid, charts.map((chart) => chart.node));
     for (const chart of charts) chart.draw();
@@ -110,13 +122,19 @@ export function expected({ model, query, log, href, signal }) {
   };
 
   const askFor = () => {
-    const text = number.value.trim();
-    number.setAttribute("aria-invalid", String(text !== "" && !/^[1-9]\d*$/.test(text)));
-    if (number.getAttribute("aria-invalid") === "true") return;
+    number.hidden = point.value !== "trial";
+    const text = number.hidden ? point.value : number.value.trim();
+    const isNone = !number.hidden && !/^[1-9]\d*$/.test(text);
+    number.setAttribute("aria-invalid", String(isNone && text !== ""));
+    if (isNone) return;
     through = text;
     keep({ through });
     void ask();
   };
+  point.addEventListener("change", () => {
+    askFor();
+    if (!number.hidden) number.focus();
+  });
   number.addEventListener("change", askFor);
   again.addEventListener("click", askFor);
   objective.addEventListener("change", () => {
@@ -143,19 +161,19 @@ export function expected({ model, query, log, href, signal }) {
  * @param {Slice} options.slice
  * @param {Dimension} options.along
  * @param {import("../../../types/api.js").Value | undefined} options.point where the slice goes through
- * @param {string} options.through
+ * @param {import("../../../types/api.js").Value | undefined} options.chosen the same of the next proposal, if that is another point
+ * @param {string} options.here what the slice goes through
  * @param {() => Dimension} options.of the objective
  * @param {boolean} options.isLog whether the acquisition is a logarithm
  * @param {() => boolean} options.log
  * @param {AbortSignal} options.signal
  */
-function sliceChart({ slice, along, point, through, of, isLog, log, signal }) {
+function sliceChart({ slice, along, point, chosen, here, of, isLog, log, signal }) {
   const values = slice.values ?? [];
   const promise = (slice.acquisition ?? []).map(num);
   const best = promise.reduce((most, value, index) => (value > promise[most] || Number.isNaN(promise[most]) ? index : most), 0);
   const x = new Axis(along, []);
   const places = values.map((value) => x.place(value));
-  const here = through ? `trial ${through}` : "best trial";
   const read = () => {
     const objective = of();
     const found = slice.objectives?.find(({ metric }) => metric === objective.name);
@@ -168,7 +186,7 @@ function sliceChart({ slice, along, point, through, of, isLog, log, signal }) {
     signal,
     describe: () => {
       const { objective, mean } = read();
-      return `expected ${objective.name} from ${measure(Math.min(...mean))} to ${measure(Math.max(...mean))}; most promising at ${parameter(values[best])}; the ${here} has ${parameter(point)}`;
+      return `expected ${objective.name} from ${measure(Math.min(...mean))} to ${measure(Math.max(...mean))}; most promising at ${parameter(values[best])}; the ${here} has ${parameter(point)}${chosen === undefined ? "" : `; the next proposal ${parameter(chosen)}`}`;
     },
     csv: () => {
       const { objective, mean, low, high } = read();
@@ -202,7 +220,7 @@ function sliceChart({ slice, along, point, through, of, isLog, log, signal }) {
       const lift = (/** @type {number} */ value) => (most > least ? Math.max(0, (value - least) / (most - least)) : 0.5);
       const both = axes(colors, frame, x, y);
       const under = { gridIndex: 1, type: "value", show: false, axisPointer: { show: false } };
-      const marked = x.place(point);
+      const [marked, next] = [x.place(point), chosen === undefined ? NaN : x.place(chosen)];
       const band = along.choices ? low.map((_, index) => [[places[index], y.curve.at(low[index])], [places[index], y.curve.at(high[index])]]) : null;
       return {
         ...both,
@@ -235,7 +253,7 @@ function sliceChart({ slice, along, point, through, of, isLog, log, signal }) {
             lineStyle: { color: colors.accent, width: along.choices ? 0 : 2 },
             itemStyle: { color: colors.accent },
             data: at(mean),
-            markLine: { silent: true, symbol: "none", animation: false, lineStyle: { color: colors.text, type: "dashed" }, label: { show: false }, data: Number.isFinite(marked) ? [{ xAxis: marked }] : [] },
+            markLine: { silent: true, symbol: "none", animation: false, label: { show: false }, data: [...line(marked, colors.text, "dashed"), ...line(next, colors.cut, "solid")] },
           },
           along.choices ? bars(promise.map((value, index) => [places[index], lift(value)]), colors.cut) : { id: "promise", type: "line", silent: true, xAxisIndex: 1, yAxisIndex: 1, showSymbol: false, lineStyle: { color: colors.cut, width: 1.5 }, areaStyle: { color: colors.cut, opacity: 0.25 }, data: promise.map((value, index) => [places[index], lift(value)]) },
           { id: "next", type: "scatter", silent: true, xAxisIndex: 1, yAxisIndex: 1, symbol: "diamond", symbolSize: 9, itemStyle: { color: colors.cut, borderColor: colors.surface, borderWidth: 1 }, data: promise.length ? [[places[best], lift(promise[best])]] : [] },
@@ -247,10 +265,19 @@ function sliceChart({ slice, along, point, through, of, isLog, log, signal }) {
   chart.setLegend([
     { name: "expected, \u00b1 one deviation", kind: "best" },
     { name: here, kind: "here" },
+    ...(chosen === undefined ? [] : [{ name: "next proposal", kind: "chosen" }]),
     { name: "how promising, most at the mark", kind: "cut" },
   ]);
   return chart;
 }
+
+/**
+ * A line upright at a place, if there is one.
+ * @param {number} place
+ * @param {string} color
+ * @param {string} type
+ */
+const line = (place, color, type) => (Number.isFinite(place) ? [{ xAxis: place, lineStyle: { color, type } }] : []);
 
 /**
  * Bars beneath; those of the library would move the axis.

@@ -1,0 +1,168 @@
+//! What the model of a study expects along its parameters.
+
+use tonic::Code;
+use tunesmith_proto::v1;
+
+use crate::lineage::{coordinate, loss, run, study};
+use crate::support::{World, refused, soon};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_tell_what_the_model_expects_and_why_a_point_was_proposed() {
+    let world = World::start().await;
+    let mut upside_down = study("digits", "gp", &[]);
+    upside_down.objective.as_mut().unwrap().goal = v1::Goal::Maximize.into();
+    world.create(upside_down).await;
+    let slice = async |study: &str, trial: u64, parameters: &[&str], points: u32| {
+        let request = v1::SliceStudyRequest {
+            name: format!("studies/{study}"),
+            trial,
+            parameters: parameters.iter().map(|&name| name.to_owned()).collect(),
+            points,
+            next: false,
+        };
+        soon(async { world.studies().slice_study(request).await })
+            .await
+            .map(tonic::Response::into_inner)
+    };
+    let early = slice("digits", 0, &[], 5).await;
+    refused(early, Code::FailedPrecondition, "NO_RESULT", "no best trial yet");
+    // The larger the better: 1 less the loss. An even number, since each even trial may explore.
+    for _ in 0..24 {
+        let asked = soon(world.ask("digits")).await;
+        let trial = asked.trial.unwrap();
+        let request = v1::TellTrialRequest {
+            name: trial.name,
+            lease: asked.lease,
+            value: Some(1.0 - loss(trial.parameters.as_ref())),
+            ..Default::default()
+        };
+        world.trials().tell_trial(request).await.unwrap();
+    }
+    let now = slice("digits", 0, &[], 21).await.unwrap();
+    assert_eq!(
+        (now.strategy.as_str(), now.results, now.acquisition.as_str()),
+        ("gp", 24, "log_ei")
+    );
+    let names: Vec<&str> = now.slices.iter().map(|slice| slice.parameter.as_str()).collect();
+    assert_eq!(names, ["x", "y"]);
+    for slice in &now.slices {
+        let expected = &slice.objectives[0];
+        assert_eq!(
+            (
+                expected.metric.as_str(),
+                slice.values.len(),
+                slice.acquisition.len()
+            ),
+            ("loss", 22, 22),
+            "21, and that of the best trial"
+        );
+        for row in 0..22 {
+            let parameters = {
+                let mut parameters = now.parameters.clone().unwrap();
+                parameters
+                    .fields
+                    .insert(slice.parameter.clone(), slice.values[row].clone());
+                parameters
+            };
+            let (low, mean, high) = (expected.low[row], expected.mean[row], expected.high[row]);
+            assert!(low <= mean && mean <= high && low < high);
+            // A quadratic function after 24 results: what is expected around the best is what is so. How many results a proposal had seen depends
+            // on how quick the model was, and so does where they are.
+            let own = coordinate(now.parameters.as_ref(), &slice.parameter);
+            let truth = 1.0 - loss(Some(&parameters));
+            let is_near = (coordinate(Some(&parameters), &slice.parameter) - own).abs() < 0.11;
+            assert!(
+                !is_near || (mean - truth).abs() < 0.02,
+                "{} {row}: {mean} {truth}",
+                slice.parameter
+            );
+        }
+    }
+    // How far the most promising value is from that of the point which the slices go through.
+    let missed_by = |slices: &v1::SliceStudyResponse, slice: &v1::Slice| {
+        let own = coordinate(slices.parameters.as_ref(), &slice.parameter);
+        let value = |row: usize| match slice.values[row].kind {
+            Some(pbjson_types::value::Kind::NumberValue(value)) => value,
+            _ => panic!("no number"),
+        };
+        let near = (0..slice.values.len())
+            .min_by(|&a, &b| (value(a) - own).abs().total_cmp(&(value(b) - own).abs()))
+            .unwrap();
+        let most = (0..slice.values.len())
+            .max_by(|&a, &b| slice.acquisition[a].total_cmp(&slice.acquisition[b]))
+            .unwrap();
+        (value(near) - value(most)).abs()
+    };
+    let is_chosen = |slices: &v1::SliceStudyResponse| {
+        slices.chosen == slices.parameters
+            && slices.slices.iter().all(|slice| missed_by(slices, slice) < 0.03)
+    };
+    // At its proposal trial 20 was the most promising point that there is.
+    let then = slice("digits", 20, &[], 101).await.unwrap();
+    // A proposal that took long may not have seen the newest ones.
+    assert!((15..20).contains(&then.results), "{}", then.results);
+    assert!(is_chosen(&then), "{then:?}");
+    // And so is what would be proposed next.
+    let request = v1::SliceStudyRequest {
+        name: "studies/digits".to_owned(),
+        points: 101,
+        next: true,
+        ..Default::default()
+    };
+    let next = soon(async { world.studies().slice_study(request.clone()).await }).await;
+    let next = next.unwrap().into_inner();
+    assert_eq!(next.results, 24);
+    assert!(is_chosen(&next), "{next:?}");
+    assert_ne!(now.chosen, now.parameters, "the best is known already");
+    assert_eq!(now.chosen, next.chosen);
+    let both = v1::SliceStudyRequest { trial: 20, ..request };
+    let both = world.studies().slice_study(both).await;
+    refused(
+        both,
+        Code::InvalidArgument,
+        "INVALID_ARGUMENT",
+        "next: is given together with trial",
+    );
+
+    for (study, trial, parameters, points, code, reason, text) in [
+        (
+            "digits",
+            1,
+            &[][..],
+            5,
+            Code::FailedPrecondition,
+            "NO_MODEL",
+            "too few results",
+        ),
+        (
+            "digits",
+            0,
+            &["z"][..],
+            5,
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+            "parameters[0]: there is no parameter \"z\"",
+        ),
+        (
+            "digits",
+            0,
+            &[][..],
+            1,
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+            "points: must be from 2 to 1000",
+        ),
+        ("digits", 99, &[][..], 5, Code::NotFound, "NOT_FOUND", "trial 99"),
+    ] {
+        refused(slice(study, trial, parameters, points).await, code, reason, text);
+    }
+    world.create(study("chance", "random", &[])).await;
+    run(&world, "chance", 12).await;
+    let no_model = slice("chance", 0, &[], 5).await;
+    refused(
+        no_model,
+        Code::FailedPrecondition,
+        "NO_MODEL",
+        "the strategy random has no model of the objective, only gp has",
+    );
+}

@@ -397,6 +397,9 @@ pub struct TrialListArgs {
     /// Best first instead of by number
     #[arg(long)]
     pub best: bool,
+    /// Newest first instead of by number
+    #[arg(long, conflicts_with = "best")]
+    pub newest: bool,
     /// At most so many; 0 is all
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,

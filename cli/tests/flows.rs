@@ -182,14 +182,16 @@ fn json_is_one_document_with_the_names_of_the_api() {
     let ended = fake.run(&["study", "list", "--output", "json"]).expect_code(0);
     let list: pb::ListStudiesResponse = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(list.studies.len(), 2, "all pages: {}", ended.stdout);
-    let ended = fake
-        .run(&["trial", "list", "digits", "--best", "--output", "json"])
-        .expect_code(0);
-    let list: pb::ListTrialsResponse = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!(
-        list.trials.iter().map(|trial| trial.number).collect::<Vec<_>>(),
-        [2, 1, 3]
-    );
+    for (order, numbers) in [("--best", [2, 1, 3]), ("--newest", [3, 2, 1])] {
+        let ended = fake
+            .run(&["trial", "list", "digits", order, "--output", "json"])
+            .expect_code(0);
+        let list: pb::ListTrialsResponse = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(
+            list.trials.iter().map(|trial| trial.number).collect::<Vec<_>>(),
+            numbers
+        );
+    }
     let ended = fake
         .run(&["study", "show", "digits", "--output", "json"])
         .expect_code(0);

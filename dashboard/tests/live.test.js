@@ -149,7 +149,7 @@ test("a study of more trials than are read at once shows all of them page by pag
   }
   const view = await world.open("/studies/many?sort=value");
   const { page } = view;
-  await page.getByText(/^5100 trials: sorted by number or best first/).waitFor();
+  await page.getByText(/^5100 trials: newest, oldest or best first/).waitFor();
   const table = page.locator(".trials .table");
   await page.locator(".trials tbody tr[data-id]").first().waitFor();
   assert.ok((await page.locator(".trials tbody tr[data-id]").count()) < 100, "rows that nobody sees do not exist");
@@ -161,10 +161,17 @@ test("a study of more trials than are read at once shows all of them page by pag
     const last = page.locator(".trials tbody tr[data-id]").last();
     assert.ok(Number(await last.getAttribute("aria-rowindex")) > 500);
   });
-  await page.getByRole("columnheader", { name: "Trial" }).getByRole("button").click();
-  await eventually("sorted by number", async () => {
-    await table.evaluate((node) => (node.scrollTop = 0));
-    assert.equal(await page.locator(".trials tbody tr[data-id]").first().getAttribute("data-id"), "1");
-  });
+  const begins = (/** @type {string} */ what, /** @type {string} */ number) =>
+    eventually(what, async () => {
+      await table.evaluate((node) => (node.scrollTop = 0));
+      assert.equal(await page.locator(".trials tbody tr[data-id]").first().getAttribute("data-id"), number);
+    });
+  const byNumber = page.getByRole("columnheader", { name: "Trial" }).getByRole("button");
+  await byNumber.click();
+  await begins("the newest first", "5100");
+  await world.call("POST", "/v1/studies/many/ask", { count: 1 });
+  await begins("one that is newer still", "5101");
+  await byNumber.click();
+  await begins("the oldest first", "1");
   await isSound(view);
 });

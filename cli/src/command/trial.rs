@@ -39,7 +39,12 @@ async fn list(args: &TrialListArgs, context: &Context) -> Result<(), CliError> {
             .flat_map(|state| states(*state))
             .map(|state| i32::from(*state))
             .collect(),
-        order_by: if args.best { "value" } else { "number" }.to_owned(),
+        order_by: match (args.best, args.newest) {
+            (true, _) => "value",
+            (_, true) => "newest",
+            _ => "number",
+        }
+        .to_owned(),
         ..Default::default()
     };
     let limit = if args.limit == 0 {

@@ -400,6 +400,9 @@ impl TrialService for Memory {
             trials.retain(|trial| place(trial.number).is_some());
             trials.sort_by_key(|trial| place(trial.number));
         }
+        if request.order_by == "newest" {
+            trials.sort_by_key(|trial| std::cmp::Reverse(trial.number));
+        }
         if request.order_by == "value" {
             trials.sort_by(|a, b| {
                 b.value

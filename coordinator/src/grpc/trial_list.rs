@@ -25,15 +25,20 @@ impl Api {
         }
         let order = match request.order_by.as_str() {
             "" | "number" => TrialOrder::Number,
-            "value" if request.with_attempts => {
-                let message = "must be left out with order_by \"value\": attempts are listed by number";
+            order @ ("value" | "newest") if request.with_attempts => {
+                let message =
+                    format!("must be left out with order_by {order:?}: attempts are listed by number");
                 return Err(ApiError::invalid("with_attempts", message));
             }
+            "newest" => TrialOrder::Newest,
             "value" => order_of(&study.spec),
             other => {
                 return Err(ApiError::invalid(
                     "order_by",
-                    format!("must be \"number\" or \"value\", got {:?}", cut(other, 80)),
+                    format!(
+                        "must be \"number\", \"newest\" or \"value\", got {:?}",
+                        cut(other, 80)
+                    ),
                 ));
             }
         };

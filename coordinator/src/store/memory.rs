@@ -112,6 +112,7 @@ fn chunk_key(chunk: &PointChunk) -> ChunkKey {
 fn rank(order: TrialOrder, a: &TrialRow, b: &TrialRow) -> std::cmp::Ordering {
     let finite = |row: &TrialRow| row.value.filter(|value| value.is_finite());
     let by_value = match (order, finite(a), finite(b)) {
+        (TrialOrder::Newest, ..) => b.number.cmp(&a.number),
         (TrialOrder::Number, ..) | (_, None, None) => std::cmp::Ordering::Equal,
         (_, Some(_), None) => std::cmp::Ordering::Less,
         (_, None, Some(_)) => std::cmp::Ordering::Greater,

@@ -6,6 +6,8 @@ pub enum TrialOrder {
     /// By number, ascending.
     #[default]
     Number,
+    /// By number, descending.
+    Newest,
     /// Best value first by the given goal; trials without a finite value last, by number.
     BestMinimize,
     /// As above, larger is better.

@@ -403,7 +403,7 @@ async fn sizes_and_page_tokens_are_checked() {
         invalid.1,
         "order_by",
     );
-    for (order_by, best_only) in [("value", false), ("", true)] {
+    for (order_by, best_only) in [("value", false), ("newest", false), ("", true)] {
         let listed = list(&|r| {
             r.order_by = order_by.to_owned();
             r.best_only = best_only;
@@ -428,6 +428,8 @@ async fn sizes_and_page_tokens_are_checked() {
         .unwrap()
         .into_inner();
     assert_eq!((first.trials[0].number, second.trials[0].number), (1, 2));
+    let newest = list(&|r| r.order_by = "newest".to_owned()).await.unwrap();
+    assert_eq!(newest.into_inner().trials[0].number, 2);
     let other = list(&|r| {
         r.page_token.clone_from(&token);
         r.order_by = "value".to_owned();

@@ -12,7 +12,7 @@ import { Filter } from "./filter.js";
 /** @typedef {import("../../types/api.js").Trial} Trial */
 /** @typedef {import("../plots.js").Result} Result */
 /** @typedef {import("../plots.js").Line} Line */
-/** @typedef {{order: "number" | "value", states: string[]}} Wanted */
+/** @typedef {{order: "number" | "newest" | "value", states: string[]}} Wanted */
 
 /** Up to so many trials are all read, and then sorted and searched here; of more, pages are read as they are looked at. */
 export const ALL = 5_000;
@@ -50,7 +50,7 @@ export class StudyModel {
     /** If it does not: those that were read, in the order that was asked for. @type {number[]} */
     this.listed = [];
     /** @type {Wanted} */
-    this.wanted = { order: "number", states: [] };
+    this.wanted = { order: "newest", states: [] };
     /** @type {string | null} */
     this.next = null;
     this.reading = false;
@@ -239,7 +239,10 @@ export class StudyModel {
   /** @param {Trial} trial */
   #trial(trial) {
     const number = num(trial.number);
-    if (this.complete || this.trials.has(number)) this.trials.set(number, trial);
+    const { order, states } = this.wanted;
+    const isFirst = !this.complete && order === "newest" && states.length === 0 && number > (this.listed[0] ?? 0);
+    if (isFirst) this.listed.unshift(number);
+    if (isFirst || this.complete || this.trials.has(number)) this.trials.set(number, trial);
     if (this.sample?.has(number)) this.sample.set(number, trial);
     const line = this.lines.get(number);
     if (line) Object.assign(line, { state: trial.state, why: trial.stateReason ?? "", result: num(trial.value) });

@@ -49,7 +49,6 @@ export function trialTable({ model, query, open, href }) {
     sorted: (column, descending) => {
       keep({ sort: column, down: descending ? "1" : "" });
       if (model.complete) return draw();
-      table.setSort(column, column === "value" && model.goal === "max");
       relist();
     },
     more: () => void attempt(() => model.more(), ""),
@@ -76,8 +75,16 @@ export function trialTable({ model, query, open, href }) {
   const node = el("section", { class: "trials" }, el("header", { class: "section" }, el("h2", { text: "Trials" }), chips, el("div", { class: "filters" }, search, columnsMenu)), note, ticked.node, body);
 
   /** @returns {import("./model.js").Wanted} */
-  const wanted = () => ({ order: table.sort.column === "value" ? "value" : "number", states: [...states].map((state) => `TRIAL_STATE_${state}`) });
-  const relist = () => void attempt(() => model.list(wanted()), "");
+  const wanted = () => ({ order: table.sort.column === "value" ? "value" : table.sort.descending ? "newest" : "number", states: [...states].map((state) => `TRIAL_STATE_${state}`) });
+  /** Shows how trials are sorted that the coordinator sorts: by number, or best first, and not worst first. */
+  const showOrder = () => {
+    const { order } = wanted();
+    table.setSort(order === "value" ? "value" : "number", order === "newest" || (order === "value" && model.goal === "max"));
+  };
+  const relist = () => {
+    showOrder();
+    void attempt(() => model.list(wanted()), "");
+  };
   // The study may have begun to be read in another order than the address asks for.
   const first = wanted();
   if (model.complete) model.wanted = first;
@@ -126,7 +133,7 @@ export function trialTable({ model, query, open, href }) {
       { id: "why", title: "Reason", cell: ({ stateReason }) => stateReason ?? "", key: ({ stateReason }) => stateReason ?? "", width: "24rem" },
     ];
     const byServer = new Set(["number", "value"]);
-    return sorted ? columns : columns.map((column) => (byServer.has(column.id) ? { ...column, descending: false } : { ...column, key: undefined }));
+    return sorted ? columns : columns.map((column) => (byServer.has(column.id) ? column : { ...column, key: undefined }));
   };
 
   /** @param {Column[]} columns */
@@ -142,8 +149,7 @@ export function trialTable({ model, query, open, href }) {
     const now = JSON.stringify([model.complete, columns.map(({ id }) => id), [...shown]]);
     if (now === shape) return;
     shape = now;
-    // The coordinator sorts by number, or best first, and in no other direction.
-    if (!model.complete) table.setSort(model.wanted.order, model.wanted.order === "value" && model.goal === "max");
+    if (!model.complete) showOrder();
     table.setColumns(columns.filter(({ id }) => id === "number" || shown.has(id)));
     fill(
       chooser,
@@ -201,7 +207,7 @@ export function trialTable({ model, query, open, href }) {
       ? ""
       : filtered
         ? `${count(total)} trials, of which those are filtered that are read.`
-        : `${count(total)} trials: sorted by number or best first, and read as you scroll. Search works in studies of up to ${count(ALL)}.`;
+        : `${count(total)} trials: newest, oldest or best first, and read as you scroll. Search works in studies of up to ${count(ALL)}.`;
     const text = search.value.trim().toLowerCase();
     const rows = model.complete || filtered
       ? table.ordered(

@@ -109,6 +109,7 @@ pub(super) async fn trials_are_ranked_with_those_without_a_finite_value_last(fix
         numbers(TrialOrder::Number, 0, 99).await,
         [1, 2, 3, 4, 5, 6, 7, 8, 9]
     );
+    assert_eq!(numbers(TrialOrder::Newest, 2, 4).await, [7, 6, 5, 4]);
     assert_eq!(
         numbers(TrialOrder::BestMinimize, 0, 99).await,
         [9, 5, 2, 7, 8, 1, 3, 4, 6]

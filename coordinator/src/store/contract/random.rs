@@ -400,7 +400,11 @@ async fn everything(store: &dyn Store) -> String {
     for study in (1..=STUDIES).map(study_id) {
         show!(study_fetch(study));
         show!(trial_list(study, &all()));
-        for order in [TrialOrder::BestMinimize, TrialOrder::BestMaximize] {
+        for order in [
+            TrialOrder::Newest,
+            TrialOrder::BestMinimize,
+            TrialOrder::BestMaximize,
+        ] {
             show!(trial_list(study, &TrialQuery { order, ..all() }));
         }
         show!(trial_list(

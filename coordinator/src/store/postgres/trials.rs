@@ -21,6 +21,9 @@ pub(super) async fn list(
         TrialOrder::Number => {
             select_trials!("AND (cardinality($2::text[]) = 0 OR state = ANY($2)) ORDER BY number OFFSET $3 LIMIT $4")
         }
+        TrialOrder::Newest => select_trials!(
+            "AND (cardinality($2::text[]) = 0 OR state = ANY($2)) ORDER BY number DESC OFFSET $3 LIMIT $4"
+        ),
         TrialOrder::BestMinimize => select_trials!(
             "AND (cardinality($2::text[]) = 0 OR state = ANY($2))
              ORDER BY CASE WHEN value > '-Infinity' AND value < 'Infinity' THEN value END ASC NULLS LAST, number

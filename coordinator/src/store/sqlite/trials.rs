@@ -25,6 +25,10 @@ pub(super) async fn list(
             "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
              ORDER BY number LIMIT $4 OFFSET $3"
         ),
+        TrialOrder::Newest => select_trials!(
+            "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
+             ORDER BY number DESC LIMIT $4 OFFSET $3"
+        ),
         TrialOrder::BestMinimize => select_trials!(
             "AND (json_array_length($2) = 0 OR state IN (SELECT value FROM json_each($2)))
              ORDER BY CASE WHEN typeof(value) = 'real' THEN value END ASC NULLS LAST, number LIMIT $4 OFFSET $3"

@@ -78,3 +78,22 @@ function even(low, high, most, whole) {
 function clean(value) {
   return Number(value.toPrecision(12));
 }
+
+/**
+ * Bounds for values of which a few are far away: those would press all others to a line. Undefined where nothing has to be cut off.
+ * @param {number[]} values
+ * @param {"min" | "max" | null} better values on that side are never cut off
+ * @param {number} [reach] how far beyond the others a value may be, in widths of their middle part
+ * @returns {{low?: number, high?: number}}
+ */
+export function bounds(values, better, reach = 3) {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  if (sorted.length < 8) return {};
+  const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))];
+  const spread = at(0.85) - at(0.15);
+  if (spread <= 0) return {};
+  // Round numbers, so that they look well on the axis.
+  const unit = 10 ** Math.floor(Math.log10(spread));
+  const [low, high] = [Math.floor((at(0.15) - reach * spread) / unit) * unit, Math.ceil((at(0.85) + reach * spread) / unit) * unit];
+  return { low: better !== "min" && sorted[0] < low ? low : undefined, high: better !== "max" && sorted[sorted.length - 1] > high ? high : undefined };
+}

@@ -4,11 +4,10 @@ import { api } from "../api.js";
 import { attempt, confirm, edit } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
+import { use } from "../later.js";
 import { button, facts, menu, progress, stateBar } from "../parts.js";
 import { address, go } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
-import { addTrial } from "./add-trial.js";
-import { editStudy } from "./edit.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("./model.js").StudyModel} StudyModel */
@@ -46,7 +45,7 @@ export function drawHead(head, study, model) {
     if (message !== null) await set(attempt(() => api.setMessage(name, message), "Saved."));
   };
   const add = async () => {
-    const trial = await addTrial(name, model.study ?? study);
+    const trial = await (await use("views/add-trial.js", model.signal))?.addTrial(name, model.study ?? study);
     if (trial) go(address("studies", name, "trials", String(trial.number)));
   };
   const raised = study.state === "STUDY_STATE_DONE" && study.doneReason === "DONE_REASON_BUDGET";
@@ -54,7 +53,7 @@ export function drawHead(head, study, model) {
     study.state === "STUDY_STATE_ACTIVE" && button("Pause", () => steer("pause", "Paused: running trials go on, no new ones start.")),
     (study.state === "STUDY_STATE_PAUSED" || raised) && button("Resume", () => steer("resume", "The study goes on.")),
     button("Edit\u2026", async () => {
-      const after = await editStudy(name, model.study ?? study);
+      const after = await (await use("views/edit.js", model.signal))?.editStudy(name, model.study ?? study);
       if (after) model.setStudy(after);
     }),
     !hasEnded(study) && button("Stop\u2026", stop, "danger-quiet"),

@@ -7,11 +7,12 @@ import { follow } from "../live.js";
 import { keep } from "../router.js";
 import { allOf, counts, hasEnded, isOver, isRunning } from "../states.js";
 import { Filter } from "./filter.js";
+import { extend } from "./points.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("../../types/api.js").Trial} Trial */
-/** @typedef {import("../plots.js").Result} Result */
-/** @typedef {import("../plots.js").Line} Line */
+/** @typedef {import("./overview/best.js").Result} Result */
+/** @typedef {import("./overview/curves.js").Line} Line */
 /** @typedef {{order: "number" | "value", states: string[]}} Wanted */
 
 /** Up to so many trials are all read, and then sorted and searched here; of more, pages are read as they are looked at. */
@@ -25,8 +26,6 @@ const PAGE = 1_000;
 /** Learning curves in their chart, and points of each when they are read. */
 const CURVES = 100;
 const CURVE_POINTS = 120;
-/** Points of a curve that grows while it is watched; then every second one is left out. */
-const MOST_POINTS = 1_000;
 
 export class StudyModel {
   /** Trials whose results are among those here. @type {Set<number>} */
@@ -302,29 +301,6 @@ export class StudyModel {
   /** @returns {number | null} */
   bestTrial() {
     return this.study?.best ? num(this.study.best.number) : null;
-  }
-}
-
-/**
- * Adds points to a curve; a step that is there already begins it anew from there, as another attempt does.
- * @param {{steps: number[], values: number[]}} line
- * @param {number[]} steps
- * @param {number[]} values
- */
-export function extend(line, steps, values) {
-  steps.forEach((step, index) => {
-    while (line.steps.length > 0 && line.steps[line.steps.length - 1] >= step) {
-      line.steps.pop();
-      line.values.pop();
-    }
-    line.steps.push(step);
-    line.values.push(values[index]);
-  });
-  if (line.steps.length > MOST_POINTS) {
-    const last = line.steps.length - 1;
-    const kept = (/** @type {number} */ index) => index === last || index % 2 === 0;
-    line.steps = line.steps.filter((_, index) => kept(index));
-    line.values = line.values.filter((_, index) => kept(index));
   }
 }
 

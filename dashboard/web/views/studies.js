@@ -8,7 +8,7 @@ import { button, failure, notice, progress, spark, stateBar } from "../parts.js"
 import { address, go, keep, onKey } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
 import { Table } from "../table.js";
-import { MOST } from "./compare.js";
+import { MOST } from "./listed.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {{ended: number, steps: {ended: number, value: number}[], asked: number}} Course */

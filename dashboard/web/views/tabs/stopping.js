@@ -9,7 +9,7 @@ import { keep } from "../../router.js";
 import { badge, hasEnded, trialLook } from "../../states.js";
 import { Table } from "../../table.js";
 import { Details } from "../details.js";
-import { POPULATION } from "./lineage.js";
+import { isOfPopulation } from "../strategies.js";
 import { inWords, options, ruleOf, RULES } from "./rules.js";
 
 /** @typedef {import("../../../types/api.js").Rule} Rule */
@@ -100,7 +100,7 @@ export function stopping({ model, query, href, open, signal }) {
     }
     const max = num(model.study?.spec.trial?.steps?.max);
     // What a population replaces it trains all the same.
-    const isReplaced = POPULATION.test(model.study?.spec.strategy?.name ?? "");
+    const isReplaced = isOfPopulation(model.study);
     // Of a study that has ended it is not kept what its rules had done: that is in the numbers.
     const live = model.study !== null && !hasEnded(model.study);
     const gpus = tried.some((one) => one && typeof one === "object" && one.gpuSeconds);

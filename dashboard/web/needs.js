@@ -131,6 +131,7 @@ export const NEEDS = {
     "table.js",
     "views/details.js",
     "views/strategies.js",
+    "views/tabs/baseline.js",
     "views/tabs/rules.js",
     "views/tabs/stopping.js",
   ],

@@ -18,6 +18,9 @@ export function curve(kind, low, high) {
   return { at: (value) => Math.log(value / low) / width, value: (at) => low * Math.exp(at * width) };
 }
 
+/** How much finer than wanted round steps may be: the next coarser ones would leave an axis with one name or none. */
+const COARSER = 0.8;
+
 /**
  * Values to be named on an axis between two of them, `most` or so.
  * @param {Kind} kind
@@ -67,7 +70,7 @@ function powers(base, low, high, most) {
 function even(low, high, most, whole) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
-  let step = power * ([1, 2, 5].find((digit) => digit * power >= rough * (1 - 1e-9)) ?? 10);
+  let step = power * ([1, 2, 5].find((digit) => digit * power >= rough * COARSER) ?? 10);
   if (whole) step = Math.max(1, Math.round(step));
   const found = [];
   for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) found.push(clean(index * step));

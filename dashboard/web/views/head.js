@@ -5,7 +5,7 @@ import { attempt, confirm, edit } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
 import { use } from "../later.js";
-import { button, facts, menu, progress, stateBar } from "../parts.js";
+import { button, facts, menu, progress, stateBar, stateWords } from "../parts.js";
 import { address, go } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
 
@@ -77,6 +77,9 @@ export function drawHead(head, study, model) {
   if (active) [...head.querySelectorAll("button")].find(({ textContent }) => textContent === active)?.focus();
 }
 
+/** @param {Study} study */
+const usesGpus = ({ spec, spending }) => Boolean(spec.trial?.resources?.gpus || spec.budget?.gpuHours || spending?.gpuHours);
+
 /**
  * @param {HTMLElement} overview
  * @param {Study} study
@@ -105,9 +108,9 @@ export function drawOverview(overview, study, trialAddress) {
     [
       ["Trials", trials],
       ["Best", top],
-      ["By state", el("div", { class: "figure" }, stateBar(counts), el("span", { class: "quiet", text: `${count(allOf(counts))} in all` }))],
+      ["By state", el("div", { class: "figure" }, stateBar(counts), el("span", { class: "quiet", text: stateWords(counts) || "none yet" }))],
       ["Active for", plain(duration(seconds(spending?.wallTime)))],
-      ["GPU hours", plain(gpuHours(spending?.gpuHours))],
+      ["GPU hours", usesGpus(study) && plain(gpuHours(spending?.gpuHours))],
       ["Cost", cost],
       ["Saved by stopping early", saved > 0 && plain(count(saved), `${spec.trial?.steps?.name ?? "step"}s`)],
       ["Strategy", plain(spec.strategy?.name ?? "", study.strategyNote ?? "")],

@@ -10,7 +10,7 @@ import { keep, onKey } from "../../router.js";
 import { allOf, badge, hasEnded } from "../../states.js";
 import { Table } from "../../table.js";
 import { Details } from "../details.js";
-import { burns } from "./budget.js";
+import { burns, endings } from "./budget.js";
 import { burndown } from "./burndown.js";
 import { arrange, busy, spans } from "./lanes.js";
 import { legend, timeline } from "./timeline.js";
@@ -113,14 +113,14 @@ export function create({ model, query, href, open, signal }) {
   };
   const budgets = () => {
     const { study } = model;
-    if (!study) return { burns: [], now: 0, began: 0, note: "" };
+    if (!study) return { burns: [], endings: [], now: 0, began: 0, note: "" };
     const all = model.complete && model.ready && !isReading();
     const attempts = all ? known().flatMap((number) => details.get(number)?.attempts ?? []) : null;
     const now = Date.now();
     const list = burns({ study: { ...study, spending: spending.of?.spending }, trials: [...model.trials.values()], results: [...model.best, ...model.others], attempts, complete: model.complete, now, asOf: spending.at });
     const unknown = list.filter(({ points }) => points.length < 2).map(({ name }) => name);
     const why = model.complete ? "since the study was paused at some time, or not all attempts are read" : "since not all trials are read";
-    return { burns: list, now, began: Date.parse(study.createdAt ?? ""), note: unknown.length ? `How ${unknown.join(" and ")} came about is not known here, ${why}.` : "" };
+    return { burns: list, endings: endings(study), now, began: Date.parse(study.createdAt ?? ""), note: unknown.length ? `How ${unknown.join(" and ")} came about is not known here, ${why}.` : "" };
   };
   const drawAll = gently(
     () => {

@@ -135,7 +135,7 @@ test("what else ends a study is told, and how near it is", async () => {
   await world.call("POST", `/v1/${(await ask("ends", "me")).name}/tell`, { failed: true, reason: "diverged" });
   const { study } = await world.call("GET", "/v1/studies/ends");
   assert.equal(study.improvement.idle, "1");
-  await eventually("they are told", async () => assert.deepEqual(await row("Other ends", "Target of loss"), ["0.1875", "0.0625 or less", "0.125 away, by trial 3"]));
+  await eventually("they are told", async () => assert.deepEqual(await row("Other ends", "Target of loss"), ["0.1875", "0.0625 or less", "0.125 away; the best is trial 3"]));
   assert.deepEqual(await row("Other ends", "Results without improvement"), [study.improvement.idle, "4", "the last results have not been better by more than 0.125; it is only noted"]);
   const gain = await row("Other ends", "Left to gain, at most");
   assert.deepEqual(gain.slice(0, 2), ["\u2013", "0.01 or less"]);

@@ -203,7 +203,7 @@ export function endings({ spec, best, improvement = {} }) {
     const maximize = spec.objective?.goal === "GOAL_MAXIMIZE";
     const value = num(best?.value);
     const away = maximize ? target - value : value - target;
-    const words = Number.isNaN(value) ? "no result yet" : away > 0 ? `${measure(away)} away, by trial ${best?.number}` : `reached by trial ${best?.number}`;
+    const words = Number.isNaN(value) ? "no result yet" : away > 0 ? `${measure(away)} away; the best is trial ${best?.number}` : `reached by trial ${best?.number}`;
     found.push({ id: "target", name: `Target of ${spec.objective?.metric ?? "the objective"}`, now: measure(best?.value), end: `${measure(target)} or ${maximize ? "more" : "less"}`, words });
   }
   const noted = rule?.shadow ? "; it is only noted" : "";

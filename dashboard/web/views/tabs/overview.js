@@ -70,6 +70,7 @@ export function create({ model, query, href, open, signal }) {
     void model.readSample();
     const place = el("figure", { class: "chart" });
     charts.prepend(place);
+    charts.classList.add("led");
     showLater(place, "views/pareto.js", signal, ({ paretoFront }) => {
       const chart = paretoFront({ model, query, open, signal });
       place.replaceWith(chart.node);

@@ -1,9 +1,10 @@
-// What the type checker does not see: elements and texts are made by dom.js alone, files stay small and say what they are for, and the
-// chart library is the one that is declared.
+// What the type checker does not see: elements and texts are made by dom.js alone, files stay small and say what they are for, each view
+// names the modules that it needs, and the chart library is the one that is declared.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { closureOf, later, wanted } from "./modules.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const web = join(here, "web");
@@ -26,6 +27,17 @@ for (const name of files) {
   lines.forEach((line, index) => {
     if (FORBIDDEN.test(line) && !line.trimStart().startsWith("//")) fail(`web/${name}:${index + 1}: not allowed here: ${line.trim()}`);
   });
+}
+// What is fetched first, and with each view: no more and no less.
+for (const [name, text] of Object.entries(wanted())) {
+  if (readFileSync(join(web, name), "utf8") !== text) fail(`web/${name} does not name what is imported; run npm run modules`);
+}
+const needed = new Set(["main.js", ...later()].flatMap((name) => [...closureOf(name)]));
+for (const name of files.filter((name) => name.endsWith(".js"))) {
+  if (!needed.has(name)) fail(`web/${name} is imported by nothing`);
+  // Types are imported in the same way, in comments.
+  const code = readFileSync(join(web, name), "utf8").replace(/\/\*[^]*?\*\//g, "");
+  if (name !== "later.js" && /\bimport\(/.test(code)) fail(`web/${name} imports a module when it needs it; have it do so by web/later.js`);
 }
 const vendored = readFileSync(join(web, "vendor/echarts/echarts.esm.min.mjs"));
 if (!vendored.equals(readFileSync(join(here, "node_modules/echarts/dist/echarts.esm.min.mjs")))) fail("web/vendor/echarts is not the version of package.json");

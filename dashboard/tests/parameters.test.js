@@ -187,7 +187,7 @@ test("a part of a slice that is zoomed into becomes the filter, and a new study 
   await page.locator(".filter-chips").getByRole("button", { name: "New study here…" }).click();
   const dialog = page.getByRole("dialog", { name: "New study over a part of main" });
   await dialog.getByRole("row", { name: /^optimizer always adam|^optimizer adam was sgd, adam/ }).waitFor();
-  await dialog.getByRole("row", { name: /^lr .* was 1.00e−4 to 1, log/ }).waitFor();
+  await dialog.getByRole("row", { name: /^lr .* was 1e−4 to 1, log/ }).waitFor();
   await dialog.getByLabel("Name").fill("not a name");
   await dialog.getByLabel("Trials").fill("-1");
   await dialog.getByRole("button", { name: "Create and start" }).click();
@@ -395,6 +395,29 @@ test("a large study shows its best and its first trials, and says so", async () 
   await page.getByRole("link", { name: "Overview" }).click();
   await page.getByText("5100 trials, of which those are filtered that are read.").waitFor();
   for (const text of await page.locator(".trials tbody tr[data-id] td:nth-child(3)").allInnerTexts()) assert.ok(Number(text.replace("−", "-")) <= 0.01, text);
+  await isSound(view);
+});
+
+test("the Pareto set of a large study is shown as a whole, and what comes to it later", async () => {
+  await world.ownStudy("wide", { objective: { metric: "cost", goal: "GOAL_MINIMIZE" }, moreObjectives: [{ metric: "error", goal: "GOAL_MINIMIZE" }] });
+  const [trials, first, set] = [5_100, 3_000, 1_200];
+  // The set is neither among the first trials nor among the cheapest, and larger than a page.
+  const valuesOf = (/** @type {number} */ number) => (number === first ? { cost: 0.01, error: 900 } : number > first && number < first + set ? { cost: 10 + number, error: 100 - number / 100 } : { cost: 0.1 + number / 1e6, error: 1_000 });
+  for (let left = trials; left > 0; ) {
+    const { trials: some } = await world.call("POST", "/v1/studies/wide/ask", { count: Math.min(100, left), client: "test" });
+    await Promise.all(some.map((/** @type {any} */ { trial }) => world.call("POST", `/v1/${trial.name}/tell`, { values: valuesOf(Number(trial.number)) })));
+    left -= some.length;
+  }
+  assert.equal((await world.call("GET", "/v1/studies/wide")).study.paretoSet.length, set);
+  const view = await world.open("/studies/wide");
+  const { page } = view;
+  const inSet = (/** @type {number} */ number) => page.getByRole("img", { name: new RegExp(`^Pareto front: .*: ${number} trials of \\d+ in the Pareto set$`) });
+  await inSet(set).waitFor();
+  const csv = (await saved(page, "Save “Pareto front” as CSV")).content.toString().trim().split("\r\n").map((line) => line.split(","));
+  assert.deepEqual(csv.filter((row) => row[2] === "yes").map(([number]) => Number(number)).sort((a, b) => a - b), Array.from({ length: set }, (_, index) => first + index));
+  const [{ trial }] = (await world.call("POST", "/v1/studies/wide/ask", { client: "test" })).trials;
+  await world.call("POST", `/v1/${trial.name}/tell`, { values: { cost: 100_000, error: 1 } });
+  await inSet(set + 1).waitFor();
   await isSound(view);
 });
 

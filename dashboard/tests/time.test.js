@@ -123,6 +123,44 @@ test("of each budget it is told what is used, what is committed and what is left
   await isSound(view);
 });
 
+test("what else ends a study is told, and how near it is", async () => {
+  await world.ownStudy("ends", { budget: { failures: "3", target: 0.0625, noImprovement: { patience: "4", minDelta: 0.125, gainBelow: 0.01, shadow: true } } });
+  const view = await world.open("/studies/ends/time");
+  const { page } = view;
+  const row = (/** @type {string} */ table, /** @type {string} */ name) => page.getByRole("table", { name: table }).getByRole("row", { name }).getByRole("cell").allInnerTexts();
+  await eventually("nothing has a result yet", async () => assert.deepEqual(await row("Other ends", "Target of loss"), ["\u2013", "0.0625 or less", "no result yet"]));
+  assert.deepEqual(await row("Other ends", "Results without improvement"), ["\u2013", "4", "no result that counts yet; it is only noted"]);
+  assert.match(await page.getByRole("img", { name: /^Budget used: / }).getAttribute("aria-label") ?? "", /^Budget used: Failed trials 0/);
+  for (const loss of [0.5, 0.25, 0.1875]) await tell(await ask("ends", "me"), loss);
+  await world.call("POST", `/v1/${(await ask("ends", "me")).name}/tell`, { failed: true, reason: "diverged" });
+  const { study } = await world.call("GET", "/v1/studies/ends");
+  assert.equal(study.improvement.idle, "1");
+  await eventually("they are told", async () => assert.deepEqual(await row("Other ends", "Target of loss"), ["0.1875", "0.0625 or less", "0.125 away; the best is trial 3"]));
+  assert.deepEqual(await row("Other ends", "Results without improvement"), [study.improvement.idle, "4", "the last results have not been better by more than 0.125; it is only noted"]);
+  const gain = await row("Other ends", "Left to gain, at most");
+  assert.deepEqual(gain.slice(0, 2), ["\u2013", "0.01 or less"]);
+  assert.ok(gain[2].length > 20 && `${study.improvement.note}; it is only noted`.endsWith(gain[2]), `${gain[2]} | ${study.improvement.note}`);
+  await eventually("the failed trial counts", async () => assert.deepEqual((await row("Budgets", "Failed trials")).slice(0, 5), ["1", "33\u202f%", "\u2013", "2", "3"]));
+  assert.equal((await row("Budgets", "Failed trials"))[5], "the study ends when 3 have failed");
+  const points = (await saved(page, "Save “Budget used” as CSV")).content.toString().trim().split("\r\n").map((line) => line.split(","));
+  assert.deepEqual(points.slice(1).map(([id, , used]) => [id, used]), [["failures", "0"], ["failures", "1"], ["failures", "1"]]);
+  await tell(await ask("ends", "me"), 0.03125);
+  await eventually("the target is reached", async () => assert.equal((await row("Other ends", "Target of loss"))[2], "reached by trial 5"));
+  await isSound(view);
+});
+
+test("of a study that has ended it is not said that attempts are being read when all are", async () => {
+  await world.ownStudy("twenty", { budget: { trials: "20" } });
+  for (let number = 0; number < 20; number += 1) await tell(await ask("twenty", "me"), 1 / (number + 1));
+  await world.untilDone("twenty");
+  const view = await world.open("/studies/twenty/time");
+  const { page } = view;
+  await page.locator(".time .table tr[data-id]").first().waitFor();
+  await page.getByText(/slots? of me w/).waitFor();
+  assert.equal(await page.getByText("Reading attempts").isVisible(), false);
+  await isSound(view);
+});
+
 test("the best value is drawn by GPU hours where there are GPUs", async () => {
   const view = await world.open("/studies/gpus");
   const { page } = view;

@@ -87,6 +87,56 @@ test("another rule is tried, and what is wrong with it is said where it is writt
   await isSound(view);
 });
 
+test("a rule that compares with a baseline is tried against the best trial, another one, and a curve that is written", async () => {
+  await world.untilDone("rules");
+  const view = await world.open("/studies/rules/training");
+  const { page } = view;
+  const baseline = page.getByLabel("Baseline", { exact: true });
+  const field = page.getByLabel("with", { exact: true });
+  const saves = async (/** @type {object} */ rule) => {
+    const tried = await world.call("POST", "/v1/studies/rules/backtest", { earlyStopping: [{ rule: "below_baseline", ...rule }] });
+    await page.getByText(`${(tried.stops ?? []).length} of ${tried.trials} trials with points would have been stopped`).waitFor();
+    if (tried.stops?.length) await page.getByText(`Saved: ${tried.stepsSaved ?? 0} of ${tried.steps} epochs`).waitFor();
+    return (tried.stops ?? []).length;
+  };
+  await page.getByRole("table", { name: "Rules" }).waitFor();
+  assert.equal(await baseline.isVisible(), false);
+  await page.getByLabel("Rule", { exact: true }).selectOption("below_baseline");
+  const { best } = (await world.call("GET", "/v1/studies/rules")).study;
+  await eventually("the trials are offered, the best first", async () => assert.equal((await baseline.locator("option").allInnerTexts())[1], `trial ${best.number}, ${four(best.value)}`));
+  // The worst of those that were trained to the end stops few, the best many.
+  const last = (await baseline.locator("option").evaluateAll((options) => options.map((option) => /** @type {HTMLOptionElement} */ (option).value))).at(-2) ?? "";
+  await field.fill("tolerance=0.01");
+  await baseline.selectOption(last);
+  assert.equal(await field.inputValue(), `trial=${last} tolerance=0.01`);
+  await page.getByRole("button", { name: "Try it" }).click();
+  const few = await saves({ trial: last, tolerance: 0.01 });
+  assert.match(decodeURIComponent(page.url()), new RegExp(`rule=below_baseline&with=trial=${last}\\+tolerance=0\\.01`));
+  await baseline.selectOption("curve");
+  const text = await field.inputValue();
+  assert.match(text, /^curve=1:0\.\d+(,\d+:0\.\d+)* tolerance=0\.01$/);
+  const { curves } = await world.call("GET", `/v1/studies/rules/curves?trials=${last}`);
+  assert.equal(text.split(" ")[0], `curve=${curves[0].step.map((/** @type {string} */ step, /** @type {number} */ index) => `${step}:${four(curves[0].value[index])}`)}`, "it begins with the curve of the trial that was chosen");
+  await field.fill("curve=1:0.6,4:0.9 tolerance=0.02");
+  assert.equal(await baseline.inputValue(), "curve");
+  await field.press("Enter");
+  const many = await saves({ curve: [{ step: "1", value: 0.6 }, { step: "4", value: 0.9 }], tolerance: 0.02 });
+  assert.ok(many > few, `${many} ${few}`);
+  // The address has it all.
+  await page.reload();
+  await page.getByText(`${many} of 14 trials with points would have been stopped`).waitFor();
+  assert.equal(await baseline.inputValue(), "curve");
+  for (const wrong of ["curve=1:0.6,4", "curve=a:1", "curve=1:2:3"]) {
+    await field.fill(wrong);
+    await field.press("Enter");
+    await page.getByRole("alert").filter({ hasText: "is no point of a curve; write step:value" }).waitFor();
+  }
+  await field.fill("warmup_steps=2,tolerance=0.5");
+  await field.press("Enter");
+  await saves({ warmupSteps: "2", tolerance: 0.5 });
+  await isSound(view);
+});
+
 test("rungs show how many trials came to each, went on and rest, as the study counts them", async () => {
   const view = await world.open("/studies/halving/training");
   const { page } = view;

@@ -30,6 +30,23 @@ test("the list of studies shows how far and how good each is and leads to it", a
   await isSound(view);
 });
 
+test("all studies of the list have a picture of how their best values came about", async () => {
+  const names = ["one", "two", "three", "four", "five", "six"];
+  for (const name of names) {
+    await world.ownStudy(name, { budget: { trials: "4" } });
+    for (const value of [0.5, 0.25]) await world.call("POST", `/v1/${(await world.call("POST", `/v1/studies/${name}/ask`, { client: "test" })).trials[0].trial.name}/tell`, { value });
+  }
+  const { trial } = (await world.call("POST", "/v1/studies/six/ask", { client: "test" })).trials[0];
+  await world.call("POST", `/v1/${trial.name}/tell`, { failed: true });
+  const view = await world.open("/");
+  const { page } = view;
+  for (const name of names) await page.getByRole("row", { name: new RegExp(`^Tick ${name} `) }).locator(".spark circle").waitFor();
+  // As long as the budget: half of it is used, and the rest is empty.
+  const shares = await page.getByRole("row", { name: /^Tick six / }).locator(".states span").evaluateAll((parts) => parts.map((part) => [part.className, /** @type {HTMLElement} */ (part).style.flexGrow]));
+  assert.deepEqual(shares, [["tone-good", "2"], ["tone-bad", "1"], ["missing", "1"]]);
+  await isSound(view);
+});
+
 test("a study shows its charts and its trials, sorted and filtered by an address that can be sent", async () => {
   const view = await world.open("/studies/digits");
   const { page } = view;

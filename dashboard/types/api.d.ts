@@ -7,7 +7,9 @@ export type Real = number | "NaN" | "Infinity" | "-Infinity";
 export type Value = string | number | boolean | null;
 
 export interface Objective { metric: string; goal?: "GOAL_MINIMIZE" | "GOAL_MAXIMIZE"; from?: string }
-export interface Budget { trials?: Long; parallel?: number; wallTime?: string; gpuHours?: number; cost?: number; [key: string]: unknown }
+export interface Budget { trials?: Long; parallel?: number; wallTime?: string; gpuHours?: number; cost?: number; failures?: Long; target?: number; noImprovement?: NoImprovement; [key: string]: unknown }
+export interface NoImprovement { patience?: Long; minDelta?: number; gainBelow?: number; confidence?: number; shadow?: boolean }
+export interface Improvement { results?: Long; idle?: Long; gainLeft?: number; confidence?: number; note?: string }
 export interface Parameter {
   name: string; type: string; scale?: string; low?: number; high?: number; step?: number; choices?: Value[]; value?: Value;
   when?: { parent: string; values?: Value[] }[];
@@ -29,7 +31,7 @@ export interface Study {
   name: string; uid: string; spec: Spec; state: string; stateReason?: string; doneReason?: string;
   createdAt?: string; doneAt?: string; revision?: Long; counts?: Counts; best?: Trial; spending?: Spending;
   strategyNote?: string; warnings?: string[]; stepsSaved?: Long; pendingReason?: string; stopperNotes?: string[];
-  paretoSet?: Long[]; creator?: string; brackets?: Bracket[];
+  paretoSet?: Long[]; creator?: string; brackets?: Bracket[]; improvement?: Improvement;
 }
 export interface Attempt {
   attempt: number; holder?: string; gpus?: string[]; leasedAt?: string; startedAt?: string; endedAt?: string; outcome?: string;

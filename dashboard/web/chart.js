@@ -3,6 +3,7 @@
 // What is under the pointer is shown by us and not by the library, whose tooltips are made of HTML texts.
 
 import { el, fill, svg } from "./dom.js";
+import { need } from "./later.js";
 import { register } from "./shapes.js";
 import { onChange, token } from "./theme.js";
 
@@ -19,12 +20,6 @@ import { onChange, token } from "./theme.js";
  * What a drag does in a chart where it does not zoom. `begin` says whether it is one; what it does may be undone by a double click.
  * @typedef {{begin: (x: number, y: number, event: PointerEvent) => boolean, move: (x: number, y: number) => void, end: (x: number, y: number) => void, undo: (x: number, y: number) => void}} Drag
  */
-
-/** @type {Promise<typeof import("echarts")> | undefined} */
-let library;
-/** Not a plain text in the import: its types come from the package. */
-const FILE = /** @type {string} */ ("./vendor/echarts/echarts.esm.min.mjs");
-const load = () => (library ??= /** @type {Promise<any>} */ (import(FILE)).then((echarts) => (register(echarts), echarts)));
 
 /** How near a point has to be to the pointer, in pixels. */
 export const NEAR = 24;
@@ -88,6 +83,8 @@ export class Chart {
     this.drag = drag;
     this.dragging = false;
     this.signal = signal;
+    /** @type {typeof import("echarts") | null} */
+    this.library = null;
     /** @type {import("echarts").ECharts | null} */
     this.chart = null;
     /** Whether values are drawn on a logarithmic axis. */
@@ -100,7 +97,9 @@ export class Chart {
     this.setHeight(height);
     /** What is under the pointer is drawn once more above the chart, which is not drawn anew for it: that takes long with thousands of trials. */
     this.above = svg("svg", { class: "above", "aria-hidden": "true" });
-    this.empty = el("p", { class: "chart-empty", text: "Loading\u2026" });
+    this.nothing = "Loading\u2026";
+    this.trouble = "";
+    this.empty = el("p", { class: "chart-empty", text: this.nothing });
     this.tip = el("div", { class: "tip", "aria-hidden": "true", hidden: true });
     this.reset = this.#button("Show all", () => this.#zoomOut());
     this.zoomed = [...zoomed, this.reset];
@@ -137,6 +136,18 @@ export class Chart {
    * @param {string} text
    */
   setEmpty(text) {
+    this.nothing = text;
+    this.#showEmpty();
+  }
+
+  /** @param {string} text why it cannot be drawn; "" if it can */
+  #trouble(text) {
+    this.trouble = text;
+    this.#showEmpty();
+  }
+
+  #showEmpty() {
+    const text = this.trouble || this.nothing;
     this.empty.textContent = text;
     this.empty.hidden = text === "";
     this.plot.classList.toggle("blank", text !== "");
@@ -162,20 +173,24 @@ export class Chart {
     }
     if (this.wanted) return;
     this.wanted = true;
-    load().then(
-      (echarts) => this.#begin(echarts),
-      // The coordinator was replaced by another version since the page was loaded, or is away.
-      () => {
-        library = undefined;
-        this.wanted = false;
-        this.setEmpty("The chart could not be loaded. Load this page again.");
+    need("vendor/echarts/echarts.esm.min.mjs", {
+      signal: this.signal,
+      ready: (echarts) => {
+        this.#trouble("");
+        this.#begin(echarts);
       },
-    );
+      away: () => this.#trouble("The coordinator does not answer. Trying again\u2026"),
+      failed: (error) => {
+        this.wanted = false;
+        this.#trouble(`${error instanceof Error ? error.message : String(error)} Load the page again to see the chart.`);
+      },
+    });
   }
 
   /** @param {typeof import("echarts")} echarts */
   #begin(echarts) {
-    if (this.signal.aborted) return;
+    register(echarts);
+    this.library = echarts;
     const chart = echarts.init(this.plot, null, { renderer: "canvas" });
     this.chart = chart;
     chart.setOption(/** @type {any} */ (this.#option(true)));
@@ -342,10 +357,10 @@ export class Chart {
     canvas?.toBlob((blob) => blob && this.#save(blob, "png"));
   }
 
-  async #svg() {
+  #svg() {
     const { clientWidth: width, clientHeight: height } = this.plot;
-    const echarts = await load();
-    const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
+    const chart = this.library?.init(null, null, { renderer: "svg", ssr: true, width, height });
+    if (!chart) return;
     chart.setOption(/** @type {any} */ ({ ...this.#option(false), backgroundColor: token("surface"), dataZoom: this.#zooms().map(({ id: _, ...zoom }) => zoom) }));
     this.#save(new Blob([chart.renderToSVGString()], { type: "image/svg+xml" }), "svg");
     chart.dispose();

@@ -25,7 +25,7 @@ export function measure(value) {
   if (Number.isNaN(number)) return "NaN";
   if (!Number.isFinite(number)) return number > 0 ? "\u221e" : "\u2212\u221e";
   const size = Math.abs(number);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return minus(number.toExponential(2).replace("e+", "e"));
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return minus(number.toExponential(2).replace(/\.?0*e\+?/, "e"));
   if (Number.isInteger(number)) return minus(group(number));
   return minus(String(Number(number.toPrecision(4))));
 }
@@ -82,6 +82,7 @@ export function seconds(text) {
  */
 export function duration(length) {
   if (!Number.isFinite(length) || length < 0) return DASH;
+  if (length > 0 && length < 0.095) return `${Math.max(1, Math.round(length * 1000))}${THIN}ms`;
   if (length < 10) return `${length.toFixed(1)}${THIN}s`;
   const whole = Math.round(length);
   if (whole < 60) return `${whole}${THIN}s`;

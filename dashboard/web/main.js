@@ -2,51 +2,73 @@
 
 import { api, ApiError, onSignedOut } from "./api.js";
 import { el, fill } from "./dom.js";
+import { isModule, prepare, showLater } from "./later.js";
 import { wait } from "./live.js";
 import { failure, notice } from "./parts.js";
 import * as router from "./router.js";
 import * as shell from "./shell.js";
 import { ask, tokenOfAddress } from "./signin.js";
 import { apply } from "./theme.js";
-import { showCompareStudies } from "./views/compare-studies.js";
-import { showCompare } from "./views/compare.js";
-import { showNew } from "./views/new.js";
-import { showStudies } from "./views/studies.js";
-import { showStudy } from "./views/study.js";
-import { showTrial } from "./views/trial.js";
-import { showWorkers } from "./views/workers.js";
 
 const root = /** @type {HTMLElement} */ (document.getElementById("root"));
-let started = false;
+/** What is around all views, while somebody is signed in. @type {ReturnType<typeof shell.build> | null} */
+let frame = null;
+
+/** An empty place for a view. */
+function placeOfView() {
+  const place = el("div", { class: "view" });
+  document.title = "Tunesmith";
+  frame?.here();
+  if (frame) fill(frame.main, place);
+  return place;
+}
+
+/**
+ * A view that is loaded when somebody goes there.
+ * @template {import("./later.js").Name} N
+ * @param {string[]} patterns
+ * @param {N} name
+ * @param {(module: import("./later.js").Module<N>) => (place: HTMLElement, at: router.Place, signal: AbortSignal) => ReturnType<router.Show>} pick
+ * @param {(params: Record<string, string>) => string} [more] what it will load for this address
+ */
+function view(patterns, name, pick, more) {
+  /** @type {router.Show} */
+  const show = (at, signal) => {
+    const place = placeOfView();
+    /** @type {ReturnType<router.Show>} */
+    let move;
+    showLater(place, name, signal, (module) => (move = pick(module)(place, at, signal)));
+    return (next) => move?.(next) ?? false;
+  };
+  for (const pattern of patterns) {
+    router.route(pattern, show, (params) => {
+      prepare(name);
+      const next = more?.(params) ?? "";
+      if (isModule(next)) prepare(next);
+    });
+  }
+}
+
+view(["/", "/studies"], "views/studies.js", ({ showStudies }) => showStudies);
+view(["/new"], "views/new.js", ({ showNew }) => showNew);
+view(["/compare"], "views/compare-studies.js", ({ showCompareStudies }) => showCompareStudies);
+view(["/studies/:study/compare"], "views/compare.js", ({ showCompare }) => showCompare);
+view(["/studies/:study", "/studies/:study/:tab"], "views/study.js", ({ showStudy }) => showStudy, ({ tab = "overview" }) => `views/tabs/${tab}.js`);
+view(["/studies/:study/trials/:trial"], "views/trial.js", ({ showTrial }) => showTrial);
+view(["/workers"], "views/workers.js", ({ showWorkers }) => showWorkers);
+router.routeOtherwise(() => {
+  const place = placeOfView();
+  document.title = "Not found \u00b7 Tunesmith";
+  fill(place, notice("empty", "There is no such page", el("p", {}, el("a", { href: "/", text: "All studies" }))));
+});
 
 /** @param {import("../types/api.js").Session} session */
 function run(session) {
-  const { main, here } = shell.build(root, session);
-  const view = (/** @type {(place: HTMLElement, at: router.Place, signal: AbortSignal) => ReturnType<router.Show>} */ show) => (/** @type {router.Place} */ at, /** @type {AbortSignal} */ signal) => {
-    here();
-    const place = el("div", { class: "view" });
-    fill(main, place);
-    return show(place, at, signal);
-  };
-  router.clear();
-  router.route("/", view(showStudies));
-  router.route("/studies", view(showStudies));
-  router.route("/new", view(showNew));
-  router.route("/compare", view(showCompareStudies));
-  router.route("/studies/:study/compare", view(showCompare));
-  const study = view(showStudy);
-  router.route("/studies/:study", study);
-  router.route("/studies/:study/:tab", study);
-  router.route("/studies/:study/trials/:trial", view(showTrial));
-  router.route("/workers", view(showWorkers));
-  router.routeOtherwise(
-    view((place) => {
-      document.title = "Not found \u00b7 Tunesmith";
-      fill(place, notice("empty", "There is no such page", el("p", {}, el("a", { href: "/", text: "All studies" }))));
-    }),
-  );
-  if (!started) {
-    started = true;
+  const first = frame === null;
+  // What was shown before was shown in another frame.
+  router.leave();
+  frame = shell.build(root, session);
+  if (first) {
     router.start();
     shell.keys();
   }
@@ -85,7 +107,9 @@ async function begin() {
 }
 
 apply();
-onSignedOut(() => started && signIn(""));
+onSignedOut(() => frame && signIn(""));
 // An address that signs in, given to a page that is open already.
 addEventListener("hashchange", () => location.hash.startsWith("#token=") && void begin());
+// What the view needs is fetched while it is asked who is signed in.
+router.prepare(location.pathname);
 void begin();

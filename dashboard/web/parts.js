@@ -84,12 +84,23 @@ export function progress(done, all, label) {
 }
 
 /**
- * Trials by state as one bar; in words for those who cannot see it.
+ * Trials by state in words.
  * @param {import("../types/api.js").Counts | undefined} counts
  */
-export function stateBar(counts) {
+export function stateWords(counts) {
+  return byState(counts)
+    .map(({ look, count: number }) => `${count(number)} ${look.word.toLowerCase()}`)
+    .join(", ");
+}
+
+/**
+ * Trials by state as one bar; in words for those who cannot see it.
+ * @param {import("../types/api.js").Counts | undefined} counts
+ * @param {number} [all] how many there are to be; the bar is as long as these
+ */
+export function stateBar(counts, all = 0) {
   const parts = byState(counts);
-  const words = parts.map(({ look, count: number }) => `${count(number)} ${look.word.toLowerCase()}`).join(", ");
+  const words = stateWords(counts);
   const bar = el(
     "div",
     { class: "states", role: "img", "aria-label": words || "no trials", title: words || "no trials" },
@@ -99,6 +110,12 @@ export function stateBar(counts) {
       return part;
     }),
   );
+  const missing = all - parts.reduce((sum, { count: number }) => sum + number, 0);
+  if (missing > 0) {
+    const rest = el("span", { class: "missing" });
+    rest.style.flexGrow = String(missing);
+    bar.append(rest);
+  }
   return bar;
 }
 

@@ -3,7 +3,8 @@
 import { Chart, NEAR } from "./chart.js";
 import { el } from "./dom.js";
 import { measure } from "./format.js";
-import { axes, bounds, logToggle } from "./plots.js";
+import { axes, logToggle } from "./plots.js";
+import { bounds } from "./scales.js";
 
 /** One of the things that are compared: its colour goes by its place. @typedef {{name: string, x: number[], y: number[], open?: () => void}} Curve */
 

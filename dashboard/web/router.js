@@ -8,7 +8,7 @@ import { isTyping } from "./dom.js";
  * @typedef {(place: Place, signal: AbortSignal) => ((place: Place) => boolean) | void} Show
  */
 
-/** @type {{pattern: string[], show: Show}[]} */
+/** @type {{pattern: string[], show: Show, prepare: (params: Record<string, string>) => void}[]} */
 const routes = [];
 /** @type {Show} */
 let otherwise = () => {};
@@ -24,14 +24,10 @@ const parts = (path) => path.split("/").filter(Boolean);
 /**
  * @param {string} pattern such as "/studies/:study"
  * @param {Show} show
+ * @param {(params: Record<string, string>) => void} prepare asks for what `show` will need: somebody is about to go there
  */
-export function route(pattern, show) {
-  routes.push({ pattern: parts(pattern), show });
-}
-
-/** Forgets all routes: somebody signs in anew, in another frame. */
-export function clear() {
-  routes.length = 0;
+export function route(pattern, show, prepare) {
+  routes.push({ pattern: parts(pattern), show, prepare });
 }
 
 /** @param {Show} show */
@@ -42,11 +38,11 @@ export function routeOtherwise(show) {
 /**
  * What an address leads to.
  * @param {string} path
- * @returns {{show: Show, params: Record<string, string>}}
+ * @returns {{show: Show, prepare?: (params: Record<string, string>) => void, params: Record<string, string>}}
  */
 function find(path) {
   const given = parts(path);
-  for (const { pattern, show } of routes) {
+  for (const { pattern, show, prepare } of routes) {
     if (pattern.length !== given.length) continue;
     /** @type {Record<string, string>} */
     const params = {};
@@ -59,7 +55,7 @@ function find(path) {
         return false;
       }
     });
-    if (fits) return { show, params };
+    if (fits) return { show, prepare, params };
   }
   return { show: otherwise, params: {} };
 }
@@ -73,6 +69,15 @@ export function show() {
   current = new AbortController();
   shown = show;
   move = show(place, current.signal);
+}
+
+/**
+ * Asks for what an address needs, before it is gone to.
+ * @param {string} path
+ */
+export function prepare(path) {
+  const { prepare, params } = find(path);
+  prepare?.(params);
 }
 
 /** Ends the view that is shown. */
@@ -108,14 +113,29 @@ export function keep(fields) {
 export function start() {
   addEventListener("popstate", show);
   document.addEventListener("click", (event) => {
-    const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
-    if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    if (link.hasAttribute("download") || link.getAttribute("target")) return;
-    const href = link.getAttribute("href") ?? "";
-    if (!href.startsWith("/") || href.startsWith("/v1/")) return;
+    const href = hrefOf(event);
+    if (!href || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
     go(href);
   });
+  // Somebody who points at a link may follow it.
+  for (const kind of ["pointerover", "focusin"]) {
+    document.addEventListener(kind, (event) => {
+      const href = hrefOf(event);
+      if (href) prepare(new URL(href, location.href).pathname);
+    });
+  }
+}
+
+/**
+ * The view that a link leads to; "" if there is none.
+ * @param {Event} event
+ */
+function hrefOf({ target }) {
+  const link = target instanceof Element ? target.closest("a[href]") : null;
+  if (!link || link.hasAttribute("download") || link.getAttribute("target")) return "";
+  const href = link.getAttribute("href") ?? "";
+  return href.startsWith("/") && !href.startsWith("/v1/") ? href : "";
 }
 
 /**

@@ -18,6 +18,9 @@ export function curve(kind, low, high) {
   return { at: (value) => Math.log(value / low) / width, value: (at) => low * Math.exp(at * width) };
 }
 
+/** How much finer than wanted round steps may be: the next coarser ones would leave an axis with one name or none. */
+const COARSER = 0.8;
+
 /**
  * Values to be named on an axis between two of them, `most` or so.
  * @param {Kind} kind
@@ -67,7 +70,7 @@ function powers(base, low, high, most) {
 function even(low, high, most, whole) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
-  let step = power * ([1, 2, 5].find((digit) => digit * power >= rough * (1 - 1e-9)) ?? 10);
+  let step = power * ([1, 2, 5].find((digit) => digit * power >= rough * COARSER) ?? 10);
   if (whole) step = Math.max(1, Math.round(step));
   const found = [];
   for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) found.push(clean(index * step));
@@ -77,4 +80,23 @@ function even(low, high, most, whole) {
 /** Without what computing adds to decimal numbers. @param {number} value */
 function clean(value) {
   return Number(value.toPrecision(12));
+}
+
+/**
+ * Bounds for values of which a few are far away: those would press all others to a line. Undefined where nothing has to be cut off.
+ * @param {number[]} values
+ * @param {"min" | "max" | null} better values on that side are never cut off
+ * @param {number} [reach] how far beyond the others a value may be, in widths of their middle part
+ * @returns {{low?: number, high?: number}}
+ */
+export function bounds(values, better, reach = 3) {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  if (sorted.length < 8) return {};
+  const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))];
+  const spread = at(0.85) - at(0.15);
+  if (spread <= 0) return {};
+  // Round numbers, so that they look well on the axis.
+  const unit = 10 ** Math.floor(Math.log10(spread));
+  const [low, high] = [Math.floor((at(0.15) - reach * spread) / unit) * unit, Math.ceil((at(0.85) + reach * spread) / unit) * unit];
+  return { low: better !== "min" && sorted[0] < low ? low : undefined, high: better !== "max" && sorted[sorted.length - 1] > high ? high : undefined };
 }

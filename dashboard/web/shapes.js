@@ -29,8 +29,13 @@ function crosses(path, { points, r }) {
   }
 }
 
+/** Libraries that have them. */
+const registered = new WeakSet();
+
 /** @param {typeof import("echarts")} echarts */
 export function register({ graphic }) {
+  if (registered.has(graphic)) return;
+  registered.add(graphic);
   for (const [name, buildPath] of Object.entries({ strokes, dots, crosses })) {
     graphic.registerShape(name, /** @type {any} */ (graphic.extendShape({ buildPath: /** @type {any} */ (buildPath) })));
   }

@@ -33,7 +33,7 @@ export function build(root, session) {
     { name: "Studies", href: "/" },
     { name: "Workers", href: "/workers" },
   ].map(({ name, href }) => el("a", { href, text: name }));
-  const status = el("span", { class: "health", role: "status" });
+  const status = el("span", { class: "health none", role: "status" });
   const banner = el("p", { class: "away", role: "alert", hidden: true });
   const main = el("main", { id: "main", tabindex: -1 });
   const signOut = async () => {

@@ -8,7 +8,7 @@ import { button } from "../parts.js";
 import { address, go, keep } from "../router.js";
 import { isOver } from "../states.js";
 import { read } from "../tags.js";
-import { MOST } from "./compare.js";
+import { MOST } from "./listed.js";
 
 /** @typedef {import("./model.js").StudyModel} StudyModel */
 

@@ -9,7 +9,7 @@ import { failure, notice } from "../parts.js";
 import { kindOf, overlaid } from "../plots-compare.js";
 import { address, go, keep } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
-import { listed } from "./compare.js";
+import { listed } from "./listed.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {{name: string, study: Study, ended: number, best: {ended: number, at: number, value: number}[]}} Course */

@@ -10,26 +10,16 @@ import { kindOf, overlaid } from "../plots-compare.js";
 import { address, go, keep } from "../router.js";
 import { badge, isOver, trialLook } from "../states.js";
 import { chipsOf } from "../tags.js";
+import { listed } from "./listed.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("../../types/api.js").Trial} Trial */
 
-/** Things that are compared at most. */
-export const MOST = 12;
 /** Between two readings while one of the trials runs, and while none does. */
 const OFTEN = 2_000;
 const SELDOM = 15_000;
 /** Points of each curve. */
 const POINTS = 300;
-
-/**
- * What stands in an address, each once.
- * @param {URLSearchParams} query
- * @param {string} field
- */
-export function listed(query, field) {
-  return [...new Set((query.get(field) ?? "").split(",").filter(Boolean))].slice(0, MOST);
-}
 
 /**
  * @param {HTMLElement} place

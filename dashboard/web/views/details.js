@@ -29,6 +29,8 @@ export class Details {
     this.settled = false;
     /** @type {number[]} */
     this.waiting = [];
+    /** What was asked for last. @type {number[]} */
+    this.wanted = [];
     /** Who is told when something was read. @type {() => void} */
     this.changed = () => {};
   }
@@ -50,6 +52,7 @@ export class Details {
    */
   ask(trials, changed) {
     this.changed = changed;
+    this.wanted = trials;
     if (this.pages === "begun") return;
     this.waiting = trials.filter((number) => this.#isOld(number)).sort((a, b) => b - a);
     if (!this.waiting.length && !this.reading) this.settled = true;
@@ -95,7 +98,10 @@ export class Details {
       // As with one trial: read trial by trial, unless the coordinator is away.
       this.pages = error instanceof ApiError && !error.away ? "done" : "";
     }
-    if (!signal.aborted) this.changed();
+    // What is missing is read one by one, if anything is.
+    if (signal.aborted) return;
+    if (this.pages === "done") this.ask(this.wanted, this.changed);
+    this.changed();
   }
 
   async #read() {

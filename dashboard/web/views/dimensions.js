@@ -1,8 +1,7 @@
 // What trials can be compared by: parameters, objectives, other metrics, and their number. And how each is laid along an axis.
 
 import { measure, num } from "../format.js";
-import { bounds } from "../plots.js";
-import { curve, ticks } from "../scales.js";
+import { bounds, curve, ticks } from "../scales.js";
 
 /** @typedef {import("../../types/api.js").Trial} Trial */
 /** @typedef {import("../../types/api.js").Study} Study */

@@ -2,11 +2,11 @@
 
 import { el, fill } from "../dom.js";
 import { count, measure } from "../format.js";
+import { use } from "../later.js";
 import { button } from "../parts.js";
 import { allOf } from "../states.js";
 import { dimensionsOf } from "./dimensions.js";
 import { inWords } from "./filter.js";
-import { zoomInto } from "./zoom.js";
 
 /** @typedef {import("./model.js").StudyModel} StudyModel */
 /** @typedef {import("./dimensions.js").Dimension} Dimension */
@@ -74,6 +74,9 @@ export function filterBar(model) {
     fill(form, all.map(fields));
   };
 
+  /** @param {{dimension: Dimension, rule: import("./filter.js").Rule}[]} rules */
+  const zoomInto = async (rules) => (await use("views/zoom.js", model.signal))?.zoomInto(model, rules);
+
   const draw = () => {
     drawMenu();
     const { study, filter } = model;
@@ -94,7 +97,7 @@ export function filterBar(model) {
       }),
       el("span", { class: "quiet number", role: "status", text: `${count(matching)} of ${count(known.length)} trials${model.complete ? "" : ` that are read, of ${count(allOf(study.counts))}`}` }),
       button("Clear", () => model.choose(null, null), "small"),
-      button("New study here\u2026", () => void zoomInto(model, [...filter.rules.values()]), "small"),
+      button("New study here\u2026", () => void zoomInto([...filter.rules.values()]), "small"),
     );
     if (at >= 0) /** @type {HTMLElement | undefined} */ ([...chips.querySelectorAll("button")].at(Math.min(at, chips.querySelectorAll("button").length - 1)))?.focus();
   };

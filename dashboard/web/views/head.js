@@ -4,11 +4,10 @@ import { api } from "../api.js";
 import { attempt, confirm, edit } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
-import { button, facts, menu, progress, stateBar } from "../parts.js";
+import { use } from "../later.js";
+import { button, facts, menu, progress, stateBar, stateWords } from "../parts.js";
 import { address, go } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
-import { addTrial } from "./add-trial.js";
-import { editStudy } from "./edit.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("./model.js").StudyModel} StudyModel */
@@ -46,7 +45,7 @@ export function drawHead(head, study, model) {
     if (message !== null) await set(attempt(() => api.setMessage(name, message), "Saved."));
   };
   const add = async () => {
-    const trial = await addTrial(name, model.study ?? study);
+    const trial = await (await use("views/add-trial.js", model.signal))?.addTrial(name, model.study ?? study);
     if (trial) go(address("studies", name, "trials", String(trial.number)));
   };
   const raised = study.state === "STUDY_STATE_DONE" && study.doneReason === "DONE_REASON_BUDGET";
@@ -54,7 +53,7 @@ export function drawHead(head, study, model) {
     study.state === "STUDY_STATE_ACTIVE" && button("Pause", () => steer("pause", "Paused: running trials go on, no new ones start.")),
     (study.state === "STUDY_STATE_PAUSED" || raised) && button("Resume", () => steer("resume", "The study goes on.")),
     button("Edit\u2026", async () => {
-      const after = await editStudy(name, model.study ?? study);
+      const after = await (await use("views/edit.js", model.signal))?.editStudy(name, model.study ?? study);
       if (after) model.setStudy(after);
     }),
     !hasEnded(study) && button("Stop\u2026", stop, "danger-quiet"),
@@ -77,6 +76,9 @@ export function drawHead(head, study, model) {
   );
   if (active) [...head.querySelectorAll("button")].find(({ textContent }) => textContent === active)?.focus();
 }
+
+/** @param {Study} study */
+const usesGpus = ({ spec, spending }) => Boolean(spec.trial?.resources?.gpus || spec.budget?.gpuHours || spending?.gpuHours);
 
 /**
  * @param {HTMLElement} overview
@@ -106,9 +108,9 @@ export function drawOverview(overview, study, trialAddress) {
     [
       ["Trials", trials],
       ["Best", top],
-      ["By state", el("div", { class: "figure" }, stateBar(counts), el("span", { class: "quiet", text: `${count(allOf(counts))} in all` }))],
+      ["By state", el("div", { class: "figure" }, stateBar(counts), el("span", { class: "quiet", text: stateWords(counts) || "none yet" }))],
       ["Active for", plain(duration(seconds(spending?.wallTime)))],
-      ["GPU hours", plain(gpuHours(spending?.gpuHours))],
+      ["GPU hours", usesGpus(study) && plain(gpuHours(spending?.gpuHours))],
       ["Cost", cost],
       ["Saved by stopping early", saved > 0 && plain(count(saved), `${spec.trial?.steps?.name ?? "step"}s`)],
       ["Strategy", plain(spec.strategy?.name ?? "", study.strategyNote ?? "")],

@@ -3,15 +3,16 @@
 
 import { api, ApiError } from "../api.js";
 import { num, short } from "../format.js";
-import { follow } from "../live.js";
+import { follow, gently } from "../live.js";
 import { keep } from "../router.js";
 import { allOf, counts, hasEnded, isOver, isRunning } from "../states.js";
 import { Filter } from "./filter.js";
+import { extend } from "./points.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("../../types/api.js").Trial} Trial */
-/** @typedef {import("../plots.js").Result} Result */
-/** @typedef {import("../plots.js").Line} Line */
+/** @typedef {import("./overview/best.js").Result} Result */
+/** @typedef {import("./overview/curves.js").Line} Line */
 /** @typedef {{order: "number" | "newest" | "value", states: string[]}} Wanted */
 
 /** Up to so many trials are all read, and then sorted and searched here; of more, pages are read as they are looked at. */
@@ -22,11 +23,11 @@ const SAMPLE = 2_000;
 const BEST = 2_000;
 const FIRST = 1_000;
 const PAGE = 1_000;
+/** Between two readings of a Pareto set that grows, in milliseconds. */
+const FOLLOW = 2_000;
 /** Learning curves in their chart, and points of each when they are read. */
 const CURVES = 100;
 const CURVE_POINTS = 120;
-/** Points of a curve that grows while it is watched; then every second one is left out. */
-const MOST_POINTS = 1_000;
 
 export class StudyModel {
   /** Trials whose results are among those here. @type {Set<number>} */
@@ -56,6 +57,10 @@ export class StudyModel {
     this.reading = false;
     /** If it does not: some of them. Read when they are asked for. @type {Map<number, Trial> | null} */
     this.sample = null;
+    /** Whether some are being read. */
+    this.sampling = false;
+    /** Reads what has come to the Pareto set since. */
+    this.followBest = gently(() => void this.#followBest(), FOLLOW, signal);
     /** Which trials are looked at. */
     this.filter = new Filter();
     /** @type {Result[]} */
@@ -183,6 +188,7 @@ export class StudyModel {
     /** @type {Map<number, Trial>} */
     const sample = new Map();
     this.sample = sample;
+    this.sampling = true;
     const { name, signal } = this;
     try {
       for (const { order, most } of [{ order: "value", most: BEST }, { order: "number", most: FIRST }]) {
@@ -194,13 +200,43 @@ export class StudyModel {
           if (!token) break;
         }
       }
-      if (this.study?.paretoSet?.length) for (const trial of (await api.trials(name, { best: true, size: PAGE }, { signal })).trials ?? []) sample.set(num(trial.number), trial);
+      await this.#readBest(sample);
     } catch (error) {
       if (signal.aborted) return;
       // Read anew when it is asked for again.
       this.sample = null;
       if (!(error instanceof ApiError) || !error.away) this.view.failed(error);
+    } finally {
+      this.sampling = false;
     }
+    this.view.changed();
+  }
+
+  /**
+   * Reads the Pareto set, whose trials may be anywhere.
+   * @param {Map<number, Trial>} sample
+   */
+  async #readBest(sample) {
+    if (!this.study?.paretoSet?.length) return;
+    let token;
+    do {
+      const page = await api.trials(this.name, { best: true, token, size: PAGE }, { signal: this.signal });
+      for (const trial of page.trials ?? []) sample.set(num(trial.number), trial);
+      token = page.nextPageToken;
+    } while (token);
+  }
+
+  /** Reads the Pareto set anew, where it has got trials that are not here. */
+  async #followBest() {
+    const { sample } = this;
+    if (!sample || this.sampling || !this.study?.paretoSet?.some((number) => !sample.has(num(number)) && !this.trials.has(num(number)))) return;
+    this.sampling = true;
+    try {
+      await this.#readBest(sample);
+    } catch {
+      // With the next change; the stream tells if the coordinator is away.
+    }
+    this.sampling = false;
     this.view.changed();
   }
 
@@ -231,6 +267,7 @@ export class StudyModel {
   /** @param {import("../../types/api.js").WatchEvent} event */
   #take(event) {
     if (event.study) this.study = event.study;
+    if (event.study && this.sample) this.followBest();
     if (event.trial) this.#trial(event.trial);
     if (event.points) this.#points(num(short(event.points.trial)), event.points.points ?? {});
     this.view.changed();
@@ -305,29 +342,6 @@ export class StudyModel {
   /** @returns {number | null} */
   bestTrial() {
     return this.study?.best ? num(this.study.best.number) : null;
-  }
-}
-
-/**
- * Adds points to a curve; a step that is there already begins it anew from there, as another attempt does.
- * @param {{steps: number[], values: number[]}} line
- * @param {number[]} steps
- * @param {number[]} values
- */
-export function extend(line, steps, values) {
-  steps.forEach((step, index) => {
-    while (line.steps.length > 0 && line.steps[line.steps.length - 1] >= step) {
-      line.steps.pop();
-      line.values.pop();
-    }
-    line.steps.push(step);
-    line.values.push(values[index]);
-  });
-  if (line.steps.length > MOST_POINTS) {
-    const last = line.steps.length - 1;
-    const kept = (/** @type {number} */ index) => index === last || index % 2 === 0;
-    line.steps = line.steps.filter((_, index) => kept(index));
-    line.values = line.values.filter((_, index) => kept(index));
   }
 }
 

@@ -4,11 +4,11 @@ import { api } from "../api.js";
 import { el, fill, setText } from "../dom.js";
 import { ago, count, gpuHours, measure, num, short } from "../format.js";
 import { gently, repeat } from "../live.js";
-import { button, failure, notice, progress, spark, stateBar } from "../parts.js";
+import { button, failure, notice, spark, stateBar } from "../parts.js";
 import { address, go, keep, onKey } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
 import { Table } from "../table.js";
-import { MOST } from "./compare.js";
+import { MOST } from "./listed.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {{ended: number, steps: {ended: number, value: number}[], asked: number}} Course */
@@ -142,8 +142,9 @@ export function showStudies(place, { query }, signal) {
   const queue = /** @type {Study[]} */ ([]);
   let asking = 0;
   const ask = async () => {
+    if (asking >= AT_A_TIME || signal.aborted) return;
     const study = queue.shift();
-    if (!study || asking >= AT_A_TIME || signal.aborted) return;
+    if (!study) return;
     asking += 1;
     try {
       const { incumbents = {}, ended } = await api.incumbents(short(study.name), 0, { signal });
@@ -246,8 +247,7 @@ function trials(study) {
   const ended = endedOf(study.counts);
   const budget = num(study.spec.budget?.trials);
   const words = Number.isFinite(budget) ? `${count(ended)} of ${count(budget)}` : count(ended);
-  const bar = Number.isFinite(budget) && !hasEnded(study) ? progress(ended, budget, `${words} trials`) : stateBar(study.counts);
-  return el("div", { class: "two" }, el("span", { class: "number", text: words }), bar);
+  return el("div", { class: "two" }, el("span", { class: "number", text: words }), stateBar(study.counts, hasEnded(study) ? 0 : budget));
 }
 
 /** @param {Study} study */

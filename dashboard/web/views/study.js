@@ -1,6 +1,7 @@
 // One study: how it stands, what can be done to it, and its parts, of which one is shown at a time.
 
 import { el, fill } from "../dom.js";
+import { showLater } from "../later.js";
 import { gently } from "../live.js";
 import { failure, notice } from "../parts.js";
 import { address, go } from "../router.js";
@@ -8,10 +9,7 @@ import { hasEnded } from "../states.js";
 import { filterBar } from "./filterbar.js";
 import { drawHead, drawOverview } from "./head.js";
 import { StudyModel } from "./model.js";
-import { overview } from "./tabs/overview.js";
-import { parameters } from "./tabs/parameters.js";
-import { time } from "./tabs/time.js";
-import { training } from "./tabs/training.js";
+import { isHalving, isOfPopulation } from "./strategies.js";
 
 /**
  * What a part of the page is given.
@@ -27,16 +25,25 @@ import { training } from "./tabs/training.js";
  * @typedef {{node: HTMLElement, draw: () => void, tick?: () => void}} Part
  */
 /**
+ * What the module of a part makes.
+ * @typedef {(context: Context) => Part} Create
+ */
+/**
  * @typedef {object} Tab
  * @property {string} id in the address; "" for the first
  * @property {string} title
+ * @property {"views/tabs/overview.js" | "views/tabs/parameters.js" | "views/tabs/training.js" | "views/tabs/time.js"} module
  * @property {(study: import("../../types/api.js").Study) => boolean} [applies] whether a study has this part
  * @property {boolean} [filtered] whether it shows only the trials that the filter leaves, or shows which those are
- * @property {(context: Context) => Part} create
  */
 
 /** @type {Tab[]} */
-const TABS = [overview, parameters, training, time];
+const TABS = [
+  { id: "", title: "Overview", module: "views/tabs/overview.js", filtered: true },
+  { id: "parameters", title: "Parameters", module: "views/tabs/parameters.js", filtered: true },
+  { id: "training", title: "Training", module: "views/tabs/training.js", applies: (study) => Boolean(study.spec.earlyStopping?.length) || isHalving(study) || isOfPopulation(study) },
+  { id: "time", title: "Time", module: "views/tabs/time.js" },
+];
 
 /** Between two drawings while much happens. */
 const PAUSE = 100;
@@ -77,9 +84,16 @@ export function showStudy(place, at, signal) {
     const tab = TABS.find(({ id }) => id === (at.params.tab ?? ""));
     if (model.study) model.filter.read(at.query.get("only") ?? "", model.study);
     filter.show(Boolean(tab?.filtered));
-    part = tab?.create({ model, query: at.query, href, open, signal: AbortSignal.any([signal, ofPart.signal]) }) ?? null;
-    fill(panel, part?.node ?? notice("empty", "A study has no such part", el("p", {}, el("a", { href: address("studies", name), text: "Overview" }))));
     document.title = [tab?.id && tab.title, name, "Tunesmith"].filter(Boolean).join(" \u00b7 ");
+    part = null;
+    if (!tab) return fill(panel, notice("empty", "A study has no such part", el("p", {}, el("a", { href: address("studies", name), text: "Overview" }))));
+    const context = { model, query: at.query, href, open, signal: AbortSignal.any([signal, ofPart.signal]) };
+    showLater(panel, tab.module, context.signal, ({ create }) => {
+      part = create(context);
+      fill(panel, part.node);
+      // It came later than what is around it.
+      if (shown) draw();
+    });
   };
   let shape = "";
   const drawTabs = () => {
@@ -126,7 +140,7 @@ export function showStudy(place, at, signal) {
     at = next;
     if (shown) {
       openPart();
-      draw();
+      if (!part) draw();
       if (!same) scrollTo(0, Math.min(scrollY, tabs.offsetTop - 60));
     }
     return true;

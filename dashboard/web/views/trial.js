@@ -4,15 +4,15 @@ import { api } from "../api.js";
 import { attempt, confirm, edit } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { between, bytes, day, duration, measure, num, parameter, short } from "../format.js";
+import { use } from "../later.js";
 import { follow, gently } from "../live.js";
 import { button, facts, failure, notice, uuid } from "../parts.js";
-import { trialCurve } from "../plots.js";
 import { address, go } from "../router.js";
 import { badge, isOver, isRunning, trialLook } from "../states.js";
 import { chipsOf, give, read as readTags, written } from "../tags.js";
-import { addTrial } from "./add-trial.js";
 import { logPanel } from "./log.js";
-import { extend } from "./model.js";
+import { extend } from "./points.js";
+import { trialCurve } from "./trial/curve.js";
 import { usagePanel } from "./trial/usage.js";
 
 /** @typedef {import("../../types/api.js").Trial} Trial */
@@ -52,7 +52,7 @@ export function showTrial(place, { params, query }, signal) {
     if (!study || !trial) return;
     if (!laidOut) fill(place, head, el("div", { class: "with-side" }, el("div", { class: "main-column" }, charts, usage.node, log.node), side));
     laidOut = true;
-    drawHead(head, name, study, trial, set);
+    drawHead(head, name, study, trial, set, signal);
     drawSide(side, study, trial, set);
     log.setAttempts(trial.attempts?.length ?? 0);
     usage.setAttempts(trial.attempts);
@@ -154,8 +154,9 @@ const heads = new WeakMap();
  * @param {Study} whole the same
  * @param {Trial} trial
  * @param {(trial: Trial) => void} set
+ * @param {AbortSignal} signal
  */
-function drawHead(head, study, whole, trial, set) {
+function drawHead(head, study, whole, trial, set, signal) {
   const shape = JSON.stringify([trial.state, trial.stateReason, trial.pendingReason]);
   if (heads.get(head) === shape) return;
   heads.set(head, shape);
@@ -171,7 +172,7 @@ function drawHead(head, study, whole, trial, set) {
     if (after) go(address("studies", study, "trials", String(after.number)));
   };
   const change = async () => {
-    const after = await addTrial(study, whole, trial);
+    const after = await (await use("views/add-trial.js", signal))?.addTrial(study, whole, trial);
     if (after) go(address("studies", study, "trials", String(after.number)));
   };
   const before = num(number) - 1;

@@ -105,15 +105,15 @@ export function trialTable({ model, query, open, href }) {
       { id: "value", title: objective, cell: (trial) => value(trial), key: ({ value }) => num(value), descending: model.goal === "max", right: true, width: "7rem" },
       { id: "steps", title: model.step, cell: ({ lastStep }) => measure(lastStep), key: ({ lastStep }) => num(lastStep), right: true, width: "5.5rem" },
       { id: "time", title: "Time", cell: (trial) => duration(time(trial)), key: time, right: true, width: "7rem" },
-      ...parameters.map(({ name, type }) => ({
+      ...parameters.map(({ name, type, choices }) => ({
         id: `p:${name}`,
         title: name,
         cell: (/** @type {Trial} */ trial) => parameter(trial.parameters?.[name]),
         key: (/** @type {Trial} */ trial) => key(trial.parameters?.[name]),
-        right: type === "float" || type === "int",
+        right: type === "float" || type === "int" || (type === "ordinal" && Boolean(choices?.every((choice) => typeof choice === "number"))),
         width: "7rem",
       })),
-      ...[...metrics].sort().map((name) => ({ id: `m:${name}`, title: name, cell: (/** @type {Trial} */ trial) => measure(trial.metrics?.[name]), key: (/** @type {Trial} */ trial) => num(trial.metrics?.[name]), right: true, width: "7rem" })),
+      ...[...metrics].sort().map((name) => ({ id: `m:${name}`, title: name === objective ? `last ${name}` : name, cell: (/** @type {Trial} */ trial) => measure(trial.metrics?.[name]), key: (/** @type {Trial} */ trial) => num(trial.metrics?.[name]), right: true, width: "7rem" })),
       {
         id: "tags",
         title: "Tags",

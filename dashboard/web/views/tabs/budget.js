@@ -11,6 +11,7 @@ import { allOf, endedOf, hasEnded } from "../../states.js";
  * up at the present rate, in seconds from now; NaN if that cannot be told.
  * @typedef {{id: string, name: string, unit: string, show: (amount: number) => string, limit: number, used: number, committed: number, left: number, points: [number, number][], soon: number, words: string}} Burn
  */
+/** What ends a study before its budgets are used up: what it looks at, how that stands, where it ends. @typedef {{id: string, name: string, now: string, end: string, words: string}} Ending */
 /** @typedef {{study: Study, trials: Trial[], results: {ended: number, at: number}[], attempts: Attempt[] | null, complete: boolean, now: number, asOf: number}} Known */
 
 /** The present rate is that of the last part of the time, if so many changes were in it. */
@@ -36,11 +37,13 @@ export function burns(known) {
     budget.gpuHours === undefined
       ? null
       : { id: "gpu_hours", name: "GPU hours", unit: "h", show: gpuHours, limit: budget.gpuHours, ...spent(known, spending.gpuHours, ({ gpus }) => gpus?.length ?? 0), committed: trial?.maxRuntime ? spending.gpuHoursCommitted ?? 0 : NaN },
+    budget.failures === undefined ? null : { id: "failures", name: "Failed trials", unit: "", show: count, limit: num(budget.failures), used: num(counts?.failed ?? 0), committed: NaN, points: failures(known) },
     budget.cost === undefined ? null : { id: "cost", name: "Cost", unit: currency, show: measure, limit: budget.cost, ...spent(known, spending.cost, ({ pricePerHour }) => pricePerHour ?? 0), committed: trial?.maxRuntime ? spending.costCommitted ?? 0 : NaN },
   ];
   return all.filter((one) => one !== null).map((one) => {
     const left = Math.max(0, one.limit - one.used - (one.committed || 0));
-    const soon = study.state !== "STUDY_STATE_ACTIVE" ? NaN : one.id === "wall_time" ? left : remaining(one, now, isIdle(study));
+    // Nobody can tell when trials will fail.
+    const soon = study.state !== "STUDY_STATE_ACTIVE" || one.id === "failures" ? NaN : one.id === "wall_time" ? left : remaining(one, now, isIdle(study));
     return { ...one, left, soon, words: inWords(one, soon, study) };
   });
 }
@@ -57,6 +60,17 @@ function ends({ study, trials, results, complete, now }) {
     ? trials.map(({ endedAt }) => Date.parse(endedAt ?? "")).filter(Number.isFinite).sort((a, b) => a - b).map((at, index) => [at, index + 1])
     : results.map(({ at, ended }) => /** @type {[number, number]} */ ([at, ended])).sort((a, b) => a[0] - b[0]);
   return [[began, 0], ...points, [until(study, now), endedOf(study.counts)]];
+}
+
+/**
+ * Trials that had failed, by time; known where all trials are.
+ * @param {Known} known
+ * @returns {[number, number][]}
+ */
+function failures({ study, trials, complete, now }) {
+  if (!complete) return [];
+  const times = trials.filter(({ state }) => state.endsWith("FAILED")).map(({ endedAt }) => Date.parse(endedAt ?? "")).filter(Number.isFinite).sort((a, b) => a - b);
+  return [[Date.parse(study.createdAt ?? ""), 0], ...times.map((at, index) => /** @type {[number, number]} */ ([at, index + 1])), [until(study, now), times.length]];
 }
 
 /** @param {Study} study @param {number} now when it was looked at last, or when it ended */
@@ -170,7 +184,41 @@ function inWords({ id, limit, used, committed }, soon, study) {
   if (used >= limit) return "used up";
   if (hasEnded(study)) return `the study ended with ${percent(used / limit)}`;
   if (study.state === "STUDY_STATE_PAUSED") return "the study is paused";
+  if (id === "failures") return `the study ends when ${count(limit)} have failed`;
   if (id === "trials" && used + committed >= limit) return Number.isFinite(soon) ? `all have begun; the last end in about ${roughly(soon)} at the present rate` : "all have begun";
   if (Number.isFinite(soon)) return `used up in about ${roughly(soon)} ${id === "wall_time" ? "if it stays active" : "at the present rate"}`;
   return isIdle(study) ? "nothing is used at the moment" : "no rate is known yet";
+}
+
+/**
+ * What else ends a study, and how near that is.
+ * @param {Study} study
+ * @returns {Ending[]}
+ */
+export function endings({ spec, best, improvement = {} }) {
+  const { target, noImprovement: rule } = spec.budget ?? {};
+  /** @type {Ending[]} */
+  const found = [];
+  if (target !== undefined) {
+    const maximize = spec.objective?.goal === "GOAL_MAXIMIZE";
+    const value = num(best?.value);
+    const away = maximize ? target - value : value - target;
+    const words = Number.isNaN(value) ? "no result yet" : away > 0 ? `${measure(away)} away; the best is trial ${best?.number}` : `reached by trial ${best?.number}`;
+    found.push({ id: "target", name: `Target of ${spec.objective?.metric ?? "the objective"}`, now: measure(best?.value), end: `${measure(target)} or ${maximize ? "more" : "less"}`, words });
+  }
+  const noted = rule?.shadow ? "; it is only noted" : "";
+  const none = num(improvement.results ?? 0) === 0;
+  if (rule?.patience !== undefined) {
+    const several = Boolean(spec.moreObjectives?.length);
+    const better = several ? "have not changed the Pareto set" : rule.minDelta ? `have not been better by more than ${measure(rule.minDelta)}` : "have not been better than the best before";
+    found.push({ id: "patience", name: "Results without improvement", now: none ? "\u2013" : count(improvement.idle), end: count(rule.patience), words: none ? `no result that counts yet${noted}` : `the last results ${better}${noted}` });
+  }
+  if (rule?.gainBelow !== undefined) {
+    const known = improvement.gainLeft !== undefined;
+    const sure = percent(improvement.confidence ?? rule.confidence ?? 0.95);
+    // The coordinator says what is missing until it is known.
+    const missing = (improvement.note ?? "").replace(/^no_improvement: /, "").split("; ").pop() || "not known yet";
+    found.push({ id: "gain", name: "Left to gain, at most", now: known ? measure(improvement.gainLeft) : "\u2013", end: `${measure(rule.gainBelow)} or less`, words: (known ? `with a probability of ${sure}, by a model of all results` : missing) + noted });
+  }
+  return found;
 }

@@ -6,13 +6,14 @@ import { day, percent } from "../../format.js";
 import { NEAR } from "./budget.js";
 
 /** @typedef {import("./budget.js").Burn} Burn */
+/** @typedef {import("./budget.js").Ending} Ending */
 
 /** How far ahead a projection is drawn, in times of what has passed. */
 const AHEAD = 1;
 
 /**
  * @param {object} options
- * @param {() => {burns: Burn[], now: number, began: number, note: string}} options.data
+ * @param {() => {burns: Burn[], endings: Ending[], now: number, began: number, note: string}} options.data
  * @param {AbortSignal} options.signal
  */
 export function burndown({ data, signal }) {
@@ -76,6 +77,8 @@ export function burndown({ data, signal }) {
   const note = el("p", { class: "quiet note" });
   const head = ["Budget", "Used", "", "Committed", "Left", "Of", ""];
   const table = el("table", { class: "plain", "aria-label": "Budgets" }, el("thead", {}, el("tr", {}, head.map((text, index) => el("th", { scope: "col", class: index > 0 && index < 6 ? "right" : null, text: text || (index === 2 ? "%" : "When") })))), rows);
+  const others = el("tbody");
+  const otherTable = el("table", { class: "plain", "aria-label": "Other ends" }, el("thead", {}, el("tr", {}, ["Also ends by", "Now", "At", "How it stands"].map((text, index) => el("th", { scope: "col", class: index === 1 || index === 2 ? "right" : null, text })))), others);
   const empty = el("p", { class: "table-empty", text: "This study has no budget: it goes on until somebody stops it. A budget can be given at any time, of trials, time, GPU hours or cost." });
   const body = el("div", { class: "stack" });
   const node = el("section", { class: "part" }, el("header", { class: "section" }, el("h2", { text: "Budget" })), body);
@@ -83,15 +86,19 @@ export function burndown({ data, signal }) {
   return {
     node,
     draw() {
-      const { burns, note: text } = data();
-      const now = burns.map(({ id, soon }) => `${id} ${soon > 0}`).join();
+      const { burns, endings, note: text } = data();
+      const now = [...burns.map(({ id, soon }) => `${id} ${soon > 0}`), ...endings.map(({ id }) => id)].join();
       if (now !== shape || !body.firstChild) {
         shape = now;
-        fill(body, burns.length ? [table, note, chart.node] : empty);
+        fill(body, burns.length ? table : null, endings.length ? otherTable : null, burns.length ? [note, chart.node] : null, burns.length || endings.length ? null : empty);
         const ahead = burns.some(({ soon }) => soon > 0) ? [{ name: "at the present rate", kind: "usual" }] : [];
         chart.setLegend([...burns.map(({ name }, index) => ({ name, kind: `series-${index + 1}` })), ...ahead]);
         chart.setEmpty("");
       }
+      fill(
+        others,
+        endings.map(({ name, now, end, words }) => el("tr", {}, el("th", { scope: "row", text: name }), el("td", { class: "right", text: now }), el("td", { class: "right", text: end }), el("td", { text: words }))),
+      );
       if (!burns.length) return;
       fill(
         rows,

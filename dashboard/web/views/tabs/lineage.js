@@ -11,9 +11,6 @@ import { measure, num, parameter as shown } from "../../format.js";
  * @typedef {{height: (value: Value | undefined) => number, text: (height: number) => string, low?: number, high?: number, labels?: number[], whole: boolean}} Axis
  */
 
-/** Strategies whose trials take each other's places, or go on from each other. */
-export const POPULATION = /^(pbt|pb2|replay)$/;
-
 /** Labels of an axis whose round heights are no round values. */
 const LABELS = 5;
 

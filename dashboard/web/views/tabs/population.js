@@ -6,8 +6,9 @@ import { Chart, NEAR } from "../../chart.js";
 import { el, fill, setText } from "../../dom.js";
 import { count, measure, num, parameter as shown, plural } from "../../format.js";
 import { gently } from "../../live.js";
-import { about, axes, bounds, logToggle } from "../../plots.js";
+import { about, axes, logToggle } from "../../plots.js";
 import { keep } from "../../router.js";
+import { bounds } from "../../scales.js";
 import { counts, isOver, isRunning } from "../../states.js";
 import { axisOf, begin, changes, leaves, lineOf } from "./lineage.js";
 

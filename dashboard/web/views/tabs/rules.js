@@ -18,8 +18,27 @@ const USUAL = new Set(["rule", "metric", "goal", "shadow"]);
 export function options(rule, objective) {
   const pairs = Object.entries(rule)
     .filter(([name]) => !USUAL.has(name))
-    .map(([name, value]) => `${snake(name)}=${typeof value === "object" ? JSON.stringify(value) : value}`);
+    .map(([name, value]) => `${snake(name)}=${Array.isArray(value) ? curveText(value) : value}`);
   return [rule.metric && rule.metric !== objective ? `metric=${rule.metric}` : "", ...pairs].filter(Boolean).join(" ");
+}
+
+/** @typedef {{step: import("../../../types/api.js").Long, value: number}} Point of a curve that is given */
+
+/** A curve as it is written in an option. @param {Point[]} points */
+export function curveText(points) {
+  return points.map(({ step, value }) => `${step}:${value}`).join(",");
+}
+
+/**
+ * @param {string} text such as "1:0.5,10:0.8"
+ * @returns {Point[]}
+ */
+function curveOf(text) {
+  return text.split(",").filter(Boolean).map((pair) => {
+    const [step, value, ...more] = pair.split(":");
+    if (more.length || !/^-?\d+$/.test(step) || !value || !Number.isFinite(Number(value))) throw new Error(`\u201c${pair}\u201d is no point of a curve; write step:value, such as curve=1:0.5,10:0.8`);
+    return { step, value: Number(value) };
+  });
 }
 
 /** @param {string} name such as warmupSteps */
@@ -37,12 +56,14 @@ function snake(name) {
 export function ruleOf(name, text) {
   /** @type {Rule} */
   const rule = { rule: name };
-  for (const pair of text.split(/[\s,]+/).filter(Boolean)) {
+  // A comma is between two options, but within a curve.
+  for (const pair of text.split(/\s+|,(?=\s|\w+=|$)/).filter(Boolean)) {
     const at = pair.indexOf("=");
     if (at < 1 || at === pair.length - 1) throw new Error(`\u201c${pair}\u201d is not an option; write key=value, such as warmup_steps=5`);
     const [key, value] = [pair.slice(0, at), pair.slice(at + 1)];
     if (key === "goal") rule.goal = `GOAL_${value.toUpperCase()}`;
     else if (key === "metric") rule.metric = value;
+    else if (key === "curve") rule.curve = curveOf(value);
     else if (Number.isFinite(Number(value))) rule[key] = Number(value);
     else throw new Error(`${key} has to be a number, not \u201c${value}\u201d`);
   }

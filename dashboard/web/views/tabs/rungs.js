@@ -3,8 +3,9 @@
 import { Chart, NEAR } from "../../chart.js";
 import { el, fill } from "../../dom.js";
 import { count, measure, num, plural } from "../../format.js";
-import { about, axes, bounds, logToggle } from "../../plots.js";
+import { about, axes, logToggle } from "../../plots.js";
 import { keep } from "../../router.js";
+import { bounds } from "../../scales.js";
 import { isRunning } from "../../states.js";
 import { ladders, wentOn } from "./brackets.js";
 

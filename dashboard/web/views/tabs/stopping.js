@@ -9,7 +9,8 @@ import { keep } from "../../router.js";
 import { badge, hasEnded, trialLook } from "../../states.js";
 import { Table } from "../../table.js";
 import { Details } from "../details.js";
-import { POPULATION } from "./lineage.js";
+import { isOfPopulation } from "../strategies.js";
+import { baselineChoice } from "./baseline.js";
 import { inWords, options, ruleOf, RULES } from "./rules.js";
 
 /** @typedef {import("../../../types/api.js").Rule} Rule */
@@ -100,7 +101,7 @@ export function stopping({ model, query, href, open, signal }) {
     }
     const max = num(model.study?.spec.trial?.steps?.max);
     // What a population replaces it trains all the same.
-    const isReplaced = POPULATION.test(model.study?.spec.strategy?.name ?? "");
+    const isReplaced = isOfPopulation(model.study);
     // Of a study that has ended it is not kept what its rules had done: that is in the numbers.
     const live = model.study !== null && !hasEnded(model.study);
     const gpus = tried.some((one) => one && typeof one === "object" && one.gpuSeconds);
@@ -156,6 +157,7 @@ export function stopping({ model, query, href, open, signal }) {
 
   const other = tryForm({ model, query, href, signal });
   const draw = () => {
+    other.draw();
     // Rows are only made anew where they say something else: somebody may be selecting them.
     const shape = JSON.stringify([rules(), model.study?.stopperNotes, tried, model.study?.state, details.settled, [...rules().keys()].map((index) => stoppedBy(index).length), model.complete]);
     if (shape !== rulesShape) drawRules();
@@ -170,7 +172,7 @@ export function stopping({ model, query, href, open, signal }) {
       el("header", { class: "section" }, el("h2", { text: "Early stopping" }), el("div", { class: "filters" }, again)),
       note,
       body,
-      other,
+      other.node,
       title,
       judgements,
     ),
@@ -224,7 +226,16 @@ function tryForm({ model, query, href, signal }) {
   const given = query.get("rule") ?? "";
   const rule = el("select", { class: "input", "aria-label": "Rule" }, RULES.map((name) => el("option", { value: name, text: name })));
   if (RULES.includes(given)) rule.value = given;
-  const field = el("input", { type: "text", class: "input", id: "rule-options", placeholder: "warmup_steps=5 min_trials=3", "aria-describedby": "rule-problem", autocomplete: "off", spellcheck: "false", value: query.get("with") ?? "" });
+  const field = el("input", { type: "text", class: "input", id: "rule-options", "aria-describedby": "rule-problem", autocomplete: "off", spellcheck: "false", value: query.get("with") ?? "" });
+  const baseline = baselineChoice({ model, field });
+  const against = el("label", { class: "against" }, el("span", { class: "quiet", text: "against" }), baseline.node);
+  const drawRule = () => {
+    against.hidden = rule.value !== "below_baseline";
+    field.placeholder = against.hidden ? "warmup_steps=5 min_trials=3" : "tolerance=0.02 warmup_steps=5";
+    baseline.draw();
+  };
+  rule.addEventListener("change", drawRule);
+  drawRule();
   const problem = el("p", { class: "problem", id: "rule-problem", role: "alert" });
   const answer = el("div", { class: "answer", "aria-live": "polite" });
   const submit = el("button", { type: "submit", class: "button", text: "Try it" });
@@ -250,9 +261,9 @@ function tryForm({ model, query, href, signal }) {
       submit.disabled = false;
     }
   };
-  const form = el("form", { class: "try", on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), void ask()) } }, rule, el("label", { for: "rule-options", class: "quiet", text: "with" }), field, submit);
+  const form = el("form", { class: "try", on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), void ask()) } }, rule, against, el("label", { for: "rule-options", class: "quiet", text: "with" }), field, submit);
   if (RULES.includes(given)) void ask();
-  return el("div", { class: "trying" }, el("h3", { text: "What would another rule have saved?" }), form, problem, answer);
+  return { node: el("div", { class: "trying" }, el("h3", { text: "What would another rule have saved?" }), form, problem, answer), draw: baseline.draw };
 }
 
 /**

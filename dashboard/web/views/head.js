@@ -1,10 +1,11 @@
 // What stands above all parts of a study's page: how it stands, what can be done to it, and its figures.
 
 import { api } from "../api.js";
-import { attempt, confirm, edit } from "../dialog.js";
+import { attempt, confirm } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
 import { button, facts, menu, progress, stateBar } from "../parts.js";
+import { prose } from "../prose.js";
 import { address, go } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
 import { addTrial } from "./add-trial.js";
@@ -42,7 +43,8 @@ export function drawHead(head, study, model) {
     if (await attempt(() => api.deleteStudy(name), "The study was deleted.")) go("/");
   };
   const describe = async () => {
-    const message = await edit({ title: `Message of ${name}`, label: "Message", value: study.spec.message ?? "", action: "Save" });
+    const { write } = await import("../note-edit.js");
+    const message = await write({ title: `Message of ${name}`, label: "Message", value: study.spec.message ?? "" });
     if (message !== null) await set(attempt(() => api.setMessage(name, message), "Saved."));
   };
   const add = async () => {
@@ -72,7 +74,7 @@ export function drawHead(head, study, model) {
     head,
     el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" }), study.spec.project && [" / ", el("a", { href: `/?project=${encodeURIComponent(study.spec.project)}`, text: study.spec.project })]),
     el("div", { class: "title-row" }, el("h1", { title: name, text: name }), badge(studyLook(study)), reason && el("span", { class: "quiet reason", text: reason }), el("div", { class: "buttons" }, buttons.filter((one) => one !== false))),
-    study.spec.message && el("p", { class: "lead", text: study.spec.message }),
+    study.spec.message && el("div", { class: "lead" }, prose(study.spec.message, { level: 2, label: "Message" })),
     ...(study.warnings ?? []).map((text) => el("p", { class: "warning", text })),
   );
   if (active) [...head.querySelectorAll("button")].find(({ textContent }) => textContent === active)?.focus();

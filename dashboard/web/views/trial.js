@@ -7,11 +7,13 @@ import { between, bytes, day, duration, measure, num, parameter, short } from ".
 import { follow, gently } from "../live.js";
 import { button, facts, failure, notice, uuid } from "../parts.js";
 import { trialCurve } from "../plots.js";
+import { prose } from "../prose.js";
 import { address, go } from "../router.js";
 import { badge, isOver, isRunning, trialLook } from "../states.js";
 import { chipsOf, give, read as readTags, written } from "../tags.js";
 import { addTrial } from "./add-trial.js";
 import { logPanel } from "./log.js";
+import { noteOn } from "./note.js";
 import { extend } from "./model.js";
 import { usagePanel } from "./trial/usage.js";
 
@@ -196,15 +198,13 @@ function drawHead(head, study, whole, trial, set) {
  * @param {(trial: Trial) => void} set
  */
 function drawSide(side, study, trial, set) {
-  if (side.contains(document.activeElement) && side.querySelector("button:focus-visible")) return;
+  if (side.contains(document.activeElement) && side.querySelector(":is(button, a, [tabindex]):focus-visible")) return;
   const now = Date.now();
   const { parameters = {}, provenance, metrics = {}, decisions = [], attempts = [] } = trial;
   const order = (study.spec.space ?? []).map(({ name }) => name).filter((name) => name in parameters);
   const rest = Object.keys(parameters).filter((name) => !order.includes(name));
   const note = async () => {
-    const text = await edit({ title: `Note on trial ${trial.number}`, label: "Note", value: trial.note ?? "", action: "Save" });
-    if (text === null) return;
-    const after = await attempt(() => api.setNote(short(study.name), String(trial.number), text), "Saved.");
+    const after = await noteOn(short(study.name), trial);
     if (after) set(after);
   };
   const tag = async () => {
@@ -234,7 +234,7 @@ function drawSide(side, study, trial, set) {
     ]),
     section("Parameters", [facts([...order, ...rest].map((name) => [name, el("span", { class: "number", text: parameter(parameters[name]) })]))]),
     section("Tags", [trial.tags?.length ? el("p", { class: "text" }, chipsOf(trial.tags)) : el("p", { class: "quiet", text: "None." }), button(trial.tags?.length ? "Edit tags\u2026" : "Add tags\u2026", tag)]),
-    section("Note", [el("p", { class: trial.note ? "text" : "quiet", text: trial.note || "None." }), button(trial.note ? "Edit\u2026" : "Add\u2026", note)]),
+    section("Note", [trial.note ? prose(trial.note, { level: 3 }) : el("p", { class: "quiet", text: "None." }), button(trial.note ? "Edit\u2026" : "Add\u2026", note)]),
     section("Why it was tried", [el("p", { class: "text", text: `${origin}${Number.isFinite(seen) && provenance?.origin === "strategy" ? `, which had seen ${seen} result${seen === 1 ? "" : "s"}` : ""}.` }), provenance?.note ? el("p", { class: "text quiet", text: provenance.note }) : false, modelled ? el("p", { class: "text" }, el("a", { href: `${address("studies", short(study.name), "parameters")}?through=${trial.number}`, text: "What the model expected" })) : false]),
     decisions.length > 0 && section("Why it was stopped", decisions.map(({ rule, shadow, text }) => el("p", { class: "text" }, el("b", { text: shadow ? `${rule} (only noted): ` : `${rule}: ` }), text ?? ""))),
     attempts.length > 0 &&

@@ -3,6 +3,7 @@
 // What is under the pointer is shown by us and not by the library, whose tooltips are made of HTML texts.
 
 import { el, fill, svg } from "./dom.js";
+import { save } from "./save.js";
 import { register } from "./shapes.js";
 import { onChange, token } from "./theme.js";
 
@@ -362,12 +363,7 @@ export class Chart {
    * @param {string} ending
    */
   #save(blob, ending) {
-    const address = URL.createObjectURL(blob);
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = `${this.csv().name.replace(/[^\w.-]+/g, "_")}.${ending}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 1_000);
+    save(blob, `${this.csv().name}.${ending}`);
   }
 }
 

@@ -64,6 +64,8 @@ export function drawHead(head, study, model) {
       !hasEnded(study) && button("Add trial\u2026", add),
       el("a", { class: "button", href: `${address("new")}?from=${encodeURIComponent(name)}`, text: "Clone\u2026" }),
       button("Message\u2026", describe),
+      button("Export\u2026", async () => (await import("./export.js")).exportStudy(name)),
+      button("Replay\u2026", async () => (await import("./replay.js")).replay(name, allOf((model.study ?? study).counts))),
       study.state === "STUDY_STATE_DONE" && button("Archive", () => steer("archive", "Archived: hidden from the list.")),
       hasEnded(study) && button("Delete\u2026", remove, "danger-quiet"),
     ]),

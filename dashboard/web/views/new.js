@@ -87,6 +87,18 @@ export function showNew(place, { query }, signal) {
     create.disabled = !draft.fine || sending;
   };
 
+  const bring = async (/** @type {File | undefined} */ file = undefined) => (await import("./import.js")).importStudy(file);
+  place.addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault(), { signal });
+  place.addEventListener(
+    "drop",
+    (event) => {
+      const file = event.dataTransfer?.files[0];
+      if (!file) return;
+      event.preventDefault();
+      void bring(file);
+    },
+    { signal },
+  );
   let sending = false;
   const id = uuid();
   const submit = async () => {
@@ -147,7 +159,7 @@ export function showNew(place, { query }, signal) {
           { class: "title-row" },
           el("h1", { title, text: title }),
           from !== null && el("label", { class: "check" }, knows, `Knows the trials of ${from} from the start`),
-          el("div", { class: "buttons" }, el("label", { class: "check" }, paused, "Paused"), button("Start over", again), create),
+          el("div", { class: "buttons" }, el("label", { class: "check" }, paused, "Paused"), from === null && button("From an exported study\u2026", () => bring()), button("Start over", again), create),
         ),
       ),
       el("div", { class: "draft" }, form, el("section", { class: "draft-text", "aria-label": "Study file" }, summary, text.node, list)),

@@ -32,7 +32,7 @@ before(async () => {
     },
   });
   const add = (/** @type {object} */ body) => world.call("POST", "/v1/studies/rich/trials", body);
-  const points = { metrics: ["loss", "size", "mem gb", "b/Z", "b a"], metric: [0, 0, 0, 1, 1, 2, 3, 4], step: ["1", "2", "9007199254740993", "1", "2", "1", "1", "1"], value: [0.5, "NaN", 0.1 + 0.2, "-0.0", 1e21, 12.5, "Infinity", "-Infinity"] };
+  const points = { metrics: ["loss", "size", "mem gb", "b/Z", "b a"], metric: [0, 0, 0, 1, 1, 2, 3, 4], step: ["1", "2", "9007199254740993", "1", "2", "1", "1", "1"], value: [0.25, "NaN", 0.1 + 0.2, "-0.0", 1e21, 12.5, "Infinity", "-Infinity"] };
   await add({ parameters: { x: 0, kind: EVIL, tiny: 1e-30 }, note: TEXT, tags: ["a b", EVIL.replaceAll(",", "").slice(0, 60)], result: { points } });
   await add({ parameters: { x: 1 / 3, kind: 1, tiny: 1.5e-7 }, result: { value: 1e-5, values: { size: 1e15, "mem gb": 20 } } });
   await add({ parameters: { x: -1e-3, kind: true, tiny: 123456789.123 }, result: { state: "TRIAL_STATE_EARLY_STOPPED", value: 2, values: { size: 3, "mem gb": 1 } } });
@@ -47,7 +47,12 @@ before(async () => {
   await world.untilDone("digits");
   // What is active for a time has another time each time that it is looked at.
   for (const name of ["rich", "many"]) await world.call("POST", `/v1/studies/${name}/pause`, {});
-  await world.call("POST", "/v1/studies", { paused: true, spec: { name: "knows", objective: { metric: "val_acc", goal: "GOAL_MAXIMIZE", from: "best" }, space: [{ name: "lr", type: "float", low: 1e-3, high: 1, scale: "log" }, { name: "width", type: "ordinal", choices: [8, 16, 32] }, { name: "activation", type: "categorical", choices: ["relu", "tanh"] }], strategy: { name: "random", seed: "1", history: ["digits"] } } });
+  // It knows trials of a study that is not here any more.
+  await world.ownStudy("source");
+  for (const x of [0.25, 0.5]) await world.call("POST", "/v1/studies/source/trials", { parameters: { x }, result: { value: x } });
+  await world.ownStudy("knows", { strategy: { name: "random", seed: "1", history: ["source"] } });
+  for (const name of ["source", "knows"]) await world.call("POST", `/v1/studies/${name}/stop`, {});
+  await world.call("DELETE", "/v1/studies/source");
 });
 after(() => world.stop());
 

@@ -115,7 +115,7 @@ test("an export is stopped and goes on where it was, also after the coordinator 
     return route.continue().catch(() => {});
   });
   await dialog.getByRole("button", { name: "Export" }).press("Enter");
-  await dialog.getByText("Stopped.").waitFor();
+  await dialog.getByText("Stopped.", { exact: true }).waitFor();
   assert.deepEqual(await violations(page), []);
   const before = new Set(asked);
   held = Infinity;
@@ -271,9 +271,9 @@ test("a study is replayed, and what differs is shown with both sides", async () 
   await dialog.getByRole("button", { name: "Replay" }).press("Enter");
   dialog = page.getByRole("dialog", { name: "Replay of digits" });
   await dialog.getByText("The decisions follow from what is stored.").waitFor();
-  const figure = (/** @type {string} */ what) => dialog.locator("dt", { has: page.locator(`xpath=following-sibling::dd[1][contains(., "${what}")]`) }).textContent();
+  const figure = (/** @type {string} */ what) => dialog.locator(".facts > div").filter({ has: page.locator("dt", { hasText: what }) }).locator("dd").textContent();
   assert.equal(Number(same), 6);
-  assert.deepEqual([await figure("proposals are the same"), await figure("judgements are the same"), await figure("proposals differ")], ["6", String(sameDecisions ?? 0), "0"]);
+  assert.deepEqual([await figure("Proposals that are the same"), await figure("Judgements that are the same"), await figure("Proposals that differ")], ["6", String(sameDecisions ?? 0), "0"]);
   assert.deepEqual(await violations(page), []);
   await page.keyboard.press("Escape");
   // What differs cannot be made with one version: answers in two parts, as the coordinator would give them.
@@ -282,14 +282,14 @@ test("a study is replayed, and what differs is shown with both sides", async () 
     { same: "1", notProposed: "1", differences: [{ trial: "4", stored: { lr: 0.5 } }], sameDecisions: "2", decisionDifferences: [{ trial: "5", stored: { rule: "median", text: EVIL } }, { trial: "6", again: { rule: "median", text: "worse than the median" } }] },
   ];
   const from = /** @type {(string | null)[]} */ ([]);
-  await page.route(/\/replay/, (route) => {
+  await page.route(/\/v1\/.*\/replay/, (route) => {
     from.push(new URL(route.request().url()).searchParams.get("from_trial"));
     return route.fulfill({ json: answers[from.length - 1] });
   });
   await (await choose(page, "Replay…")).getByRole("button", { name: "Replay" }).click();
   await dialog.getByText("digits has 2 proposals and 2 judgements that its history does not give.").waitFor();
   assert.deepEqual(from, ["0", "4"]);
-  assert.deepEqual([await figure("proposals are the same"), await figure("judgements are the same"), await figure("people or programs")], ["3", "2", "1"]);
+  assert.deepEqual([await figure("Proposals that are the same"), await figure("Judgements that are the same"), await figure("people or programs")], ["3", "2", "1"]);
   const proposals = dialog.getByRole("region", { name: "Proposals that differ" }).locator("tbody tr");
   assert.deepEqual(await proposals.first().locator(".differs dd").allTextContents(), ["0.1", "0.10000000000000002"]);
   assert.equal(await proposals.first().locator(".same dd").count(), 2);

@@ -88,6 +88,8 @@ export interface Bound { metric: string; atMost?: number; atLeast?: number }
 export interface Session { label: string; version: string; assets: string }
 export interface WatchEvent { revision: Long; study?: Study; trial?: Trial; points?: { trial: string; points?: Points } }
 export interface ZoomRange { parameter: string; low?: number; high?: number; choices?: Value[] }
+export interface ZoomRequest { best?: number; aroundTrial?: Long; margin?: number; ranges?: ZoomRange[] }
+export interface Result { value?: Real; values?: Record<string, Real>; state?: string }
 export interface Zoom { spec: Spec; notes?: string[]; trials?: Long[]; taken?: Long; leftOut?: Long }
 export interface Expectation { metric: string; mean?: Real[]; low?: Real[]; high?: Real[] }
 export interface Slice { parameter: string; values?: Value[]; objectives?: Expectation[]; acquisition?: Real[] }

@@ -144,8 +144,8 @@ export const api = {
   replay: (study, from, options) => call("GET", ofStudy(study, `/replay${query({ from_trial: from })}`), { ...options, patience: LONG_PATIENCE }),
   /** @param {string} body a CreateStudyRequest @param {Options} [options] @returns {Promise<Study>} */
   createStudyAs: async (body, options) => (await call("POST", "/v1/studies", { ...options, body })).study,
-  /** @param {string} study @param {import("../types/api.js").ZoomRange[]} ranges @returns {Promise<import("../types/api.js").Zoom>} */
-  planZoom: (study, ranges) => call("POST", ofStudy(study, "/zoom"), { body: { ranges } }),
+  /** @param {string} study @param {import("../types/api.js").ZoomRequest} body @param {Options} [options] @returns {Promise<import("../types/api.js").Zoom>} */
+  planZoom: (study, body, options) => call("POST", ofStudy(study, "/zoom"), { ...options, body }),
   /** @param {string} study @param {{trial?: string, points?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Slices>} */
   slice: (study, fields, options) => call("POST", ofStudy(study, "/slice"), { ...options, body: fields }),
   /** @param {string} study @param {number} sample @param {Options} [options] @returns {Promise<import("../types/api.js").Incumbents>} */
@@ -180,7 +180,7 @@ export const api = {
   setNote: async (study, trial, note) => (await call("PATCH", ofTrial(study, trial), { body: { note } })).trial,
   /** @param {string} study @param {string | number} trial @param {string[]} tags @returns {Promise<Trial>} */
   setTags: async (study, trial, tags) => (await call("PATCH", ofTrial(study, trial, "?update_mask=tags"), { body: { tags } })).trial,
-  /** @param {string} study @param {{parameters: Record<string, import("../types/api.js").Value>, note: string, requestId: string}} body @returns {Promise<Trial>} */
+  /** @param {string} study @param {{parameters: Record<string, import("../types/api.js").Value>, note: string, tags: string[], result?: import("../types/api.js").Result, requestId: string}} body @returns {Promise<Trial>} */
   addTrial: async (study, body) => (await call("POST", ofStudy(study, "/trials"), { body })).trial,
   /** @param {string} study @param {string} body an AddTrialRequest @param {Options} [options] @returns {Promise<Trial>} */
   addTrialAs: async (study, body, options) => (await call("POST", ofStudy(study, "/trials"), { ...options, body })).trial,

@@ -3,7 +3,7 @@
 import { ask, frame } from "./dialog.js";
 import { el, fill, setText } from "./dom.js";
 import { count } from "./format.js";
-import { wait } from "./live.js";
+import { gently, wait } from "./live.js";
 import { progress } from "./parts.js";
 
 /** Tries of a call while the coordinator is away. */
@@ -24,31 +24,37 @@ const PAUSE = 80;
  * @param {(Node | string)[]} options.body
  * @param {string} options.action
  * @param {(tell: Tell, signal: AbortSignal) => Promise<T>} options.work called again to go on where it was; nothing that it had done is lost by a stop
- * @param {(error: unknown | null) => string} [options.explain] what stopping or a failure leaves, and what to do about it
+ * @param {() => (Node | string)[]} [options.explain] what stopping or a failure leaves, and what to do about it
  * @returns {Promise<T | null>}
  */
-export async function task({ title, body, action, work, explain = () => "" }) {
+export async function task({ title, body, action, work, explain = () => [] }) {
   const bar = el("div", { hidden: true });
   const how = el("p", { class: "quiet number", hidden: true });
   const problem = el("p", { class: "problem", role: "alert" });
+  const remains = el("div", { class: "remains" });
   const run = el("button", { type: "submit", value: "yes", class: "button primary", text: action });
   const leave = el("button", { type: "button", class: "button", text: "Cancel", on: { click: () => (running ? running.abort() : dialog.close("")) } });
-  const dialog = frame(title, [...body, bar, how, problem], [leave, run]);
+  const dialog = frame(title, [...body, bar, how, problem, remains], [leave, run]);
   dialog.classList.add("wide");
   /** @type {AbortController | null} */
   let running = null;
   /** @type {T | null} */
   let result = null;
-  let [shownAt, finished] = [0, false];
-
-  /** @type {Tell} */
-  const tell = (done, all, what) => {
-    if (done < all && Date.now() - shownAt < PAUSE) return;
-    shownAt = Date.now();
+  let finished = false;
+  const ending = new AbortController();
+  /** @type {Parameters<Tell>} */
+  let last = [0, 0, ""];
+  const draw = () => {
+    const [done, all, what] = last;
     bar.hidden = how.hidden = false;
-    const text = `${count(done)} of ${count(all)} ${what}`;
     fill(bar, progress(done, all, what));
-    setText(how, text);
+    setText(how, `${count(done)} of ${count(all)} ${what}`);
+  };
+  const drawSoon = gently(draw, PAUSE, ending.signal);
+  /** @type {Tell} */
+  const tell = (...now) => {
+    last = now;
+    drawSoon();
   };
   const stays = (/** @type {BeforeUnloadEvent} */ event) => event.preventDefault();
   const begin = async () => {
@@ -59,6 +65,7 @@ export async function task({ title, body, action, work, explain = () => "" }) {
     if (document.activeElement === run || document.activeElement === document.body) leave.focus();
     setText(leave, "Stop");
     setText(problem, "");
+    fill(remains);
     addEventListener("beforeunload", stays);
     try {
       result = await work(tell, mine.signal);
@@ -68,8 +75,9 @@ export async function task({ title, body, action, work, explain = () => "" }) {
       if (!dialog.open) return;
       const stopped = mine.signal.aborted;
       const text = error instanceof Error ? error.message : String(error);
-      setText(problem, [stopped ? "Stopped." : text, explain(stopped ? null : error)].filter(Boolean).join(" "));
-      setText(run, how.hidden ? action : "Go on");
+      setText(problem, stopped ? "Stopped." : text);
+      fill(remains, explain());
+      setText(run, last[1] ? "Go on" : action);
       setText(leave, "Close");
       run.disabled = false;
       run.focus();
@@ -86,6 +94,7 @@ export async function task({ title, body, action, work, explain = () => "" }) {
     running.abort();
   });
   await ask(dialog);
+  ending.abort();
   /** @type {AbortController | null} */ (running)?.abort();
   return finished ? result : null;
 }

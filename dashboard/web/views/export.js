@@ -27,7 +27,7 @@ export async function exportStudy(name) {
         options.disabled = false;
       }
     },
-    explain: () => "What was read is kept until this is closed.",
+    explain: () => (work.trials.length ? [el("p", { class: "quiet", text: "What was read is kept until this is closed." })] : []),
   });
   if (!file) return;
   save(file, `${name}.${form}`);

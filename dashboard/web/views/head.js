@@ -61,8 +61,10 @@ export function drawHead(head, study, model) {
     }),
     !hasEnded(study) && button("Stop\u2026", stop, "danger-quiet"),
     menu("More", [
-      !hasEnded(study) && button("Add trial\u2026", add),
+      // Results from elsewhere are taken after its end, too.
+      study.state !== "STUDY_STATE_ARCHIVED" && button(hasEnded(study) ? "Add result\u2026" : "Add trial\u2026", add),
       el("a", { class: "button", href: `${address("new")}?from=${encodeURIComponent(name)}`, text: "Clone\u2026" }),
+      button("Zoom in\u2026", async () => (await import("./zoom-dialog.js")).zoomAround(name, model.study ?? study)),
       button("Message\u2026", describe),
       button("Export\u2026", async () => (await import("./export.js")).exportStudy(name)),
       button("Replay\u2026", async () => (await import("./replay.js")).replay(name, allOf((model.study ?? study).counts))),

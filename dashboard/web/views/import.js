@@ -26,7 +26,6 @@ export async function importStudy(dropped) {
   const input = el("input", { type: "file", id: "import-file", accept: ".json,application/json", autofocus: true });
   const name = el("input", { type: "text", id: "import-name", spellcheck: "false", autocomplete: "off" });
   const about = el("div", { class: "import-plan", role: "status" });
-  const left = el("div", { class: "buttons" });
   const drop = el("div", { class: "drop" }, el("label", { for: "import-file", text: "File" }), input, el("span", { class: "quiet", text: "or drop it here" }));
   let turn = 0;
   const take = async (/** @type {File | undefined} */ file) => {
@@ -89,16 +88,15 @@ export async function importStudy(dropped) {
       await api.deleteStudy(study);
       return true;
     }, `${study} was deleted.`);
-    if (gone) /** @type {HTMLDialogElement | null} */ (left.closest("dialog"))?.close("");
+    if (gone) /** @type {HTMLDialogElement | null} */ (about.closest("dialog"))?.close("");
   };
   const imported = await task({
     title: "Import an exported study",
-    body: [drop, about, left],
+    body: [drop, about],
     action: "Import",
     work: async (tell, signal) => {
       if (!plan) throw new Error("Choose a file that was exported first.");
       const { requests } = plan;
-      fill(left);
       if (!created) await create(plan, signal);
       const study = /** @type {Study} */ (created).spec.name;
       // In order, so that trials keep theirs.
@@ -111,9 +109,9 @@ export async function importStudy(dropped) {
       return steadily(() => api.study(study, { signal }), signal);
     },
     explain: () => {
-      if (!created || !plan) return "";
-      fill(left, button("Delete what was imported", remove, "danger-quiet"));
-      return `The study ${created.spec.name} exists, paused, with the first ${done} of ${plural(plan.requests.length, "trial")}. Go on, or delete it before another attempt.`;
+      if (!created || !plan) return [];
+      const text = `The study ${created.spec.name} exists, paused, with the first ${done} of ${plural(plan.requests.length, "trial")}. Go on, or delete it before another attempt.`;
+      return [el("p", { text }), button("Delete what was imported", remove, "danger-quiet")];
     },
   });
   if (!imported) return;

@@ -35,12 +35,13 @@ const NAMES = 50;
  * @param {AbortSignal} signal
  */
 export function showNew(place, { query }, signal) {
-  const from = query.get("from");
-  const title = from ? `Clone ${from}` : "New study";
+  const [zoom, schedule] = [query.get("zoom"), query.get("schedule")];
+  const from = query.get("from") ?? zoom;
+  const title = zoom ? `A part of ${zoom}` : schedule ? `Repeat trial ${schedule} of ${from}` : from ? `Clone ${from}` : "New study";
   document.title = `${title} \u00b7 Tunesmith`;
   fill(place, notice("loading", from ? `Loading ${from}\u2026` : "Loading\u2026"));
   /** Where what was written is kept in this tab, so that it is not lost with the page. */
-  const kept = `draft ${from ?? ""}`;
+  const kept = `draft ${[from ?? "", query.get("part"), schedule].filter((one) => one !== null).join(" ")}`;
   const draft = new Draft({ changed: () => draw(), signal });
   const fields = new Fields(draft);
   const sections = [about, objectives, space, strategy, stopping, budget, trial].map((make) => make(fields));
@@ -142,7 +143,8 @@ export function showNew(place, { query }, signal) {
       }
       if (written) await draft.begin({ text: written });
       else if (from === null) await draft.begin({ text: EXAMPLE });
-      else await copy(draft, from, signal);
+      else if (zoom) await draft.begin({ spec: (await api.planZoom(zoom, partOf(query.get("part")), { signal })).spec });
+      else await copy(draft, from, schedule, signal);
     } catch (error) {
       if (!signal.aborted) fill(place, failure(error, begin));
       return;
@@ -158,7 +160,7 @@ export function showNew(place, { query }, signal) {
           "div",
           { class: "title-row" },
           el("h1", { title, text: title }),
-          from !== null && el("label", { class: "check" }, knows, `Knows the trials of ${from} from the start`),
+          from !== null && !zoom && !schedule && el("label", { class: "check" }, knows, `Knows the trials of ${from} from the start`),
           el("div", { class: "buttons" }, el("label", { class: "check" }, paused, "Paused"), from === null && button("From an exported study\u2026", () => bring()), button("Start over", again), create),
         ),
       ),
@@ -172,18 +174,35 @@ export function showNew(place, { query }, signal) {
   void begin();
 }
 
+/** Which part of a space an address means. @param {string | null} text @returns {import("../../types/api.js").ZoomRequest} */
+function partOf(text) {
+  try {
+    return JSON.parse(text ?? "{}");
+  } catch {
+    throw new Error("This address does not say which part of the space is meant. Begin anew at the study.");
+  }
+}
+
 /**
- * Begins with a study of another name.
+ * Begins with a study of another name, which may repeat one training instead.
  * @param {Draft} draft
  * @param {string} from
+ * @param {string | null} schedule the trial whose training it repeats
  * @param {AbortSignal} signal
  */
-async function copy(draft, from, signal) {
-  const { spec } = await api.study(from, { signal });
+async function copy(draft, from, schedule, signal) {
+  const study = await api.study(from, { signal });
+  const { spec } = study;
+  /** @type {import("../../types/api.js").Edit[]} */
+  const changes = [];
+  if (schedule) {
+    const { segments } = await import("./schedule.js");
+    changes.push({ path: ["strategy"], set: `{name: replay, segments: [${(await segments(from, study, schedule, signal)).join(", ")}]}` }, { path: ["budget"], remove: true });
+  }
   const base = from.replace(/-\d+$/, "").slice(0, 120);
   const first = Number(/-(\d+)$/.exec(from)?.[1] ?? 1);
   for (let number = first + 1; number < first + NAMES; number += 1) {
-    await draft.begin({ spec }, [{ path: ["name"], set: JSON.stringify(`${base}-${number}`) }]);
+    await draft.begin({ spec }, [{ path: ["name"], set: JSON.stringify(`${base}-${number}`) }, ...changes]);
     if (!draft.checked?.problems?.some(({ path }) => path === "name")) return;
   }
 }

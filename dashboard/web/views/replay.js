@@ -4,6 +4,7 @@ import { api } from "../api.js";
 import { ask, frame } from "../dialog.js";
 import { el } from "../dom.js";
 import { count, num, parameter, plural } from "../format.js";
+import { facts } from "../parts.js";
 import { address } from "../router.js";
 import { steadily, task } from "../task.js";
 
@@ -49,15 +50,15 @@ export async function replay(name, trials) {
 async function show(name, { same, notProposed, sameDecisions, differences, decisionDifferences }) {
   const wrong = [differences.length && plural(differences.length, "proposal"), decisionDifferences.length && plural(decisionDifferences.length, "judgement")].filter(Boolean);
   const figures = [
-    [same, "proposals are the same"],
-    [differences.length, "proposals differ"],
-    [sameDecisions, "judgements are the same"],
-    [decisionDifferences.length, "judgements differ"],
-    [notProposed, "trials were chosen by people or programs"],
+    ["Proposals that are the same", same],
+    ["Proposals that differ", differences.length],
+    ["Judgements that are the same", sameDecisions],
+    ["Judgements that differ", decisionDifferences.length],
+    ["Trials that people or programs chose", notProposed],
   ];
   const body = [
     el("p", { class: wrong.length ? "problem" : "replay-same", text: wrong.length ? `${name} has ${wrong.join(" and ")} that its history does not give.` : "The decisions follow from what is stored." }),
-    el("dl", { class: "replay-figures" }, figures.flatMap(([number, what]) => [el("dt", { class: "number", text: count(number) }), el("dd", { class: number ? null : "quiet", text: what })])),
+    facts(figures.map(([what, number]) => [String(what), el("span", { class: number ? "number" : "number quiet", text: count(number) })])),
     wrong.length ? el("p", { class: "quiet", text: "A trial that was retried by hand, or another version of Tunesmith, explains differences." }) : "",
     differences.length ? list("Proposals that differ", name, differences, proposal) : "",
     decisionDifferences.length ? list("Judgements that differ", name, decisionDifferences, judgement) : "",

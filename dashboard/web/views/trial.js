@@ -5,7 +5,7 @@ import { attempt, confirm, edit } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { between, bytes, day, duration, measure, num, parameter, short } from "../format.js";
 import { follow, gently } from "../live.js";
-import { button, facts, failure, notice, uuid } from "../parts.js";
+import { button, facts, failure, menu, notice, uuid } from "../parts.js";
 import { trialCurve } from "../plots.js";
 import { prose } from "../prose.js";
 import { address, go } from "../router.js";
@@ -158,7 +158,7 @@ const heads = new WeakMap();
  * @param {(trial: Trial) => void} set
  */
 function drawHead(head, study, whole, trial, set) {
-  const shape = JSON.stringify([trial.state, trial.stateReason, trial.pendingReason]);
+  const shape = JSON.stringify([trial.state, trial.stateReason, trial.pendingReason, trial.value === undefined, whole.state]);
   if (heads.get(head) === shape) return;
   heads.set(head, shape);
   const number = String(trial.number);
@@ -177,6 +177,10 @@ function drawHead(head, study, whole, trial, set) {
     if (after) go(address("studies", study, "trials", String(after.number)));
   };
   const before = num(number) - 1;
+  const more = menu("More", [
+    button("Schedule\u2026", async () => (await import("./schedule.js")).showSchedule(study, whole, number)),
+    trial.value !== undefined && button("Zoom in around it\u2026", async () => (await import("./zoom-dialog.js")).zoomAround(study, whole, number)),
+  ]);
   fill(
     head,
     el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" }), " / ", el("a", { href: address("studies", study), text: study })),
@@ -186,7 +190,7 @@ function drawHead(head, study, whole, trial, set) {
       el("h1", { text: `Trial ${number}` }),
       badge(trialLook(trial.state)),
       el("span", { class: "quiet reason", text: trial.stateReason || trial.pendingReason || "" }),
-      el("div", { class: "buttons" }, before > 0 && el("a", { class: "button", href: address("studies", study, "trials", before), text: "Previous" }), el("a", { class: "button", href: address("studies", study, "trials", before + 2), text: "Next" }), button("With changes\u2026", change), isOver(trial.state) ? button("Try again", retry) : button("Stop\u2026", stop, "danger-quiet")),
+      el("div", { class: "buttons" }, before > 0 && el("a", { class: "button", href: address("studies", study, "trials", before), text: "Previous" }), el("a", { class: "button", href: address("studies", study, "trials", before + 2), text: "Next" }), button("With changes\u2026", change), isOver(trial.state) ? button("Try again", retry) : button("Stop\u2026", stop, "danger-quiet"), more),
     ),
   );
 }

@@ -15,8 +15,8 @@ before(async () => {
   await world.ownStudy("population", {
     objective: { metric: "val_loss", goal: "GOAL_MINIMIZE" },
     space: [lr, { name: "activation", type: "categorical", choices: ["relu", "tanh"] }],
-    strategy: { name: "pbt", seed: "5", population: 4, interval: "2", vary: ["lr"] },
-    trial: { command: ["digits", "--epochs={until}", "--checkpoint-every=1", "{args}"], metrics: { stdoutJson: {} }, steps: { name: "epoch", max: "6" }, grace: "20s" },
+    strategy: { name: "pbt", seed: "5", population: 8, interval: "2", vary: ["lr"] },
+    trial: { command: ["digits", "--epochs={until}", "--checkpoint-every=1", "{args}"], metrics: { stdoutJson: {} }, steps: { name: "epoch", max: "10" }, grace: "20s" },
   });
   await world.ownStudy("wide", { space: [{ name: "x", type: "float", low: 0, high: 1 }, { name: "kind", type: "categorical", choices: [EVIL, "b"] }] });
   for (const [x, kind, value] of [[0.2, "b", 1], [0.3, "b", 2], [0.9, EVIL, 9]]) await world.call("POST", "/v1/studies/wide/trials", { parameters: { x, kind }, result: { value } });

@@ -43,7 +43,7 @@ export async function addTrial(name, study, like) {
     el("p", { class: "quiet" }, ended ? "The study has ended: it takes trials that were run elsewhere, with their results." : "What is left empty is chosen by the strategy."),
     el("div", { class: "row" }, fields.map(({ node }) => node)),
     result.node,
-    el("div", { class: "row" }, el("div", { class: "field" }, el("label", { for: "added-note", text: "Note" }), note), el("div", { class: "field" }, el("label", { for: "added-tags", text: "Tags" }), tags)),
+    el("div", { class: "pair" }, el("div", { class: "field" }, el("label", { for: "added-note", text: "Note" }), note), el("div", { class: "field" }, el("label", { for: "added-tags", text: "Tags" }), tags)),
     problem,
   ];
   const dialog = frame(like ? `Trial ${like.number} with changes` : `${what} to ${name}`, body, [el("button", { type: "button", class: "button", text: "Cancel", on: { click: () => dialog.close("") } }), add]);

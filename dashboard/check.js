@@ -1,5 +1,5 @@
 // What the type checker does not see: elements and texts are made by dom.js alone, files stay small and say what they are for, each view
-// names the modules that it needs, and the chart library is the one that is declared.
+// names the modules that it needs, and the libraries are those that are declared.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,6 +39,10 @@ for (const name of files.filter((name) => name.endsWith(".js"))) {
   const code = readFileSync(join(web, name), "utf8").replace(/\/\*[^]*?\*\//g, "");
   if (name !== "later.js" && /\bimport\(/.test(code)) fail(`web/${name} imports a module when it needs it; have it do so by web/later.js`);
 }
-const vendored = readFileSync(join(web, "vendor/echarts/echarts.esm.min.mjs"));
-if (!vendored.equals(readFileSync(join(here, "node_modules/echarts/dist/echarts.esm.min.mjs")))) fail("web/vendor/echarts is not the version of package.json");
+for (const [copy, original] of [
+  ["echarts/echarts.esm.min.mjs", "echarts/dist/echarts.esm.min.mjs"],
+  ["marked/marked.esm.mjs", "marked/lib/marked.esm.js"],
+]) {
+  if (!readFileSync(join(web, "vendor", copy)).equals(readFileSync(join(here, "node_modules", original)))) fail(`web/vendor/${copy} is not the version of package.json`);
+}
 process.exit(failed ? 1 : 0);

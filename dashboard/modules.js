@@ -9,9 +9,8 @@ const web = join(here, "web");
 const FIRST = "main.js";
 /** The module in which all others are named that are loaded later. */
 const LATER = "later.js";
-/** Whoever draws charts needs the library, which it does not import until then. */
-const CHART = "chart.js";
-const LIBRARY = "vendor/echarts/echarts.esm.min.mjs";
+/** Libraries, by the module that needs them and does not import them itself. */
+const LIBRARIES = { "chart.js": "vendor/echarts/echarts.esm.min.mjs", "markdown.js": "vendor/marked/marked.esm.mjs" };
 
 const NEEDS_BEGIN = `// What is fetched with each module that is loaded later, beside what all views have. Written by \`npm run modules\`.
 
@@ -53,7 +52,7 @@ export function wanted() {
   const needs = Object.fromEntries(
     later().map((name) => {
       const all = [...closureOf(name)].filter((other) => other !== name && !first.has(other));
-      if (all.includes(CHART)) all.push(LIBRARY);
+      for (const [user, library] of Object.entries(LIBRARIES)) if (name === user || all.includes(user)) all.push(library);
       return [name, all.sort()];
     }),
   );

@@ -94,7 +94,7 @@ test("what is written into names, notes, parameters, reasons and logs is shown a
   await page.goto(`${world.url}/studies/evil/trials/1`);
   await shows(".log");
   await shows(".side .facts");
-  await shows(".side .text");
+  await shows(".side .prose");
   await shows(".side .tag");
   await page.goto(`${world.url}/studies/evil/compare?trials=1,2`);
   await shows(".side-by-side td");

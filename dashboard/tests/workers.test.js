@@ -37,6 +37,7 @@ test("a machine shows what is in use and by which trial, and what waits for a pl
   }
   assert.deepEqual((await gpus.getByRole("link").allInnerTexts()).sort(), ["busy / 1", "busy / 2"]);
   await page.getByRole("meter", { name: "Processor" }).waitFor();
+  await page.getByText(/^connected \d+ \w+ \d{4}/).waitFor();
   assert.match((await page.getByRole("meter", { name: "Memory", exact: true }).getAttribute("aria-valuetext")) ?? "", /[MG]iB of .*GiB/);
   const queue = page.getByRole("region", { name: "Waiting for a place" });
   assert.match(await queue.innerText(), /busy\s+1\s+2\s+1\s+all 2 slots of the one worker that would fit are busy/);

@@ -17,7 +17,7 @@ export interface Parameter {
 export interface Rule { rule: string; metric?: string; shadow?: boolean; [key: string]: unknown }
 export interface Strategy { name?: string; sampler?: string; maxSteps?: Long; reduction?: number; interval?: Long; population?: number; vary?: string[]; [key: string]: unknown }
 export interface Spec {
-  name: string; message?: string; project?: string; objective?: Objective; moreObjectives?: Objective[];
+  name: string; message?: string; project?: string; objective?: Objective; moreObjectives?: Objective[]; measuredConstraints?: Bound[]; priority?: number; parent?: string;
   space?: Parameter[]; budget?: Budget; trial?: { steps?: { name?: string; max?: Long }; resources?: { gpus?: number }; maxRuntime?: string }; strategy?: Strategy; earlyStopping?: Rule[];
 }
 export interface Counts {
@@ -31,7 +31,7 @@ export interface Study {
   name: string; uid: string; spec: Spec; state: string; stateReason?: string; doneReason?: string;
   createdAt?: string; doneAt?: string; revision?: Long; counts?: Counts; best?: Trial; spending?: Spending;
   strategyNote?: string; warnings?: string[]; stepsSaved?: Long; pendingReason?: string; stopperNotes?: string[];
-  paretoSet?: Long[]; creator?: string; brackets?: Bracket[]; improvement?: Improvement;
+  paretoSet?: Long[]; creator?: string; brackets?: Bracket[]; improvement?: Improvement; history?: object[];
 }
 export interface Attempt {
   attempt: number; holder?: string; gpus?: string[]; leasedAt?: string; startedAt?: string; endedAt?: string; outcome?: string;
@@ -57,7 +57,7 @@ export interface Trial {
   name: string; number: Long; state: string; parameters?: Record<string, Value>; value?: Real; lastStep?: Long;
   metrics?: Record<string, Real>; stateReason?: string; failureCause?: string; stoppedBy?: string; pendingReason?: string;
   note?: string; provenance?: Provenance; attempts?: Attempt[]; decisions?: Decision[]; createdAt?: string; startedAt?: string; endedAt?: string;
-  tags?: string[]; seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean; rungs?: RungResult[]; parent?: Parent;
+  tags?: string[]; seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean; rungs?: RungResult[]; parent?: Parent; constraints?: { metric: string; value?: Real }[];
 }
 export interface Curve { metric: string; step?: Long[]; value?: Real[] }
 export interface TrialCurve { trial: Long; state: string; stateReason?: string; result?: Real; step?: Long[]; value?: Real[] }
@@ -81,9 +81,17 @@ export interface Worker {
   resources?: { slots?: number; cpus?: number; memoryBytes?: Long; gpus?: Gpu[]; labels?: Record<string, string> };
   trials?: string[]; connectedAt?: string; lastSeenAt?: string; usage?: MachineUsage; gpuUsage?: GpuUsage[];
 }
+export interface ReplayDifference { trial: Long; stored?: Record<string, Value>; again?: Record<string, Value>; reason?: string }
+export interface DecisionDifference { trial: Long; stored?: Decision; again?: Decision }
+export interface Replay {
+  same?: Long; differences?: ReplayDifference[]; notProposed?: Long; nextTrial?: Long; sameDecisions?: Long; decisionDifferences?: DecisionDifference[];
+}
+export interface Bound { metric: string; atMost?: number; atLeast?: number }
 export interface Session { label: string; version: string; assets: string }
 export interface WatchEvent { revision: Long; study?: Study; trial?: Trial; points?: { trial: string; points?: Points } }
 export interface ZoomRange { parameter: string; low?: number; high?: number; choices?: Value[] }
+export interface ZoomRequest { best?: number; aroundTrial?: Long; margin?: number; ranges?: ZoomRange[] }
+export interface Result { value?: Real; values?: Record<string, Real>; state?: string }
 export interface Zoom { spec: Spec; notes?: string[]; trials?: Long[]; taken?: Long; leftOut?: Long }
 export interface Expectation { metric: string; mean?: Real[]; low?: Real[]; high?: Real[] }
 export interface Slice { parameter: string; values?: Value[]; objectives?: Expectation[]; acquisition?: Real[] }

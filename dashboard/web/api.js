@@ -44,7 +44,7 @@ export function onSignedOut(listener) {
  * One call.
  * @param {string} verb
  * @param {string} path
- * @param {{body?: unknown, signal?: AbortSignal, patience?: number}} [options] `patience`: time for an answer, in milliseconds
+ * @param {{body?: unknown, signal?: AbortSignal, patience?: number}} [options] `body`: a text is sent as it is; `patience`: time for an answer, in milliseconds
  * @returns {Promise<any>}
  */
 export async function call(verb, path, { body, signal, patience = PATIENCE } = {}) {
@@ -54,7 +54,7 @@ export async function call(verb, path, { body, signal, patience = PATIENCE } = {
     answer = await fetch(path, {
       method: verb,
       headers: body === undefined ? {} : { "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     text = await answer.text();
@@ -138,8 +138,14 @@ export const api = {
   deleteStudy: (study) => call("DELETE", ofStudy(study)),
   /** @param {string} study @param {string} message @returns {Promise<Study>} */
   setMessage: async (study, message) => (await call("PATCH", ofStudy(study, "?update_mask=message"), { body: { message } })).study,
-  /** @param {string} study @param {import("../types/api.js").ZoomRange[]} ranges @returns {Promise<import("../types/api.js").Zoom>} */
-  planZoom: (study, ranges) => call("POST", ofStudy(study, "/zoom"), { body: { ranges } }),
+  /** @param {string} study @param {string} [token] @param {Options} [options] @returns {Promise<{trials?: object[], nextPageToken?: string}>} */
+  history: (study, token, options) => call("GET", ofStudy(study, `/history${query({ page_size: 1000, page_token: token })}`), options),
+  /** @param {string} study @param {string | number} from @param {Options} [options] @returns {Promise<import("../types/api.js").Replay>} */
+  replay: (study, from, options) => call("GET", ofStudy(study, `/replay${query({ from_trial: from })}`), { ...options, patience: LONG_PATIENCE }),
+  /** @param {string} body a CreateStudyRequest @param {Options} [options] @returns {Promise<Study>} */
+  createStudyAs: async (body, options) => (await call("POST", "/v1/studies", { ...options, body })).study,
+  /** @param {string} study @param {import("../types/api.js").ZoomRequest} body @param {Options} [options] @returns {Promise<import("../types/api.js").Zoom>} */
+  planZoom: (study, body, options) => call("POST", ofStudy(study, "/zoom"), { ...options, body }),
   /** @param {string} study @param {{trial?: string, next?: boolean, points?: number}} fields @param {Options} [options] @returns {Promise<import("../types/api.js").Slices>} */
   slice: (study, fields, options) => call("POST", ofStudy(study, "/slice"), { ...options, body: fields }),
   /** @param {string} study @param {number} sample @param {Options} [options] @returns {Promise<import("../types/api.js").Incumbents>} */
@@ -174,8 +180,10 @@ export const api = {
   setNote: async (study, trial, note) => (await call("PATCH", ofTrial(study, trial), { body: { note } })).trial,
   /** @param {string} study @param {string | number} trial @param {string[]} tags @returns {Promise<Trial>} */
   setTags: async (study, trial, tags) => (await call("PATCH", ofTrial(study, trial, "?update_mask=tags"), { body: { tags } })).trial,
-  /** @param {string} study @param {{parameters: Record<string, import("../types/api.js").Value>, note: string, requestId: string}} body @returns {Promise<Trial>} */
+  /** @param {string} study @param {{parameters: Record<string, import("../types/api.js").Value>, note: string, tags: string[], result?: import("../types/api.js").Result, requestId: string}} body @returns {Promise<Trial>} */
   addTrial: async (study, body) => (await call("POST", ofStudy(study, "/trials"), { body })).trial,
+  /** @param {string} study @param {string} body an AddTrialRequest @param {Options} [options] @returns {Promise<Trial>} */
+  addTrialAs: async (study, body, options) => (await call("POST", ofStudy(study, "/trials"), { ...options, body })).trial,
   /** @param {string} study @param {string | number} trial @returns {Promise<Trial>} */
   stopTrial: async (study, trial) => (await call("POST", ofTrial(study, trial, "/stop"), { body: {} })).trial,
   /** @param {string} study @param {string | number} trial @param {string} requestId @returns {Promise<Trial>} */

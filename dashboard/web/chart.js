@@ -4,6 +4,7 @@
 
 import { el, fill, svg } from "./dom.js";
 import { need } from "./later.js";
+import { save } from "./save.js";
 import { register } from "./shapes.js";
 import { onChange, token } from "./theme.js";
 
@@ -377,12 +378,7 @@ export class Chart {
    * @param {string} ending
    */
   #save(blob, ending) {
-    const address = URL.createObjectURL(blob);
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = `${this.csv().name.replace(/[^\w.-]+/g, "_")}.${ending}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 1_000);
+    save(blob, `${this.csv().name}.${ending}`);
   }
 }
 

@@ -1,5 +1,5 @@
-// Builds elements. Text is only ever set as text and addresses only ever lead to this site, so that nothing that people or
-// programs named can become a part of the page. Nothing else in the dashboard makes elements.
+// Builds elements. Text is only ever set as text and addresses only ever lead to this site, but for links that people wrote and that say where they lead,
+// so that nothing that people or programs named can become a part of the page. Nothing else in the dashboard makes elements.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
@@ -55,6 +55,19 @@ function apply(element, properties) {
       element.setAttribute(name, value === true ? "" : String(value));
     }
   }
+}
+
+/**
+ * A link to another site. That learns nothing of this one, and cannot reach it.
+ * @param {URL} address
+ * @param {Record<string, unknown>} properties
+ * @param {...(Child | Child[])} children
+ */
+export function outside(address, properties, ...children) {
+  if (!["http:", "https:", "mailto:"].includes(address.protocol)) throw new Error(`not a place for links: ${address.protocol}`);
+  const link = el("a", { ...properties, target: "_blank", rel: "noopener noreferrer" }, ...children);
+  link.href = address.href;
+  return link;
 }
 
 /**

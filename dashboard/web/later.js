@@ -9,16 +9,23 @@ import { wait } from "./live.js";
 import { NEEDS } from "./needs.js";
 import { button, notice } from "./parts.js";
 
-/** Not a plain text in the import: its types come from the package. */
-const LIBRARY = /** @type {string} */ ("./vendor/echarts/echarts.esm.min.mjs");
+/** Not plain texts in the imports: their types come from the packages. */
+const ECHARTS = /** @type {string} */ ("./vendor/echarts/echarts.esm.min.mjs");
+const MARKED = /** @type {string} */ ("./vendor/marked/marked.esm.mjs");
 
 const MODULES = {
+  "markdown.js": () => import("./markdown.js"),
+  "note-edit.js": () => import("./note-edit.js"),
   "views/add-trial.js": () => import("./views/add-trial.js"),
   "views/compare-studies.js": () => import("./views/compare-studies.js"),
   "views/compare.js": () => import("./views/compare.js"),
   "views/edit.js": () => import("./views/edit.js"),
+  "views/export.js": () => import("./views/export.js"),
+  "views/import.js": () => import("./views/import.js"),
   "views/new.js": () => import("./views/new.js"),
   "views/pareto.js": () => import("./views/pareto.js"),
+  "views/replay.js": () => import("./views/replay.js"),
+  "views/schedule.js": () => import("./views/schedule.js"),
   "views/studies.js": () => import("./views/studies.js"),
   "views/study.js": () => import("./views/study.js"),
   "views/tabs/overview.js": () => import("./views/tabs/overview.js"),
@@ -29,8 +36,10 @@ const MODULES = {
   "views/tabs/training.js": () => import("./views/tabs/training.js"),
   "views/trial.js": () => import("./views/trial.js"),
   "views/workers.js": () => import("./views/workers.js"),
+  "views/zoom-dialog.js": () => import("./views/zoom-dialog.js"),
   "views/zoom.js": () => import("./views/zoom.js"),
-  "vendor/echarts/echarts.esm.min.mjs": () => /** @type {Promise<typeof import("echarts")>} */ (import(LIBRARY)),
+  "vendor/echarts/echarts.esm.min.mjs": () => /** @type {Promise<typeof import("echarts")>} */ (import(ECHARTS)),
+  "vendor/marked/marked.esm.mjs": () => /** @type {Promise<typeof import("marked")>} */ (import(MARKED)),
 };
 /** @typedef {typeof MODULES} Modules */
 /** @typedef {keyof Modules} Name */

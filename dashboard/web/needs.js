@@ -2,12 +2,22 @@
 
 /** @type {Record<string, string[]>} */
 export const NEEDS = {
-  "views/add-trial.js": [],
+  "markdown.js": [
+    "vendor/marked/marked.esm.mjs",
+  ],
+  "note-edit.js": [
+    "prose.js",
+  ],
+  "views/add-trial.js": [
+    "tags.js",
+  ],
   "views/compare-studies.js": [
     "chart.js",
     "compare.js",
     "plots-compare.js",
     "plots.js",
+    "prose.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "vendor/echarts/echarts.esm.min.mjs",
@@ -18,6 +28,8 @@ export const NEEDS = {
     "compare.js",
     "plots-compare.js",
     "plots.js",
+    "prose.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "tags.js",
@@ -30,6 +42,20 @@ export const NEEDS = {
     "forms/limits.js",
     "forms/sections.js",
   ],
+  "views/export.js": [
+    "save.js",
+    "task.js",
+    "transfer/csv.js",
+    "transfer/export.js",
+    "transfer/json.js",
+  ],
+  "views/import.js": [
+    "task.js",
+    "transfer/csv.js",
+    "transfer/export.js",
+    "transfer/import.js",
+    "transfer/json.js",
+  ],
   "views/new.js": [
     "forms/draft.js",
     "forms/editor.js",
@@ -40,6 +66,7 @@ export const NEEDS = {
   "views/pareto.js": [
     "chart.js",
     "plots.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "vendor/echarts/echarts.esm.min.mjs",
@@ -48,11 +75,17 @@ export const NEEDS = {
     "views/parameters/marks.js",
     "views/parameters/shown.js",
   ],
+  "views/replay.js": [
+    "task.js",
+  ],
+  "views/schedule.js": [],
   "views/studies.js": [
+    "prose.js",
     "table.js",
     "views/listed.js",
   ],
   "views/study.js": [
+    "prose.js",
     "scales.js",
     "views/dimensions.js",
     "views/filter.js",
@@ -65,6 +98,8 @@ export const NEEDS = {
   "views/tabs/overview.js": [
     "chart.js",
     "plots.js",
+    "prose.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "table.js",
@@ -76,6 +111,7 @@ export const NEEDS = {
     "views/filter.js",
     "views/listed.js",
     "views/model.js",
+    "views/note.js",
     "views/overview/best.js",
     "views/overview/curves.js",
     "views/points.js",
@@ -85,6 +121,7 @@ export const NEEDS = {
   "views/tabs/parameters.js": [
     "chart.js",
     "plots.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "vendor/echarts/echarts.esm.min.mjs",
@@ -103,6 +140,7 @@ export const NEEDS = {
   "views/tabs/population.js": [
     "chart.js",
     "plots.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "vendor/echarts/echarts.esm.min.mjs",
@@ -111,6 +149,7 @@ export const NEEDS = {
   "views/tabs/rungs.js": [
     "chart.js",
     "plots.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "vendor/echarts/echarts.esm.min.mjs",
@@ -118,6 +157,7 @@ export const NEEDS = {
   ],
   "views/tabs/time.js": [
     "chart.js",
+    "save.js",
     "shapes.js",
     "table.js",
     "vendor/echarts/echarts.esm.min.mjs",
@@ -138,11 +178,14 @@ export const NEEDS = {
   "views/trial.js": [
     "chart.js",
     "plots.js",
+    "prose.js",
+    "save.js",
     "scales.js",
     "shapes.js",
     "tags.js",
     "vendor/echarts/echarts.esm.min.mjs",
     "views/log.js",
+    "views/note.js",
     "views/points.js",
     "views/trial/curve.js",
     "views/trial/usage.js",
@@ -150,6 +193,7 @@ export const NEEDS = {
   "views/workers.js": [
     "views/workers/use.js",
   ],
+  "views/zoom-dialog.js": [],
   "views/zoom.js": [
     "scales.js",
     "views/dimensions.js",

@@ -13,7 +13,8 @@ import { el, fill } from "./dom.js";
  * @property {boolean=} descending whether the largest comes first when it is sorted by this for the first time
  * @property {string=} width such as "12rem"
  * @property {boolean=} quiet whether its title is for screen readers only
- * @property {{value: (row: T) => string, save: (row: T, text: string) => void, label: (row: T) => string}=} edit how its cells are edited where they are
+ * @property {{value: (row: T) => string, save: (row: T, text: string) => void, label: (row: T) => string, elsewhere?: (row: T) => boolean}=} edit how its cells are edited where they are;
+ *   `elsewhere` begins to edit one that is not, and says that it did
  */
 
 /** Rows that are there beyond those that are seen, on each side. */
@@ -296,7 +297,7 @@ export class Table {
     const { edit } = this.columns[index] ?? {};
     const node = this.nodes.get(id)?.node;
     const cell = node?.children[index];
-    if (!edit || !node || !cell) return;
+    if (!edit || !node || !cell || edit.elsewhere?.(row)) return;
     const input = el("input", { type: "text", class: "cell-edit", "aria-label": edit.label(row), value: edit.value(row) });
     const end = (/** @type {boolean} */ keep, /** @type {boolean} */ back) => {
       if (this.editing?.node !== input) return;

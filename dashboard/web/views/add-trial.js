@@ -4,6 +4,8 @@ import { api, ApiError } from "../api.js";
 import { ask, frame } from "../dialog.js";
 import { el, fill, setText } from "../dom.js";
 import { uuid } from "../parts.js";
+import { hasEnded } from "../states.js";
+import { read as readTags } from "../tags.js";
 
 /** @typedef {import("../../types/api.js").Study} Study */
 /** @typedef {import("../../types/api.js").Trial} Trial */
@@ -20,6 +22,9 @@ import { uuid } from "../parts.js";
 export async function addTrial(name, study, like) {
   const space = (study.spec.space ?? []).filter(({ type }) => type !== "constant");
   const fields = space.map((parameter) => field(parameter, like?.parameters?.[parameter.name]));
+  const ended = hasEnded(study);
+  const result = resultFields(study, ended);
+  const tags = el("input", { type: "text", id: "added-tags", autocomplete: "off", placeholder: "separated by commas" });
   const note = el("input", { type: "text", id: "added-note", autocomplete: "off", value: like ? `like trial ${like.number}` : "" });
   const problem = el("p", { class: "field-problem", role: "alert" });
   const values = () => {
@@ -32,14 +37,16 @@ export async function addTrial(name, study, like) {
     const found = values();
     for (const { parameter, node } of fields) node.hidden = !isActive(parameter, found, fields);
   };
-  const add = el("button", { type: "submit", value: "yes", class: "button primary", text: "Add trial" });
+  const what = ended ? "Add result" : "Add trial";
+  const add = el("button", { type: "submit", value: "yes", class: "button primary", text: what });
   const body = [
-    el("p", { class: "quiet" }, "What is left empty is chosen by the strategy."),
+    el("p", { class: "quiet" }, ended ? "The study has ended: it takes trials that were run elsewhere, with their results." : "What is left empty is chosen by the strategy."),
     el("div", { class: "row" }, fields.map(({ node }) => node)),
-    el("div", { class: "field" }, el("label", { for: "added-note", text: "Note" }), note),
+    result.node,
+    el("div", { class: "pair" }, el("div", { class: "field" }, el("label", { for: "added-note", text: "Note" }), note), el("div", { class: "field" }, el("label", { for: "added-tags", text: "Tags" }), tags)),
     problem,
   ];
-  const dialog = frame(like ? `Trial ${like.number} with changes` : `Add a trial to ${name}`, body, [el("button", { type: "button", class: "button", text: "Cancel", on: { click: () => dialog.close("") } }), add]);
+  const dialog = frame(like ? `Trial ${like.number} with changes` : `${what} to ${name}`, body, [el("button", { type: "button", class: "button", text: "Cancel", on: { click: () => dialog.close("") } }), add]);
   dialog.classList.add("wide");
   for (const { input } of fields) input.addEventListener("input", draw);
   draw();
@@ -56,7 +63,7 @@ export async function addTrial(name, study, like) {
       for (const one of fields) one.say("");
       setText(problem, "");
       try {
-        added = await api.addTrial(name, { parameters: values(), note: note.value, requestId: id });
+        added = await api.addTrial(name, { parameters: values(), note: note.value, tags: readTags(tags.value), result: result.value(), requestId: id });
         dialog.close("yes");
       } catch (error) {
         const rest = [];
@@ -74,6 +81,47 @@ export async function addTrial(name, study, like) {
   );
   await ask(dialog);
   return added;
+}
+
+/**
+ * The values of a trial that was run elsewhere.
+ * @param {Study} study
+ * @param {boolean} always whether there has to be one
+ */
+function resultFields({ spec }, always) {
+  const first = spec.objective?.metric || "value";
+  const metrics = [...new Set([first, ...(spec.moreObjectives ?? []).map(({ metric }) => metric), ...(spec.measuredConstraints ?? []).map(({ metric }) => metric)])];
+  const inputs = metrics.map((metric, index) => ({ metric, input: el("input", { type: "text", class: "number", id: `result-${index}`, autocomplete: "off" }) }));
+  const has = el("input", { type: "checkbox", checked: always, disabled: always });
+  const row = el("div", { class: "row", hidden: !always }, inputs.map(({ metric, input }) => el("div", { class: "field" }, el("label", { for: input.id, text: metric, title: metric }), input)));
+  has.addEventListener("change", () => (row.hidden = !has.checked));
+  return {
+    node: el("div", { class: "result" }, el("label", { class: "check" }, has, "It was run elsewhere, with this result"), row),
+    /** @returns {import("../../types/api.js").Result | undefined} */
+    value() {
+      if (!has.checked) return undefined;
+      /** @type {Map<string, import("../../types/api.js").Real>} */
+      const values = new Map();
+      for (const { metric, input } of inputs) if (input.value.trim()) values.set(metric, real(metric, input.value.trim()));
+      if (values.size === 0) throw new Error(`Write what it had as ${first}.`);
+      const value = values.get(first);
+      values.delete(first);
+      return { state: "TRIAL_STATE_COMPLETED", value, values: Object.fromEntries(values) };
+    },
+  };
+}
+
+/**
+ * @param {string} metric
+ * @param {string} text
+ * @returns {import("../../types/api.js").Real}
+ */
+function real(metric, text) {
+  const special = /^([+-]?)(?:(nan)|inf(?:inity)?)$/i.exec(text);
+  if (special) return special[2] ? "NaN" : special[1] === "-" ? "-Infinity" : "Infinity";
+  const number = Number(text);
+  if (!Number.isFinite(number)) throw new Error(`${metric} is ${text}, which is no number; write one such as 0.97`);
+  return number;
 }
 
 /**

@@ -7,6 +7,7 @@ import { count, day, duration, gpuHours, measure, num, plural, seconds } from ".
 import { repeat } from "../live.js";
 import { failure, notice } from "../parts.js";
 import { kindOf, overlaid } from "../plots-compare.js";
+import { firstLine } from "../prose.js";
 import { address, go, keep } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
 import { listed } from "./listed.js";
@@ -181,7 +182,7 @@ function rows(courses, comparable) {
         { name: "Parameters", cells: studies.map(space) },
         { name: "Strategy", cells: studies.map(({ spec }) => spec.strategy?.name || "auto") },
         { name: "Project", cells: studies.map(({ spec }) => spec.project || null) },
-        { name: "Message", cells: studies.map(({ spec }) => spec.message || null) },
+        { name: "Message", cells: studies.map(({ spec }) => (spec.message ? el("span", { title: spec.message, text: firstLine(spec.message) }) : null)), same: studies.map(({ spec }) => spec.message ?? "") },
         { name: "Created", cells: studies.map(({ createdAt }) => day(createdAt)), plain: true },
       ],
     },

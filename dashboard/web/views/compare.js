@@ -7,6 +7,7 @@ import { between, duration, measure, num, parameter, plural } from "../format.js
 import { repeat } from "../live.js";
 import { failure, notice } from "../parts.js";
 import { kindOf, overlaid } from "../plots-compare.js";
+import { firstLine } from "../prose.js";
 import { address, go, keep } from "../router.js";
 import { badge, isOver, trialLook } from "../states.js";
 import { chipsOf } from "../tags.js";
@@ -165,7 +166,7 @@ function rows(study, trials) {
         { name: "Attempts", cells: trials.map(({ attempts }) => number(String(attempts?.length ?? 0))) },
         { name: "Reason", cells: trials.map(({ stateReason }) => stateReason ?? null) },
         { name: "Tags", cells: trials.map(({ tags }) => (tags?.length ? chipsOf(tags) : null)) },
-        { name: "Note", cells: trials.map(({ note }) => note || null) },
+        { name: "Note", cells: trials.map(({ note }) => (note ? el("span", { title: note, text: firstLine(note) }) : null)), same: trials.map(({ note }) => note ?? "") },
       ],
     },
     { title: "Parameters", rows: parameters.map((name) => ({ name, cells: trials.map(({ parameters }) => (parameters?.[name] === undefined ? null : number(parameter(parameters[name])))), same: trials.map(({ parameters }) => JSON.stringify(parameters?.[name] ?? null)) })) },

@@ -1,11 +1,12 @@
 // What stands above all parts of a study's page: how it stands, what can be done to it, and its figures.
 
 import { api } from "../api.js";
-import { attempt, confirm, edit } from "../dialog.js";
+import { attempt, confirm } from "../dialog.js";
 import { el, fill } from "../dom.js";
 import { count, duration, gpuHours, measure, num, seconds } from "../format.js";
 import { use } from "../later.js";
 import { button, facts, menu, progress, stateBar, stateWords } from "../parts.js";
+import { prose } from "../prose.js";
 import { address, go } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
 
@@ -41,8 +42,8 @@ export function drawHead(head, study, model) {
     if (await attempt(() => api.deleteStudy(name), "The study was deleted.")) go("/");
   };
   const describe = async () => {
-    const message = await edit({ title: `Message of ${name}`, label: "Message", value: study.spec.message ?? "", action: "Save" });
-    if (message !== null) await set(attempt(() => api.setMessage(name, message), "Saved."));
+    const message = await (await use("note-edit.js", model.signal))?.write({ title: `Message of ${name}`, label: "Message", value: study.spec.message ?? "" });
+    if (typeof message === "string") await set(attempt(() => api.setMessage(name, message), "Saved."));
   };
   const add = async () => {
     const trial = await (await use("views/add-trial.js", model.signal))?.addTrial(name, model.study ?? study);
@@ -58,9 +59,13 @@ export function drawHead(head, study, model) {
     }),
     !hasEnded(study) && button("Stop\u2026", stop, "danger-quiet"),
     menu("More", [
-      !hasEnded(study) && button("Add trial\u2026", add),
+      // Results from elsewhere are taken after its end, too.
+      study.state !== "STUDY_STATE_ARCHIVED" && button(hasEnded(study) ? "Add result\u2026" : "Add trial\u2026", add),
       el("a", { class: "button", href: `${address("new")}?from=${encodeURIComponent(name)}`, text: "Clone\u2026" }),
+      button("Zoom in\u2026", async () => (await use("views/zoom-dialog.js", model.signal))?.zoomAround(name, model.study ?? study)),
       button("Message\u2026", describe),
+      button("Export\u2026", async () => (await use("views/export.js", model.signal))?.exportStudy(name)),
+      button("Replay\u2026", async () => (await use("views/replay.js", model.signal))?.replay(name, allOf((model.study ?? study).counts))),
       study.state === "STUDY_STATE_DONE" && button("Archive", () => steer("archive", "Archived: hidden from the list.")),
       hasEnded(study) && button("Delete\u2026", remove, "danger-quiet"),
     ]),
@@ -71,7 +76,7 @@ export function drawHead(head, study, model) {
     head,
     el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" }), study.spec.project && [" / ", el("a", { href: `/?project=${encodeURIComponent(study.spec.project)}`, text: study.spec.project })]),
     el("div", { class: "title-row" }, el("h1", { title: name, text: name }), badge(studyLook(study)), reason && el("span", { class: "quiet reason", text: reason }), el("div", { class: "buttons" }, buttons.filter((one) => one !== false))),
-    study.spec.message && el("p", { class: "lead", text: study.spec.message }),
+    study.spec.message && el("div", { class: "lead" }, prose(study.spec.message, { level: 2, label: "Message" })),
     ...(study.warnings ?? []).map((text) => el("p", { class: "warning", text })),
   );
   if (active) [...head.querySelectorAll("button")].find(({ textContent }) => textContent === active)?.focus();

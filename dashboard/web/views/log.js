@@ -24,7 +24,8 @@ export function logPanel({ study, trial, signal }) {
   const out = el("select", { class: "tool", "aria-label": "Stream" }, el("option", { value: "", text: "stdout" }), el("option", { value: "1", text: "stderr" }));
   const which = el("select", { class: "tool", "aria-label": "Attempt", hidden: true });
   const whole = el("a", { class: "tool", href: "/", target: "_blank", rel: "noopener", text: "Raw" });
-  const node = el("section", { class: "log-panel" }, el("header", { class: "section" }, el("h2", { text: "Log" }), status, el("div", { class: "filters" }, which, out, whole)), text);
+  const save = el("a", { class: "tool", href: "/", download: "", text: "Save" });
+  const node = el("section", { class: "log-panel" }, el("header", { class: "section" }, el("h2", { text: "Log" }), status, el("div", { class: "filters" }, which, out, whole, save)), text);
 
   const atEnd = () => text.scrollHeight - text.scrollTop - text.clientHeight < 24;
   /** @param {string} more */
@@ -45,6 +46,8 @@ export function logPanel({ study, trial, signal }) {
     const stop = current.signal;
     const fields = { attempt: attempt || undefined, stderr };
     whole.setAttribute("href", api.log(study, trial, fields));
+    save.setAttribute("href", api.log(study, trial, fields));
+    save.setAttribute("download", `${study}-${trial}${attempt ? `-attempt-${attempt}` : ""}.${stderr ? "stderr" : "stdout"}.txt`);
     for (let tries = 0; !stop.aborted; tries += 1) {
       let heard = false;
       try {

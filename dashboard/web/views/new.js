@@ -9,6 +9,7 @@ import { editor } from "../forms/editor.js";
 import { Fields } from "../forms/fields.js";
 import { budget, stopping, strategy, trial } from "../forms/limits.js";
 import { about, objectives, space } from "../forms/sections.js";
+import { use } from "../later.js";
 import { button, failure, notice, uuid } from "../parts.js";
 import { address, go } from "../router.js";
 
@@ -35,12 +36,13 @@ const NAMES = 50;
  * @param {AbortSignal} signal
  */
 export function showNew(place, { query }, signal) {
-  const from = query.get("from");
-  const title = from ? `Clone ${from}` : "New study";
+  const [zoom, schedule] = [query.get("zoom"), query.get("schedule")];
+  const from = query.get("from") ?? zoom;
+  const title = zoom ? `A part of ${zoom}` : schedule ? `Repeat trial ${schedule} of ${from}` : from ? `Clone ${from}` : "New study";
   document.title = `${title} \u00b7 Tunesmith`;
   fill(place, notice("loading", from ? `Loading ${from}\u2026` : "Loading\u2026"));
   /** Where what was written is kept in this tab, so that it is not lost with the page. */
-  const kept = `draft ${from ?? ""}`;
+  const kept = `draft ${[from ?? "", query.get("part"), schedule].filter((one) => one !== null).join(" ")}`;
   const draft = new Draft({ changed: () => draw(), signal });
   const fields = new Fields(draft);
   const sections = [about, objectives, space, strategy, stopping, budget, trial].map((make) => make(fields));
@@ -87,6 +89,18 @@ export function showNew(place, { query }, signal) {
     create.disabled = !draft.fine || sending;
   };
 
+  const bring = async (/** @type {File | undefined} */ file = undefined) => (await use("views/import.js", signal))?.importStudy(file);
+  place.addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault(), { signal });
+  place.addEventListener(
+    "drop",
+    (event) => {
+      const file = event.dataTransfer?.files[0];
+      if (!file) return;
+      event.preventDefault();
+      void bring(file);
+    },
+    { signal },
+  );
   let sending = false;
   const id = uuid();
   const submit = async () => {
@@ -130,7 +144,8 @@ export function showNew(place, { query }, signal) {
       }
       if (written) await draft.begin({ text: written });
       else if (from === null) await draft.begin({ text: EXAMPLE });
-      else await copy(draft, from, signal);
+      else if (zoom) await draft.begin({ spec: (await api.planZoom(zoom, partOf(query.get("part")), { signal })).spec });
+      else await copy(draft, from, schedule, signal);
     } catch (error) {
       if (!signal.aborted) fill(place, failure(error, begin));
       return;
@@ -146,8 +161,8 @@ export function showNew(place, { query }, signal) {
           "div",
           { class: "title-row" },
           el("h1", { title, text: title }),
-          from !== null && el("label", { class: "check" }, knows, `Knows the trials of ${from} from the start`),
-          el("div", { class: "buttons" }, el("label", { class: "check" }, paused, "Paused"), button("Start over", again), create),
+          from !== null && !zoom && !schedule && el("label", { class: "check" }, knows, `Knows the trials of ${from} from the start`),
+          el("div", { class: "buttons" }, el("label", { class: "check" }, paused, "Paused"), from === null && button("From an exported study\u2026", () => bring()), button("Start over", again), create),
         ),
       ),
       el("div", { class: "draft" }, form, el("section", { class: "draft-text", "aria-label": "Study file" }, summary, text.node, list)),
@@ -160,18 +175,37 @@ export function showNew(place, { query }, signal) {
   void begin();
 }
 
+/** Which part of a space an address means. @param {string | null} text @returns {import("../../types/api.js").ZoomRequest} */
+function partOf(text) {
+  try {
+    return JSON.parse(text ?? "{}");
+  } catch {
+    throw new Error("This address does not say which part of the space is meant. Begin anew at the study.");
+  }
+}
+
 /**
- * Begins with a study of another name.
+ * Begins with a study of another name, which may repeat one training instead.
  * @param {Draft} draft
  * @param {string} from
+ * @param {string | null} schedule the trial whose training it repeats
  * @param {AbortSignal} signal
  */
-async function copy(draft, from, signal) {
-  const { spec } = await api.study(from, { signal });
+async function copy(draft, from, schedule, signal) {
+  const study = await api.study(from, { signal });
+  const { spec } = study;
+  /** @type {import("../../types/api.js").Edit[]} */
+  const changes = [];
+  if (schedule) {
+    const module = await use("views/schedule.js", signal);
+    if (!module) throw new Error("The coordinator does not answer. Try again in a moment.");
+    const { segments } = module;
+    changes.push({ path: ["strategy"], set: `{name: replay, segments: [${(await segments(from, study, schedule, signal)).join(", ")}]}` }, { path: ["budget"], remove: true });
+  }
   const base = from.replace(/-\d+$/, "").slice(0, 120);
   const first = Number(/-(\d+)$/.exec(from)?.[1] ?? 1);
   for (let number = first + 1; number < first + NAMES; number += 1) {
-    await draft.begin({ spec }, [{ path: ["name"], set: JSON.stringify(`${base}-${number}`) }]);
+    await draft.begin({ spec }, [{ path: ["name"], set: JSON.stringify(`${base}-${number}`) }, ...changes]);
     if (!draft.checked?.problems?.some(({ path }) => path === "name")) return;
   }
 }

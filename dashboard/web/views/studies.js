@@ -5,6 +5,7 @@ import { el, fill, setText } from "../dom.js";
 import { ago, count, gpuHours, measure, num, short } from "../format.js";
 import { gently, repeat } from "../live.js";
 import { button, failure, notice, spark, stateBar } from "../parts.js";
+import { firstLine } from "../prose.js";
 import { address, go, keep, onKey } from "../router.js";
 import { allOf, badge, endedOf, hasEnded, studyLook } from "../states.js";
 import { Table } from "../table.js";
@@ -234,7 +235,7 @@ const keyOf = (group) => (group === null ? "all" : `project ${group}`);
 /** @param {Study} study */
 function name({ name: resource, spec }) {
   const short_ = short(resource);
-  return el("div", { class: "two" }, el("span", {}, el("a", { href: address("studies", short_), tabindex: -1, title: short_, text: short_ }), spec.project && el("span", { class: "of-project", title: "Project", text: spec.project })), el("span", { class: "quiet", title: spec.message || null, text: spec.message ?? "" }));
+  return el("div", { class: "two" }, el("span", {}, el("a", { href: address("studies", short_), tabindex: -1, title: short_, text: short_ }), spec.project && el("span", { class: "of-project", title: "Project", text: spec.project })), el("span", { class: "quiet", title: spec.message || null, text: firstLine(spec.message) }));
 }
 
 /** @param {Study} study */

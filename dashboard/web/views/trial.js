@@ -6,11 +6,13 @@ import { el, fill } from "../dom.js";
 import { between, bytes, day, duration, measure, num, parameter, short } from "../format.js";
 import { use } from "../later.js";
 import { follow, gently } from "../live.js";
-import { button, facts, failure, notice, uuid } from "../parts.js";
+import { button, facts, failure, menu, notice, uuid } from "../parts.js";
+import { prose } from "../prose.js";
 import { address, go } from "../router.js";
 import { badge, isOver, isRunning, trialLook } from "../states.js";
 import { chipsOf, give, read as readTags, written } from "../tags.js";
 import { logPanel } from "./log.js";
+import { noteOn } from "./note.js";
 import { extend } from "./points.js";
 import { trialCurve } from "./trial/curve.js";
 import { usagePanel } from "./trial/usage.js";
@@ -53,7 +55,7 @@ export function showTrial(place, { params, query }, signal) {
     if (!laidOut) fill(place, head, el("div", { class: "with-side" }, el("div", { class: "main-column" }, charts, usage.node, log.node), side));
     laidOut = true;
     drawHead(head, name, study, trial, set, signal);
-    drawSide(side, study, trial, set);
+    drawSide(side, study, trial, set, signal);
     log.setAttempts(trial.attempts?.length ?? 0);
     usage.setAttempts(trial.attempts);
     for (const { chart } of metrics.values()) chart.draw();
@@ -157,7 +159,7 @@ const heads = new WeakMap();
  * @param {AbortSignal} signal
  */
 function drawHead(head, study, whole, trial, set, signal) {
-  const shape = JSON.stringify([trial.state, trial.stateReason, trial.pendingReason]);
+  const shape = JSON.stringify([trial.state, trial.stateReason, trial.pendingReason, trial.value === undefined, whole.state]);
   if (heads.get(head) === shape) return;
   heads.set(head, shape);
   const number = String(trial.number);
@@ -176,6 +178,10 @@ function drawHead(head, study, whole, trial, set, signal) {
     if (after) go(address("studies", study, "trials", String(after.number)));
   };
   const before = num(number) - 1;
+  const more = menu("More", [
+    button("Schedule\u2026", async () => (await use("views/schedule.js", signal))?.showSchedule(study, whole, number)),
+    trial.value !== undefined && button("Zoom in around it\u2026", async () => (await use("views/zoom-dialog.js", signal))?.zoomAround(study, whole, number)),
+  ]);
   fill(
     head,
     el("nav", { class: "path", "aria-label": "Path" }, el("a", { href: "/", text: "Studies" }), " / ", el("a", { href: address("studies", study), text: study })),
@@ -185,7 +191,7 @@ function drawHead(head, study, whole, trial, set, signal) {
       el("h1", { text: `Trial ${number}` }),
       badge(trialLook(trial.state)),
       el("span", { class: "quiet reason", text: trial.stateReason || trial.pendingReason || "" }),
-      el("div", { class: "buttons" }, before > 0 && el("a", { class: "button", href: address("studies", study, "trials", before), text: "Previous" }), el("a", { class: "button", href: address("studies", study, "trials", before + 2), text: "Next" }), button("With changes\u2026", change), isOver(trial.state) ? button("Try again", retry) : button("Stop\u2026", stop, "danger-quiet")),
+      el("div", { class: "buttons" }, before > 0 && el("a", { class: "button", href: address("studies", study, "trials", before), text: "Previous" }), el("a", { class: "button", href: address("studies", study, "trials", before + 2), text: "Next" }), button("With changes\u2026", change), isOver(trial.state) ? button("Try again", retry) : button("Stop\u2026", stop, "danger-quiet"), more),
     ),
   );
 }
@@ -195,17 +201,16 @@ function drawHead(head, study, whole, trial, set, signal) {
  * @param {Study} study
  * @param {Trial} trial
  * @param {(trial: Trial) => void} set
+ * @param {AbortSignal} signal
  */
-function drawSide(side, study, trial, set) {
-  if (side.contains(document.activeElement) && side.querySelector("button:focus-visible")) return;
+function drawSide(side, study, trial, set, signal) {
+  if (side.contains(document.activeElement) && side.querySelector(":is(button, a, [tabindex]):focus-visible")) return;
   const now = Date.now();
   const { parameters = {}, provenance, metrics = {}, decisions = [], attempts = [] } = trial;
   const order = (study.spec.space ?? []).map(({ name }) => name).filter((name) => name in parameters);
   const rest = Object.keys(parameters).filter((name) => !order.includes(name));
   const note = async () => {
-    const text = await edit({ title: `Note on trial ${trial.number}`, label: "Note", value: trial.note ?? "", action: "Save" });
-    if (text === null) return;
-    const after = await attempt(() => api.setNote(short(study.name), String(trial.number), text), "Saved.");
+    const after = await noteOn(short(study.name), trial, signal);
     if (after) set(after);
   };
   const tag = async () => {
@@ -235,7 +240,7 @@ function drawSide(side, study, trial, set) {
     ]),
     section("Parameters", [facts([...order, ...rest].map((name) => [name, el("span", { class: "number", text: parameter(parameters[name]) })]))]),
     section("Tags", [trial.tags?.length ? el("p", { class: "text" }, chipsOf(trial.tags)) : el("p", { class: "quiet", text: "None." }), button(trial.tags?.length ? "Edit tags\u2026" : "Add tags\u2026", tag)]),
-    section("Note", [el("p", { class: trial.note ? "text" : "quiet", text: trial.note || "None." }), button(trial.note ? "Edit\u2026" : "Add\u2026", note)]),
+    section("Note", [trial.note ? prose(trial.note, { level: 3 }) : el("p", { class: "quiet", text: "None." }), button(trial.note ? "Edit\u2026" : "Add\u2026", note)]),
     section("Why it was tried", [el("p", { class: "text", text: `${origin}${Number.isFinite(seen) && provenance?.origin === "strategy" ? `, which had seen ${seen} result${seen === 1 ? "" : "s"}` : ""}.` }), provenance?.note ? el("p", { class: "text quiet", text: provenance.note }) : false, modelled ? el("p", { class: "text" }, el("a", { href: `${address("studies", short(study.name), "parameters")}?through=${trial.number}`, text: "What the model expected" })) : false]),
     decisions.length > 0 && section("Why it was stopped", decisions.map(({ rule, shadow, text }) => el("p", { class: "text" }, el("b", { text: shadow ? `${rule} (only noted): ` : `${rule}: ` }), text ?? ""))),
     attempts.length > 0 &&

@@ -4,12 +4,14 @@ import { el, fill } from "../dom.js";
 import { between, count, duration, measure, num, parameter } from "../format.js";
 import { api } from "../api.js";
 import { attempt } from "../dialog.js";
+import { firstLine } from "../prose.js";
 import { keep } from "../router.js";
 import { allOf, badge, isOver, TRIAL_STATES, trialLook } from "../states.js";
 import { Table } from "../table.js";
 import { chipsOf, give, read, written } from "../tags.js";
 import { chosenTrials } from "./chosen.js";
 import { ALL } from "./model.js";
+import { noteOn } from "./note.js";
 
 /** @typedef {import("../../types/api.js").Trial} Trial */
 /** @typedef {import("../table.js").Column<Trial>} Column */
@@ -125,10 +127,16 @@ export function trialTable({ model, query, open, href }) {
       {
         id: "note",
         title: "Note",
-        cell: ({ note }) => note ?? "",
+        cell: ({ note }) => el("span", { title: note, text: firstLine(note) }),
         key: ({ note }) => note ?? "",
         width: "14rem",
-        edit: { label: ({ number }) => `Note on trial ${number}`, value: ({ note }) => note ?? "", save: ({ number }, text) => void set(attempt(() => api.setNote(model.name, String(number), text), "")) },
+        edit: {
+          label: ({ number }) => `Note on trial ${number}`,
+          value: ({ note }) => note ?? "",
+          save: ({ number }, text) => void set(attempt(() => api.setNote(model.name, String(number), text), "")),
+          // A field of one line would make one line of it.
+          elsewhere: (trial) => (trial.note ?? "").includes("\n") && (void set(noteOn(model.name, trial, model.signal)), true),
+        },
       },
       { id: "why", title: "Reason", cell: ({ stateReason }) => stateReason ?? "", key: ({ stateReason }) => stateReason ?? "", width: "24rem" },
     ];

@@ -3,7 +3,7 @@
 import { api } from "../api.js";
 import { attempt, confirm } from "../dialog.js";
 import { el, fill, setText } from "../dom.js";
-import { ago, count, short } from "../format.js";
+import { ago, count, day, short } from "../format.js";
 import { repeat } from "../live.js";
 import { button, failure, notice } from "../parts.js";
 import { address, keep, onKey } from "../router.js";
@@ -123,7 +123,7 @@ function card(worker, again) {
       { class: "worker-body" },
       el("div", { class: "figure" }, places, el("span", { class: "quiet", text: `${trials.length} of ${slots} slot${slots === 1 ? "" : "s"} in use` })),
       machineUse(worker),
-      el("div", { class: "figure" }, el("span", { text: worker.address ?? "" }), el("span", { class: "quiet", text: `${worker.version ?? ""} \u00b7 seen ${ago(worker.lastSeenAt, Date.now())}` })),
+      el("div", { class: "figure" }, el("span", { text: worker.address ?? "" }), el("span", { class: "quiet", text: `${worker.version ?? ""} \u00b7 seen ${ago(worker.lastSeenAt, Date.now())}` }), worker.connectedAt && el("span", { class: "quiet", text: `connected ${day(worker.connectedAt)}` })),
       el(
         "div",
         { class: "figure runs" },

@@ -29,7 +29,7 @@ const LOW = 2 * ROW;
 const LEAST_RESULTS = 20;
 
 /** The values of "Importance among" with the share of the results that the coordinator is asked about. */
-const AMONG = /** @type {const} */ ({ "": undefined, best: 0.25 });
+const AMONG = /** @type {const} */ ({ "": undefined, half: 0.5, best: 0.25, tenth: 0.1 });
 
 const percent = (/** @type {number} */ share) => `${share > 0 && share < 0.005 ? "<\u202f1" : Math.round(share * 100)}\u202f%`;
 
@@ -45,9 +45,10 @@ export function importance({ model, query, signal }) {
   let asked = "";
 
   const metrics = () => [model.study?.spec.objective, ...(model.study?.spec.moreObjectives ?? [])].map((objective) => objective?.metric ?? "");
-  const among = el("select", { class: "tool", "aria-label": "Importance among" }, el("option", { value: "", text: "among all results" }), el("option", { value: "best", text: "among the best quarter" }));
+  const among = el("select", { class: "tool", "aria-label": "Importance among" }, el("option", { value: "", text: "among all results" }), ["half", "quarter", "tenth"].map((part) => el("option", { value: part === "quarter" ? "best" : part, text: `among the best ${part}` })));
   const of = el("select", { class: "tool", "aria-label": "Importance for" }, metrics().map((metric, index) => el("option", { value: index === 0 ? "" : metric, text: `for ${metric}` })));
-  among.value = query.get("among") === "best" ? "best" : "";
+  const wanted = query.get("among") ?? "";
+  among.value = Object.hasOwn(AMONG, wanted) ? wanted : "";
   of.value = metrics().includes(query.get("matters") ?? "") ? (query.get("matters") ?? "") : "";
   of.hidden = metrics().length < 2;
   const said = el("p", { class: "note", "aria-live": "polite" });

@@ -87,6 +87,39 @@ test("another rule is tried, and what is wrong with it is said where it is writt
   await isSound(view);
 });
 
+test("several rules are tried together", async () => {
+  await world.untilDone("rules");
+  const view = await world.open("/studies/rules/training?rule=median&with=warmup_steps%3D1&and=threshold%20above%3D0.1");
+  const { page } = view;
+  const table = page.getByRole("table", { name: "Trials that would have been stopped" });
+  const shows = async (/** @type {object[]} */ earlyStopping) => {
+    const tried = await world.call("POST", "/v1/studies/rules/backtest", { earlyStopping });
+    await page.getByText(`Saved: ${tried.stepsSaved} of ${tried.steps} epochs`).waitFor();
+    return tried;
+  };
+  const median = { rule: "median", warmupSteps: "1" };
+  await shows([median, { rule: "threshold", above: 0.1 }]);
+  assert.deepEqual([...new Set(await table.locator("tbody tr td:last-child").allInnerTexts())], ["threshold"], "it stops all at once");
+  await page.getByRole("button", { name: "And another rule" }).click();
+  const third = page.getByRole("group", { name: "Rule 3" });
+  await third.getByLabel("Rule", { exact: true }).selectOption("plateau");
+  await third.getByRole("textbox").fill("patience=zero");
+  await third.getByRole("textbox").press("Enter");
+  await page.getByRole("alert").filter({ hasText: "patience has to be a number" }).waitFor();
+  assert.equal(await third.getByRole("textbox").getAttribute("aria-invalid"), "true");
+  await third.getByRole("textbox").fill("patience=0");
+  await page.getByRole("button", { name: "Try them together" }).click();
+  await page.getByRole("alert").filter({ hasText: "early_stopping[2]" }).waitFor();
+  assert.equal(await third.getByRole("textbox").getAttribute("aria-invalid"), "true");
+  await third.getByRole("button", { name: "Leave out" }).click();
+  await page.getByRole("group", { name: "Rule 2" }).getByRole("button", { name: "Leave out" }).click();
+  await page.getByRole("button", { name: "Try it" }).click();
+  const alone = await shows([median]);
+  assert.equal(await table.locator("tbody tr").count(), alone.stops.length);
+  assert.equal(new URL(page.url()).searchParams.get("and"), null);
+  await isSound(view);
+});
+
 test("a rule that compares with a baseline is tried against the best trial, another one, and a curve that is written", async () => {
   await world.untilDone("rules");
   const view = await world.open("/studies/rules/training");

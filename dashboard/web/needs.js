@@ -174,6 +174,7 @@ export const NEEDS = {
     "views/tabs/baseline.js",
     "views/tabs/rules.js",
     "views/tabs/stopping.js",
+    "views/tabs/trying.js",
   ],
   "views/trial.js": [
     "chart.js",

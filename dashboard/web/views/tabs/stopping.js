@@ -1,17 +1,17 @@
-// Early stopping in one study: what each rule did, what it saves and loses on what is stored, which judgements there were, and what another
-// rule would have done.
+// Early stopping in one study: what each rule did, what it saves and loses on what is stored, which judgements there were, and what other
+// rules would have done.
 
 import { api } from "../../api.js";
 import { el, fill, setText } from "../../dom.js";
 import { clock, count, day, duration, gpuHours, measure, num } from "../../format.js";
 import { button } from "../../parts.js";
 import { keep } from "../../router.js";
-import { badge, hasEnded, trialLook } from "../../states.js";
+import { hasEnded } from "../../states.js";
 import { Table } from "../../table.js";
 import { Details } from "../details.js";
 import { isOfPopulation } from "../strategies.js";
-import { baselineChoice } from "./baseline.js";
-import { inWords, options, ruleOf, RULES } from "./rules.js";
+import { options } from "./rules.js";
+import { tryForm } from "./trying.js";
 
 /** @typedef {import("../../../types/api.js").Rule} Rule */
 /** @typedef {import("../../../types/api.js").Backtest} Backtest */
@@ -19,8 +19,6 @@ import { inWords, options, ruleOf, RULES } from "./rules.js";
 /** @typedef {{id: string, trial: number, decision: Decision}} Judgement */
 /** What a rule would have done: null while that is asked, a text if it was refused. @typedef {Backtest | string | null} Tried */
 
-/** Stopped trials that are listed below an answer: those that came to most in the end. */
-const LISTED = 20;
 const DAY = 86_400_000;
 
 /** @param {import("../study.js").Context} context */
@@ -216,85 +214,4 @@ function answerCells(answer, gpus) {
   const lost = answer.bestLost ? `${measure(answer.bestLost.value)}, number ${count(answer.bestLostRank)} of ${count(answer.ranked)}` : "none";
   const cells = [`${count((answer.stops ?? []).length)} of ${count(answer.trials)}`, count(answer.stepsSaved), duration(answer.secondsSaved ?? 0), ...(gpus ? [gpuHours((answer.gpuSecondsSaved ?? 0) / 3600)] : []), lost];
   return cells.map((text) => el("td", { class: "right", text }));
-}
-
-/**
- * A form to find out what another rule would have done.
- * @param {{model: import("../model.js").StudyModel, query: URLSearchParams, href: (trial: number | string) => string, signal: AbortSignal}} options
- */
-function tryForm({ model, query, href, signal }) {
-  const given = query.get("rule") ?? "";
-  const rule = el("select", { class: "input", "aria-label": "Rule" }, RULES.map((name) => el("option", { value: name, text: name })));
-  if (RULES.includes(given)) rule.value = given;
-  const field = el("input", { type: "text", class: "input", id: "rule-options", "aria-describedby": "rule-problem", autocomplete: "off", spellcheck: "false", value: query.get("with") ?? "" });
-  const baseline = baselineChoice({ model, field });
-  const against = el("label", { class: "against" }, el("span", { class: "quiet", text: "against" }), baseline.node);
-  const drawRule = () => {
-    against.hidden = rule.value !== "below_baseline";
-    field.placeholder = against.hidden ? "warmup_steps=5 min_trials=3" : "tolerance=0.02 warmup_steps=5";
-    baseline.draw();
-  };
-  rule.addEventListener("change", drawRule);
-  drawRule();
-  const problem = el("p", { class: "problem", id: "rule-problem", role: "alert" });
-  const answer = el("div", { class: "answer", "aria-live": "polite" });
-  const submit = el("button", { type: "submit", class: "button", text: "Try it" });
-  let round = 0;
-  const ask = async () => {
-    const mine = ++round;
-    field.setAttribute("aria-invalid", "false");
-    setText(problem, "");
-    submit.disabled = true;
-    fill(answer, el("p", { class: "quiet", text: "It is tried on all stored curves\u2026" }));
-    try {
-      const wanted = ruleOf(rule.value, field.value);
-      keep({ rule: rule.value, with: field.value.trim() });
-      const tried = await api.backtest(model.name, [wanted], { signal });
-      if (mine === round) fill(answer, inWords(tried, { step: model.step }).map((text) => el("p", { text })), stopsTable(tried, href));
-    } catch (error) {
-      if (signal.aborted || mine !== round) return;
-      fill(answer);
-      setText(problem, error instanceof Error ? error.message : String(error));
-      field.setAttribute("aria-invalid", "true");
-      field.focus();
-    } finally {
-      submit.disabled = false;
-    }
-  };
-  const form = el("form", { class: "try", on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), void ask()) } }, rule, against, el("label", { for: "rule-options", class: "quiet", text: "with" }), field, submit);
-  if (RULES.includes(given)) void ask();
-  return { node: el("div", { class: "trying" }, el("h3", { text: "What would another rule have saved?" }), form, problem, answer), draw: baseline.draw };
-}
-
-/**
- * @param {Backtest} tried
- * @param {(trial: number | string) => string} href
- */
-function stopsTable({ stops = [] }, href) {
-  if (!stops.length) return [];
-  const rank = (/** @type {{rank?: unknown}} */ stop) => Number(stop.rank ?? 0) || Infinity;
-  const rows = [...stops].sort((a, b) => rank(a) - rank(b) || num(a.trial) - num(b.trial)).slice(0, LISTED);
-  const head = ["Trial", "Stopped at step", "Value there", "In the end", "Rank", "Steps saved", "Time saved", "State"];
-  const more = stops.length - rows.length;
-  return [
-    el(
-      "table",
-      { class: "plain", "aria-label": "Trials that would have been stopped" },
-      el("thead", {}, el("tr", {}, head.map((text, index) => el("th", { scope: "col", class: index > 0 && index < 7 ? "right" : null, text })))),
-      el(
-        "tbody",
-        {},
-        rows.map((stop) =>
-          el(
-            "tr",
-            {},
-            el("th", { scope: "row" }, el("a", { href: href(String(stop.trial)), text: String(stop.trial) })),
-            [measure(stop.decision?.step), measure(stop.value), measure(stop.finalValue), Number(stop.rank ?? 0) ? count(stop.rank) : "\u2013", count(stop.stepsSaved), duration(stop.secondsSaved ?? 0)].map((text) => el("td", { class: "right", text })),
-            el("td", {}, badge(trialLook(stop.state ?? ""))),
-          ),
-        ),
-      ),
-    ),
-    more > 0 && el("p", { class: "quiet", text: `${count(more)} more, none of them better in the end.` }),
-  ].filter((one) => one !== false);
 }

@@ -15,6 +15,10 @@ use tunesmith_coordinator::config::{Config, ConfigError, LogFormat, RawConfig, S
 use tunesmith_coordinator::server::{self, Setup};
 use tunesmith_coordinator::store;
 
+/// Memory is asked for and given back by many threads with each call.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Keeps studies and trials, proposes what to try next, hands trials to workers.
 #[derive(Debug, Parser)]
 #[command(

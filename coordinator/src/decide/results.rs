@@ -3,6 +3,7 @@
 use tunesmith_common::measurement::Goal;
 use tunesmith_common::{Timestamp, TrialNumber};
 
+use super::study::StudyCore;
 use crate::store::End;
 
 /// What a trial came to.
@@ -91,6 +92,20 @@ impl Results {
             .map(|place| others[place * others.len() / count])
             .collect();
         found
+    }
+}
+
+impl StudyCore {
+    /// How its best value came about, with up to `sample` results that were not the best when they came.
+    #[must_use]
+    pub fn incumbents(&self, sample: usize) -> Incumbents {
+        self.results.incumbents(self.spec.objective.goal, sample)
+    }
+
+    /// How many trials have ended, and when the last one did. Changes whenever one ends, or goes on.
+    #[must_use]
+    pub fn results_revision(&self) -> (u64, Option<Timestamp>) {
+        self.results.revision()
     }
 }
 

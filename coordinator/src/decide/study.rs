@@ -22,7 +22,7 @@ use super::more_time::end_count;
 use super::order::Order;
 use super::outbox::Outbox;
 use super::propose::NoTrial;
-use super::results::{Incumbents, Outcome, Results};
+use super::results::{Outcome, Results};
 use super::trial::ActiveTrial;
 use super::values::{Ended, Past, Readings, Values};
 use crate::store::{AuditRow, Changes, End, StudyRow, StudyState, TrialRow};
@@ -328,18 +328,6 @@ impl StudyCore {
             rungs: self.rungs(),
             improving: self.improving(),
         }
-    }
-
-    /// How its best value came about, with up to `sample` results that were not the best when they came.
-    #[must_use]
-    pub fn incumbents(&self, sample: usize) -> Incumbents {
-        self.results.incumbents(self.spec.objective.goal, sample)
-    }
-
-    /// How many trials have ended, and when the last one did. Changes whenever one ends, or goes on.
-    #[must_use]
-    pub fn results_revision(&self) -> (u64, Option<Timestamp>) {
-        self.results.revision()
     }
 
     /// The row of a trial that has not ended, as it would be stored.

@@ -132,9 +132,10 @@ impl Watcher {
             }
         };
         let followed = tokio::select! {
+            // First, since the feed ends by it, too.
             biased;
-            followed = next => followed.transpose()?,
             () = draining.cancelled() => Err(ApiError::Unavailable("the coordinator is stopping")),
+            followed = next => followed.transpose()?,
         };
         Some((followed, self))
     }

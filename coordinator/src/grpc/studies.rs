@@ -282,11 +282,23 @@ impl Api {
             .then(|| lineage::prior_trials(&request.history, &spec))
             .transpose()?;
         let content = content_of(&written, request.paused, given.as_deref())?;
+        let now = self.now();
+        let repeatable = id.map(|id| RequestRow {
+            id,
+            content,
+            trials: vec![],
+            at: now,
+        });
+        // What it knew may be gone since then.
+        if let (Some(repeatable), false) = (&repeatable, request.validate_only)
+            && let Some(earlier) = self.store().study_created_by(repeatable).await?
+        {
+            return self.study_view(&self.engine(&earlier.name).await?).await;
+        }
         let (lineage, history) = match given {
             Some(given) => self.detached(&spec, given).await?,
             None => self.lineage(&spec).await?,
         };
-        let now = self.now();
         let row = StudyRow {
             id: StudyId(uuid::Uuid::now_v7()),
             name: spec.name.clone(),
@@ -322,14 +334,8 @@ impl Api {
                 ..view::study_row(&self.terms, &row)
             });
         }
-        let request = id.map(|id| RequestRow {
-            id,
-            content,
-            trials: vec![],
-            at: now,
-        });
         let audit = self.audit(actor, "create_study", study_resource(&row.name), String::new());
-        let (_, engine) = self.engines.create(row, history, request, audit).await?;
+        let (_, engine) = self.engines.create(row, history, repeatable, audit).await?;
         self.study_view(&engine).await
     }
 

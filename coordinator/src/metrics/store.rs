@@ -46,6 +46,10 @@ impl Store for MeteredStore {
         self.inner.study_create(study, history, request, audit).await
     }
 
+    async fn study_created_by(&self, request: &RequestRow) -> Result<Option<StudyRow>, StoreError> {
+        self.inner.study_created_by(request).await
+    }
+
     async fn study_take(&self, study: StudyId) -> Result<Ownership, StoreError> {
         self.inner.study_take(study).await
     }

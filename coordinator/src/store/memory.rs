@@ -35,6 +35,20 @@ struct Data {
     tokens: BTreeMap<String, TokenRow>,
 }
 
+impl Data {
+    /// The study that an earlier call made by this request.
+    fn study_created_by(&self, request: &RequestRow) -> Result<Option<StudyRow>, StoreError> {
+        let made = |known: &&Study| known.create_request.is_some_and(|(id, _)| id == request.id);
+        match self.studies.values().find(made) {
+            Some(known) if known.create_request == Some((request.id, request.content)) => {
+                Ok(Some(known.row.clone()))
+            }
+            Some(_) => Err(super::request_taken(request.id)),
+            None => Ok(None),
+        }
+    }
+}
+
 type ChunkKey = (TrialNumber, Attempt, MetricName, u64);
 
 #[derive(Debug)]
@@ -189,18 +203,10 @@ impl Store for MemoryStore {
     ) -> Result<StudyRow, StoreError> {
         check_study(study)?;
         let mut data = self.data();
-        if let Some(request) = request {
-            let earlier = data.studies.values().find_map(|known| {
-                known
-                    .create_request
-                    .filter(|(id, _)| *id == request.id)
-                    .map(|(_, content)| (known, content))
-            });
-            match earlier {
-                Some((known, content)) if content == request.content => return Ok(known.row.clone()),
-                Some(_) => return Err(super::request_taken(request.id)),
-                None => {}
-            }
+        if let Some(request) = request
+            && let Some(earlier) = data.study_created_by(request)?
+        {
+            return Ok(earlier);
         }
         if data.studies.contains_key(&study.id)
             || data.studies.values().any(|known| known.row.name == study.name)
@@ -217,6 +223,10 @@ impl Store for MemoryStore {
         );
         data.audit.push(audit.clone());
         Ok(study.clone())
+    }
+
+    async fn study_created_by(&self, request: &RequestRow) -> Result<Option<StudyRow>, StoreError> {
+        self.data().study_created_by(request)
     }
 
     async fn study_take(&self, study: StudyId) -> Result<Ownership, StoreError> {

@@ -388,6 +388,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         audit: &AuditRow,
     ) -> Result<StudyRow, StoreError>;
 
+    /// The study that an earlier call made by `request`, if one did.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] if the request id was used with other content.
+    async fn study_created_by(&self, request: &RequestRow) -> Result<Option<StudyRow>, StoreError>;
+
     /// Makes the caller the owner of a study: whoever owned it before can no longer commit.
     ///
     /// # Errors

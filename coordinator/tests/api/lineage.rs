@@ -150,7 +150,17 @@ async fn a_study_begins_where_the_one_that_it_knows_has_found_the_best() {
             .fold(f64::INFINITY, f64::min);
         assert!(best < 0.02, "{strategy}: {best}");
     }
-    // What it knows is its own.
+    // What it knows is its own, also for a call that is repeated later.
+    let call = v1::CreateStudyRequest {
+        spec: Some(study("late", "gp", &["wide"])),
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let create = async || {
+        let made = world.studies().create_study(call.clone()).await.unwrap();
+        made.into_inner().study.unwrap()
+    };
+    let made = create().await;
     let stop = v1::StopStudyRequest {
         name: "studies/wide".to_owned(),
     };
@@ -161,6 +171,7 @@ async fn a_study_begins_where_the_one_that_it_knows_has_found_the_best() {
     world.studies().delete_study(delete).await.unwrap();
     assert_eq!(history(&world, "gp").await.len(), expected.len());
     assert_eq!(same_again(&world, "gp").await, 12);
+    assert_eq!(create().await.uid, made.uid);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -166,6 +166,11 @@ pub(super) async fn creating_again_with_the_same_request_returns_the_first_study
         })
         .await;
     assert_same(create(1, &call).await.unwrap(), &paused);
+    let store = &fixture.store;
+    assert_same(store.study_created_by(&call).await.unwrap(), Some(&paused));
+    assert_same(store.study_created_by(&request(2)).await.unwrap(), None::<()>);
+    let other = store.study_created_by(&other_content).await;
+    assert!(matches!(other, Err(StoreError::AlreadyExists(_))));
 }
 
 pub(super) async fn a_name_that_is_taken_is_refused(fixture: &mut Fixture) {

@@ -80,6 +80,10 @@ impl Store for PostgresStore {
         studies::create(&self.pool, study, history, request, audit).await
     }
 
+    async fn study_created_by(&self, request: &RequestRow) -> Result<Option<StudyRow>, StoreError> {
+        statements::study_created_by(&self.pool, request).await
+    }
+
     async fn study_take(&self, study: StudyId) -> Result<Ownership, StoreError> {
         statements::study_take(&self.pool, study).await
     }

@@ -96,6 +96,10 @@ impl Store for SqliteStore {
         transaction.end(result).await
     }
 
+    async fn study_created_by(&self, request: &RequestRow) -> Result<Option<StudyRow>, StoreError> {
+        statements::study_created_by(&self.readers, request).await
+    }
+
     async fn study_take(&self, study: StudyId) -> Result<Ownership, StoreError> {
         let mut transaction = self.writer.begin().await?;
         let result = statements::study_take(transaction.connection(), study).await;

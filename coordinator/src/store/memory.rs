@@ -18,7 +18,7 @@ use super::whole_trials::{self, Page};
 use super::{
     AttemptRow, AuditRow, Changes, ChunkPlace, DecisionRow, End, EndedTrial, Ownership, PRUNED_AT_A_TIME,
     PointChunk, PointRuns, PriorTrial, RequestRow, StateCounts, Store, StoreError, StoredTrial, StudyRow,
-    StudyState, TokenRow, TrialOrder, TrialQuery, TrialRow, WorkerRow,
+    StudyState, TokenRow, TrialQuery, TrialRow, WorkerRow,
 };
 
 /// A store in memory. Cheap to clone; clones are the same store.
@@ -120,24 +120,6 @@ impl Study {
 
 fn chunk_key(chunk: &PointChunk) -> ChunkKey {
     (chunk.trial, chunk.attempt, chunk.metric.clone(), chunk.first_seq)
-}
-
-/// Ranks trials as the databases do: finite values first, the best of them first; then by number.
-fn rank(order: TrialOrder, a: &TrialRow, b: &TrialRow) -> std::cmp::Ordering {
-    let finite = |row: &TrialRow| row.value.filter(|value| value.is_finite());
-    let by_value = match (order, finite(a), finite(b)) {
-        (TrialOrder::Newest, ..) => b.number.cmp(&a.number),
-        (TrialOrder::Number, ..) | (_, None, None) => std::cmp::Ordering::Equal,
-        (_, Some(_), None) => std::cmp::Ordering::Less,
-        (_, None, Some(_)) => std::cmp::Ordering::Greater,
-        (TrialOrder::BestMinimize, Some(a), Some(b)) => {
-            a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal)
-        }
-        (TrialOrder::BestMaximize, Some(a), Some(b)) => {
-            b.partial_cmp(&a).unwrap_or(std::cmp::Ordering::Equal)
-        }
-    };
-    by_value.then(a.number.cmp(&b.number))
 }
 
 fn page<T>(rows: impl Iterator<Item = T>, offset: u64, limit: u32) -> Vec<T> {
@@ -324,7 +306,7 @@ impl Store for MemoryStore {
             let wanted =
                 |row: &&TrialRow| query.states.is_empty() || query.states.contains(&row.state.name());
             let mut rows: Vec<&TrialRow> = study.trials.values().filter(wanted).collect();
-            rows.sort_by(|a, b| rank(query.order, a, b));
+            rows.sort_by(|a, b| query.order.compare(a, b));
             page(rows.into_iter().cloned(), query.offset, query.limit)
         }))
     }

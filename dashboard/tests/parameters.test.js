@@ -332,6 +332,20 @@ test("the Pareto front has the trials of the set, and tells which are better and
   await isSound(view);
 });
 
+test("a trial tells how it stands with each constraint", async () => {
+  const { trials } = await world.call("GET", "/v1/studies/front/trials");
+  for (const kept of [true, false]) {
+    const trial = trials.find((/** @type {any} */ { feasible }) => feasible === kept);
+    const [{ value, violation }] = trial.constraints;
+    const view = await world.open(`/studies/front/trials/${trial.number}`);
+    const row = (/** @type {string} */ name) => view.page.locator("dl > div").filter({ has: view.page.getByText(name, { exact: true }) }).locator("dd");
+    await row("All kept").getByText(kept ? "yes" : "no", { exact: true }).waitFor();
+    const four = (/** @type {unknown} */ one) => String(Number(Number(one).toPrecision(4)));
+    assert.equal(await row("memory").last().innerText(), kept ? `${four(value)}, kept` : `${four(value)}, violated by ${four(violation)}`);
+    await isSound(view);
+  }
+});
+
 test("hostile names of choices stay texts, also in the address", async () => {
   const view = await world.open("/studies/evil/parameters");
   const { page } = view;

@@ -87,6 +87,26 @@ test("another rule is tried, and what is wrong with it is said where it is writt
   await isSound(view);
 });
 
+test("a trial tells with whose training it began, what it came to at rungs, and which checkpoint it has", async () => {
+  await world.untilDone("population");
+  const { trials } = await world.call("GET", "/v1/studies/population/trials");
+  const child = trials.find((/** @type {any} */ { parent, checkpoint }) => parent?.replaces && parent.changed?.length && checkpoint);
+  assert.ok(child, "somebody began with another's training");
+  const view = await world.open(`/studies/population/trials/${child.number}`);
+  const { page } = view;
+  const training = page.locator("section").filter({ has: page.getByRole("heading", { name: "Training", exact: true }) }).last();
+  const row = (/** @type {string} */ name) => training.locator("dl > div").filter({ has: page.getByText(name, { exact: true }) }).locator("dd");
+  await training.waitFor();
+  assert.equal(await row("Began with").innerText(), `trial ${child.parent.trial} at epoch ${child.parent.step}, ${four(child.parent.value)}`);
+  assert.equal(await row("In the place of").innerText(), `trial ${child.parent.replaces}`);
+  for (const { name } of child.parent.changed) assert.match(await row(name).innerText(), /^\S+ \u2192 \S+$/);
+  for (const { rung, value } of child.rungs) assert.equal(await row(`At epoch ${rung}`).innerText(), four(value));
+  assert.match(await row("Checkpoint").innerText(), new RegExp(`^epoch ${child.checkpoint.step}, .*B in \\d+ files?$`));
+  await row("Began with").getByRole("link").click();
+  await page.getByRole("heading", { level: 1, name: `Trial ${child.parent.trial}`, exact: true }).waitFor();
+  await isSound(view);
+});
+
 test("several rules are tried together", async () => {
   await world.untilDone("rules");
   const view = await world.open("/studies/rules/training?rule=median&with=warmup_steps%3D1&and=threshold%20above%3D0.1");

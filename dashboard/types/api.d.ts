@@ -57,7 +57,8 @@ export interface Trial {
   name: string; number: Long; state: string; parameters?: Record<string, Value>; value?: Real; lastStep?: Long;
   metrics?: Record<string, Real>; stateReason?: string; failureCause?: string; stoppedBy?: string; pendingReason?: string;
   note?: string; provenance?: Provenance; attempts?: Attempt[]; decisions?: Decision[]; createdAt?: string; startedAt?: string; endedAt?: string;
-  tags?: string[]; seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean; rungs?: RungResult[]; parent?: Parent; constraints?: { metric: string; value?: Real }[];
+  tags?: string[]; seed?: Long; cost?: number; values?: Record<string, Real>; feasible?: boolean; rungs?: RungResult[]; parent?: Parent; constraints?: { metric: string; value?: Real; violation?: Real }[];
+  checkpoint?: { storeUid?: string; trial?: Long; attempt?: number; step: Long; bytes?: Long; files?: number; digest?: string };
 }
 export interface Curve { metric: string; step?: Long[]; value?: Real[] }
 export interface TrialCurve { trial: Long; state: string; stateReason?: string; result?: Real; step?: Long[]; value?: Real[] }

@@ -189,6 +189,7 @@ export const NEEDS = {
     "views/note.js",
     "views/points.js",
     "views/trial/curve.js",
+    "views/trial/facts.js",
     "views/trial/usage.js",
   ],
   "views/workers.js": [

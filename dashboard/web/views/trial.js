@@ -15,6 +15,7 @@ import { logPanel } from "./log.js";
 import { noteOn } from "./note.js";
 import { extend } from "./points.js";
 import { trialCurve } from "./trial/curve.js";
+import { boundsOf, trainingOf } from "./trial/facts.js";
 import { usagePanel } from "./trial/usage.js";
 
 /** @typedef {import("../../types/api.js").Trial} Trial */
@@ -224,6 +225,8 @@ function drawSide(side, study, trial, set, signal) {
   const origin = provenance?.origin === "manual" ? "Chosen by a person" : provenance?.origin === "imported" ? "Brought in with its result" : `Proposed by ${provenance?.strategy || "the strategy"}`;
   const seen = num(provenance?.results);
   const modelled = provenance?.origin === "strategy" && provenance.strategy === "gp";
+  const bounds = boundsOf(trial);
+  const training = trainingOf(study, trial, (number) => address("studies", short(study.name), "trials", number));
   const next = [
     section("Result", [
       facts([
@@ -234,11 +237,14 @@ function drawSide(side, study, trial, set, signal) {
           .filter(([name]) => name !== study.spec.objective?.metric)
           .sort(([a], [b]) => a.localeCompare(b))
           .map(([name, value]) => /** @type {[string, string]} */ ([name, measure(value)])),
+        ["Cost", trial.cost && trial.cost > 0 ? `${measure(trial.cost)} ${study.spending?.currency ?? ""}` : null],
         ["Started", trial.startedAt ? day(trial.startedAt) : null],
         ["Ended", trial.endedAt ? day(trial.endedAt) : null],
       ]),
     ]),
     section("Parameters", [facts([...order, ...rest].map((name) => [name, el("span", { class: "number", text: parameter(parameters[name]) })]))]),
+    bounds.length > 0 && section("Constraints", bounds),
+    training.length > 0 && section("Training", training),
     section("Tags", [trial.tags?.length ? el("p", { class: "text" }, chipsOf(trial.tags)) : el("p", { class: "quiet", text: "None." }), button(trial.tags?.length ? "Edit tags\u2026" : "Add tags\u2026", tag)]),
     section("Note", [trial.note ? prose(trial.note, { level: 3 }) : el("p", { class: "quiet", text: "None." }), button(trial.note ? "Edit\u2026" : "Add\u2026", note)]),
     section("Why it was tried", [el("p", { class: "text", text: `${origin}${Number.isFinite(seen) && provenance?.origin === "strategy" ? `, which had seen ${seen} result${seen === 1 ? "" : "s"}` : ""}.` }), provenance?.note ? el("p", { class: "text quiet", text: provenance.note }) : false, modelled ? el("p", { class: "text" }, el("a", { href: `${address("studies", short(study.name), "parameters")}?through=${trial.number}`, text: "What the model expected" })) : false]),

@@ -291,6 +291,7 @@ test("the model of a study is shown through the best trial, the next proposal, a
   await model.getByText(/^The model of gp now, .* goes through the next proposal/).waitFor();
   assert.equal(new URL(page.url()).searchParams.get("through"), "next");
   const next = (await saved(page, "Save “Expected over lr” as CSV")).content.toString().trim().split("\r\n").slice(1).map((line) => line.split(",").map(Number));
+  assert.ok(next.some(([lr]) => lr === chosen.lr), "the point itself is among them");
   const most = next.reduce((a, b) => (b[4] > a[4] ? b : a))[0];
   const near = next.reduce((a, b) => (Math.abs(Math.log(b[0] / chosen.lr)) < Math.abs(Math.log(a[0] / chosen.lr)) ? b : a))[0];
   assert.ok(Math.abs(next.findIndex(([lr]) => lr === most) - next.findIndex(([lr]) => lr === near)) <= 1, `most promising at ${most}, proposed ${chosen.lr}`);

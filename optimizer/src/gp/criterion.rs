@@ -23,6 +23,8 @@ pub(crate) enum Goal {
     },
     /// The outcome of one objective, where it might be better than any known.
     Exploration,
+    /// The outcome of one objective, as it is expected: no more is to be learned than what it is at the best point.
+    Mean,
     /// The front of several.
     Front(Front),
     /// No result satisfies the constraints: one that does is all that is looked for.
@@ -124,7 +126,7 @@ impl<'a> Criterion<'a> {
         let count = self.objectives.len();
         let (objectives, constraints) = predictions.split_at(count);
         let mut value = match &self.goal {
-            Goal::Outcome { .. } | Goal::Exploration => {
+            Goal::Outcome { .. } | Goal::Exploration | Goal::Mean => {
                 let Some(Normal { mean, variance }) = objectives.first().copied() else {
                     return f64::NAN;
                 };
@@ -133,6 +135,7 @@ impl<'a> Criterion<'a> {
                         acquisition,
                         incumbent,
                     } => acquisition::value(*acquisition, *incumbent, mean, variance),
+                    Goal::Mean => (-mean, -1.0, 0.0),
                     _ => acquisition::exploration(mean, variance),
                 };
                 if let Some(slope) = slopes.as_deref_mut().and_then(<[Slope]>::first_mut) {

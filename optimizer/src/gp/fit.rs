@@ -1,6 +1,6 @@
 //! Fitting a Gaussian process's hyperparameters: the maximum of their posterior, by gradients.
 //!
-//! The model: a constant mean, which is always the best one for the other parameters; covariance `s2 matern(sum_k D_k / l_k^2)` with
+//! The model: a constant mean, which is always the best one for the other parameters; covariance `s2 k(sum_k D_k / l_k^2)` with a [`Kernel`] `k` of
 //! the squared distances D_k of [`super::features`]; independent noise. Priors on the logarithms are normal:
 //!
 //! * length scales around the width of the space, whatever the number of parameters: most functions of many parameters depend on few of
@@ -12,7 +12,7 @@ use ndarray::{Array1, Array2};
 use ndarray_linalg::{Diag, FactorizeCInto, InverseCInto, SolveTriangular, UPLO};
 
 use super::features::{Layout, Points};
-use super::kernel::matern_both;
+use super::kernel::Kernel;
 use crate::lbfgs::{Limits, minimize};
 
 /// Smallest variance of the noise, as a share of the outcomes' variance: keeps the matrices well conditioned.
@@ -23,6 +23,7 @@ const LOG_RANGE: (f64, f64) = (-18.5, 12.0);
 /// Hyperparameters.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Hyper {
+    pub(crate) kernel: Kernel,
     /// Inverse squared length scale of each group.
     pub(crate) weights: Vec<f64>,
     /// Variance of the function.
@@ -66,12 +67,13 @@ pub(crate) fn fit(
     layout: &Layout,
     points: &Points,
     outcomes: &[f64],
+    kernel: Kernel,
     priors: &Priors,
     near: Option<&Hyper>,
     effort: Effort,
 ) -> Option<(Hyper, f64)> {
     let groups = layout.groups().len();
-    let mut problem = Problem::new(layout, points, outcomes, priors);
+    let mut problem = Problem::new(layout, points, outcomes, kernel, priors);
     let mut starts: Vec<(f64, Vec<f64>)> = Vec::new();
     let mut consider = |theta: Vec<f64>| {
         let mut gradient = vec![0.0; groups + 2];
@@ -104,7 +106,7 @@ pub(crate) fn fit(
         })
     });
     let best = descents.min_by(|a, b| a.value.total_cmp(&b.value))?;
-    Some((unpack(&best.x), -best.value))
+    Some((unpack(&best.x, kernel), -best.value))
 }
 
 fn pack(hyper: &Hyper) -> Vec<f64> {
@@ -113,9 +115,10 @@ fn pack(hyper: &Hyper) -> Vec<f64> {
     lengths.chain([hyper.amplitude.ln(), noise.ln()]).collect()
 }
 
-fn unpack(theta: &[f64]) -> Hyper {
+fn unpack(theta: &[f64], kernel: Kernel) -> Hyper {
     let groups = theta.len() - 2;
     Hyper {
+        kernel,
         weights: theta[..groups]
             .iter()
             .map(|length| (-2.0 * length).exp())
@@ -130,6 +133,7 @@ pub(crate) struct Problem<'a> {
     layout: &'a Layout,
     points: &'a Points,
     outcomes: Array1<f64>,
+    kernel: Kernel,
     priors: &'a Priors,
     row: Vec<f64>,
     /// Slope of the kernel for each pair, shape `(n, n)`.
@@ -138,12 +142,19 @@ pub(crate) struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    pub(crate) fn new(layout: &'a Layout, points: &'a Points, outcomes: &[f64], priors: &'a Priors) -> Self {
+    pub(crate) fn new(
+        layout: &'a Layout,
+        points: &'a Points,
+        outcomes: &[f64],
+        kernel: Kernel,
+        priors: &'a Priors,
+    ) -> Self {
         let n = points.len();
         Self {
             layout,
             points,
             outcomes: Array1::from(outcomes.to_vec()),
+            kernel,
             priors,
             row: vec![0.0; n],
             slopes: Array2::zeros((n, n)),
@@ -155,12 +166,12 @@ impl<'a> Problem<'a> {
     pub(crate) fn evaluate(&mut self, theta: &[f64], gradient: &mut [f64]) -> Option<f64> {
         let n = self.points.len();
         let groups = theta.len() - 2;
-        let hyper = unpack(theta);
+        let hyper = unpack(theta, self.kernel);
         for i in 0..n {
             self.points
                 .distances(self.layout, &hyper.weights, i, self.points, &mut self.row[..=i]);
             for j in 0..i {
-                let (value, slope) = matern_both(self.row[j]);
+                let (value, slope) = self.kernel.both(self.row[j]);
                 self.correlation[(i, j)] = value;
                 self.correlation[(j, i)] = value;
                 self.slopes[(i, j)] = slope;

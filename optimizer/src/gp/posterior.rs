@@ -9,7 +9,6 @@ use ndarray_linalg::{Cholesky, UPLO};
 
 use super::features::{Kind, Layout, Points};
 use super::fit::{Hyper, LEAST_NOISE, inverse_of_lower};
-use super::kernel::{matern, matern_both};
 
 /// Variance below which a prediction counts as certain, as a share of the amplitude.
 const LEAST_VARIANCE: f64 = 1e-12;
@@ -38,7 +37,7 @@ impl Posterior {
         for i in 0..n {
             points.distances(layout, &hyper.weights, i, &points, &mut row[..=i]);
             for j in 0..i {
-                let value = hyper.amplitude * matern(row[j]);
+                let value = hyper.amplitude * hyper.kernel.value(row[j]);
                 covariance[(i, j)] = value;
                 covariance[(j, i)] = value;
             }
@@ -107,7 +106,7 @@ impl Posterior {
             &mut row,
         );
         for value in &mut row {
-            *value = self.hyper.amplitude * matern(*value);
+            *value = self.hyper.amplitude * self.hyper.kernel.value(*value);
         }
         row
     }
@@ -186,7 +185,7 @@ impl Posterior {
                 if let Some(row) = row.as_slice_mut() {
                     at.distances(layout, &self.hyper.weights, i, &self.points, row);
                     for value in row {
-                        *value = amplitude * matern(*value);
+                        *value = amplitude * self.hyper.kernel.value(*value);
                     }
                 }
             }
@@ -220,7 +219,7 @@ impl Posterior {
                 if let Some(row) = row.as_slice_mut() {
                     at.distances(layout, &self.hyper.weights, i, with, row);
                     row.iter_mut()
-                        .for_each(|value| *value = amplitude * matern(*value));
+                        .for_each(|value| *value = amplitude * self.hyper.kernel.value(*value));
                 }
             }
             all
@@ -237,7 +236,9 @@ impl Posterior {
         let mean = |i| {
             at.distances(layout, &self.hyper.weights, i, &self.points, &mut row);
             let terms = row.iter().zip(&self.alpha);
-            let sum: f64 = terms.map(|(squared, alpha)| matern(*squared) * alpha).sum();
+            let sum: f64 = terms
+                .map(|(squared, alpha)| self.hyper.kernel.value(*squared) * alpha)
+                .sum();
             self.mean + self.hyper.amplitude * sum
         };
         (0..at.len()).map(mean).collect()
@@ -280,7 +281,7 @@ impl Posterior {
             &mut scratch.row,
         );
         for (value, slope) in scratch.row.iter_mut().zip(&mut scratch.slopes) {
-            let (k, k_slope) = matern_both(*value);
+            let (k, k_slope) = self.hyper.kernel.both(*value);
             *value = amplitude * k;
             *slope = amplitude * k_slope;
         }

@@ -26,6 +26,16 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
+    /// For the best point around those known.
+    pub(crate) fn nearby(self) -> Self {
+        Self {
+            spread: 0,
+            around: self.around / 4,
+            refined: 2,
+            ..self
+        }
+    }
+
     /// For a model of `n` points: hardly more time beyond a few hundred of them.
     pub(crate) fn for_points(n: usize) -> Self {
         let cost = (n * n).max(1);

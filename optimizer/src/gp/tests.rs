@@ -5,6 +5,7 @@ use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
 
 use super::features::{Layout, Points};
 use super::fit::{Hyper, LEAST_NOISE, Priors, Problem};
+use super::kernel::Kernel;
 use super::posterior::{Posterior, Scratch};
 use crate::rng::{mix, unit};
 
@@ -50,14 +51,60 @@ const FLAT: Priors = Priors {
     noise: (0.0, 1e12),
 };
 
+/// The kernels, with what scikit-learn makes of each.
+fn kernels() -> [(Kernel, serde_json::Value); 2] {
+    let golden = golden();
+    [Kernel::Matern, Kernel::Gaussian].map(|kernel| {
+        let name = match kernel {
+            Kernel::Matern => "matern",
+            Kernel::Gaussian => "gaussian",
+        };
+        let mut values = golden.clone();
+        values
+            .as_object_mut()
+            .unwrap()
+            .extend(golden[name].as_object().unwrap().clone());
+        (kernel, values)
+    })
+}
+
+#[test]
+fn correlations_are_those_of_scikit_learn_and_their_slopes_fit() {
+    for (kernel, golden) in kernels() {
+        let (x, at) = (rows(&golden["x"]), rows(&golden["at"]));
+        let lengths = numbers(&golden["lengths"]);
+        let amplitude = golden["amplitude"].as_f64().unwrap();
+        for (x, expected) in x.iter().zip(rows(&golden["kernel"])) {
+            for (at, expected) in at.iter().zip(expected) {
+                let pairs = x.iter().zip(at).zip(&lengths);
+                let squared: f64 = pairs.map(|((x, at), l)| ((x - at) / l).powi(2)).sum();
+                close(amplitude * kernel.value(squared), expected, 1e-12);
+                let (value, slope) = kernel.both(squared);
+                close(value, kernel.value(squared), 1e-15);
+                let h = 1e-6;
+                close(
+                    slope,
+                    (kernel.value(squared + h) - kernel.value(squared - h)) / (2.0 * h),
+                    1e-6,
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn likelihood_and_gradient_are_those_of_scikit_learn() {
-    let golden = golden();
+    for (kernel, golden) in kernels() {
+        likelihood_and_gradient(kernel, &golden);
+    }
+}
+
+fn likelihood_and_gradient(kernel: Kernel, golden: &serde_json::Value) {
     let layout = Layout::new(&cube(4));
     let x = rows(&golden["x"]);
     let points = Points::from_rows(&layout, x.iter().map(Vec::as_slice));
     let y = numbers(&golden["y"]);
-    let mut problem = Problem::new(&layout, &points, &y, &FLAT);
+    let mut problem = Problem::new(&layout, &points, &y, kernel, &FLAT);
     let mut theta: Vec<f64> = numbers(&golden["lengths"]).iter().map(|l| l.ln()).collect();
     theta.push(golden["amplitude"].as_f64().unwrap().ln());
     theta.push((golden["noise"].as_f64().unwrap() - LEAST_NOISE).ln());
@@ -72,11 +119,17 @@ fn likelihood_and_gradient_are_those_of_scikit_learn() {
 
 #[test]
 fn predictions_are_those_of_scikit_learn() {
-    let golden = golden();
+    for (kernel, golden) in kernels() {
+        predictions(kernel, &golden);
+    }
+}
+
+fn predictions(kernel: Kernel, golden: &serde_json::Value) {
     let layout = Layout::new(&cube(4));
     let x = rows(&golden["x"]);
     let points = Points::from_rows(&layout, x.iter().map(Vec::as_slice));
     let hyper = Hyper {
+        kernel,
         weights: numbers(&golden["lengths"])
             .iter()
             .map(|l| 1.0 / (l * l))
@@ -139,6 +192,7 @@ fn many_points_are_predicted_alike_in_bulk_one_by_one_and_appended() {
     let y: Vec<f64> = x.iter().map(|x| (9.0 * x[0]).sin() + x[1] * x[2]).collect();
     let rows = |range: std::ops::Range<usize>| Points::from_rows(&layout, x[range].iter().map(Vec::as_slice));
     let hyper = Hyper {
+        kernel: Kernel::Matern,
         weights: vec![4.0, 1.0, 9.0],
         amplitude: 1.5,
         noise: 1e-3,
@@ -172,6 +226,7 @@ fn joint_predictions_are_those_of_single_ones_and_of_what_a_further_point_tells(
     let points = Points::from_rows(&layout, known.iter().map(Vec::as_slice));
     let outcomes: Vec<f64> = known.iter().map(|x| (9.0 * x[0]).sin() + x[1] * x[2]).collect();
     let hyper = Hyper {
+        kernel: Kernel::Matern,
         weights: vec![4.0, 2.0, 1.0],
         amplitude: 1.3,
         noise: 0.01,
@@ -239,7 +294,7 @@ fn gradients_of_mixed_groups_are_those_of_the_value() {
         .map(|x| x[0] + (5.0 * x[1]).cos() + if x[2].is_nan() { 0.0 } else { x[2] })
         .collect();
     let priors = Priors::default();
-    let mut problem = Problem::new(&layout, &points, &y, &priors);
+    let mut problem = Problem::new(&layout, &points, &y, Kernel::Matern, &priors);
     let theta = [-0.5, 0.2, -1.0, 0.3, -4.0];
     let mut gradient = vec![0.0; 5];
     problem.evaluate(&theta, &mut gradient).unwrap();

@@ -9,6 +9,7 @@ use tunesmith_common::space::Space;
 
 use crate::gp::features::{Layout, Points};
 use crate::gp::fit::{Effort, Priors, fit};
+use crate::gp::kernel::Kernel;
 use crate::gp::posterior::Posterior;
 use crate::rng::{normal, uniform};
 
@@ -101,7 +102,15 @@ pub(super) fn choose(
         .with_fidelity(at.len())
         .with_fidelity(at.len() + 1);
     let points = Points::from_rows(&layout, rows.iter().map(Vec::as_slice));
-    let (hyper, _) = fit(&layout, &points, &outcomes, &Priors::default(), None, EFFORT)?;
+    let (hyper, _) = fit(
+        &layout,
+        &points,
+        &outcomes,
+        Kernel::Matern,
+        &Priors::default(),
+        None,
+        EFFORT,
+    )?;
     let mut model = Posterior::new(&layout, points, hyper)?;
     if !model.condition(&outcomes) {
         return None;

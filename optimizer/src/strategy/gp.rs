@@ -27,24 +27,27 @@ use tunesmith_common::study::Acquisition;
 
 use self::aim::{Seen, aim};
 use self::columns::{Model, columns};
+use self::elsewhere::{Aside, Rest};
 use self::stage::Stage;
 use super::SearchStrategy;
 use super::memory::Memory;
 use super::sobol::Sobol;
 use super::standing::{badnesses, constraints};
-use super::tried::{badness, counts};
+use super::tried::counts;
 use super::view::{Expected, FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
-use crate::gp::criterion::{Criterion, Goal};
+use crate::gp::criterion::Criterion;
 use crate::gp::features::{Layout, Points};
 use crate::gp::fit::Hyper;
 use crate::gp::local::{self, Region};
 use crate::gp::outcome::Back;
 use crate::gp::posterior::Posterior;
-use crate::gp::search::{self, Search};
+use crate::gp::search::{self, Candidate, Search};
 use crate::rng::{Purpose, mix, purpose_rng};
 
 mod aim;
+mod choice;
 mod columns;
+mod elsewhere;
 mod gain;
 mod stage;
 
@@ -60,11 +63,8 @@ const WIDE_EVERY: u64 = 3;
 const WIDE_SHARE: f64 = 0.7;
 /// With several objectives: every how many trials the front is to grow at its ends.
 const FAR_EVERY: u64 = 2;
-/// Where the last results, so many and one for each parameter, have brought next to nothing, a share of how much better than the median the best one is:
-/// every how many trials go where the model knows least.
-const IDLE: usize = 6;
-const NOTHING: f64 = 1e-3;
-const EXPLORE_EVERY: u64 = 2;
+/// Of the trials with shorter length scales, which are not for coming closer to a place that is known well, all go elsewhere where a larger share than this does.
+const WIDE_ELSEWHERE: f64 = 0.3;
 /// With more results than the model holds: every how many trials the whole space is searched, and not only where the model is trusted.
 const GLOBAL_EVERY: u64 = 5;
 
@@ -90,10 +90,29 @@ struct Known {
     wide: Option<(Key, usize, Vec<Posterior>)>,
 }
 
+/// What is kept for a study, and for what is left of it each time that something is left aside.
+type Levels = [Known; 1 + elsewhere::MOST];
+
+/// A study, or what is left of it.
+struct Part<'a> {
+    view: StudyView<'a>,
+    /// Results and trials that run without which there is no model.
+    least: usize,
+    /// What is left, if something was left aside.
+    rest: Option<&'a Rest<'a>>,
+}
+
 /// Models that know all results, and what they are used for.
 struct Ready<'a> {
     layout: &'a Layout,
     criterion: Criterion<'a>,
+    /// Results that the hyperparameters were fitted to, the first ones, and a number that tells them from others; and the fitted inverse squared length
+    /// scales of the first objective.
+    beginning: usize,
+    made_from: u64,
+    weights: &'a [f64],
+    /// Whether there is one objective, no measured constraint, and a model of all results.
+    is_plain: bool,
     /// Results around which the best point is looked for first.
     centres: Vec<&'a [f64]>,
     /// Width of the box in which the model is trusted, if it is not all of the space.
@@ -126,23 +145,46 @@ impl Gp {
         }
     }
 
-    fn suggest(&self, view: &StudyView<'_>, known: &mut Known) -> Result<Suggestion, StrategyError> {
-        let found = self.with_models(view, known, |ready| self.search(view, &ready))?;
-        found.unwrap_or_else(|| self.sobol.suggest(view))
+    fn suggest(&self, view: &StudyView<'_>, levels: &mut Levels) -> Result<Suggestion, StrategyError> {
+        let Some(chosen) = self.choose(view, levels)? else {
+            return self.sobol.suggest(view);
+        };
+        let why = chosen.why();
+        let Some(found) = chosen.found else {
+            let mut suggestion = self.sobol.suggest(view)?;
+            "not from the model: every point that it looked at was tried or violates the constraints"
+                .clone_into(&mut suggestion.note);
+            return Ok(suggestion);
+        };
+        let params = view.space.decode(&found.encoded);
+        let mut suggestion = Suggestion::new(view.space, params, found.encoded);
+        why.clone_into(&mut suggestion.note);
+        Ok(suggestion)
+    }
+
+    /// All of a study.
+    fn whole<'a>(&self, view: &StudyView<'a>) -> Part<'a> {
+        Part {
+            view: *view,
+            least: self.startup,
+            rest: None,
+        }
     }
 
     /// What `then` makes of the models of all results; none if there are too few of them.
     fn with_models<T>(
         &self,
-        view: &StudyView<'_>,
+        part: &Part<'_>,
         known: &mut Known,
         then: impl FnOnce(Ready<'_>) -> T,
     ) -> Result<Option<T>, StrategyError> {
+        let view = &part.view;
         let results: Vec<&FinishedTrial> = view.finished.iter().filter(|trial| counts(trial)).collect();
         let (columns, made) = columns(view, &results);
+        let is_exact = made == 0;
         let dimensions = view.space.dimensions().len();
         let begun = results.len() + view.running.len();
-        if begun < self.startup
+        if begun < part.least
             || !columns
                 .iter()
                 .any(|column| !column.is_constraint && column.varies())
@@ -150,11 +192,13 @@ impl Gp {
             return Ok(None);
         }
         let is_local = results.len() >= local::FROM;
-        let beginning = if is_local {
-            local::seen(results.len())
-        } else {
-            fit_length(results.len())
+        let beginning = match part.rest {
+            _ if is_local => local::seen(results.len()),
+            Some(rest) => rest.beginning,
+            None => fit_length(results.len()),
         };
+        // Which results are left depends on the model before.
+        let made = made ^ part.rest.map_or(0, |rest| rest.made_from);
         let stage = Stage::of(&results);
         let layout = if stage.is_some() {
             &self.staged
@@ -290,12 +334,6 @@ impl Gp {
         };
         let (goal, centres) = aim(&expected, self.acquisition);
         let centres = centres.into_iter().map(|centre| &centre[..dimensions]).collect();
-        let explores = columns.len() == 1
-            && width.is_none()
-            && made == 0
-            && view.next.0.is_multiple_of(EXPLORE_EVERY)
-            && is_idle(view, self.layout.groups().len());
-        let goal = if explores { Goal::Exploration } else { goal };
         let (objectives, violations) = posteriors.split_at(means.len());
         let criterion = Criterion {
             goal,
@@ -305,8 +343,17 @@ impl Gp {
         // Of a weighted sum of objectives nobody knows what it means.
         let objectives = columns.iter().filter(|column| !column.is_constraint).count();
         let modelled = criterion.objectives.len();
+        let weights = models
+            .iter()
+            .flatten()
+            .next()
+            .map(|model| &model.hyper.weights[..]);
         Ok(Some(then(Ready {
-            objectives: (modelled == objectives && made == 0).then_some(backs),
+            objectives: (modelled == objectives && is_exact).then_some(backs),
+            beginning,
+            made_from: mix(key.0 as u64 ^ mix(key.1 ^ mix(key.2))),
+            weights: weights.unwrap_or_default(),
+            is_plain: columns.len() == 1 && is_exact && !is_local,
             layout,
             criterion,
             centres,
@@ -314,8 +361,14 @@ impl Gp {
         })))
     }
 
-    /// The most promising point.
-    fn search(&self, view: &StudyView<'_>, ready: &Ready<'_>) -> Result<Suggestion, StrategyError> {
+    /// The most promising point that was not tried, nor left `aside`.
+    fn search(
+        &self,
+        view: &StudyView<'_>,
+        ready: &Ready<'_>,
+        aside: Option<&Aside>,
+        effort: search::Effort,
+    ) -> Option<Candidate> {
         let Ready {
             layout,
             criterion,
@@ -329,7 +382,10 @@ impl Gp {
             .map(|trial| fingerprint(&trial.encoded))
             .chain(view.running.iter().map(|trial| fingerprint(trial.encoded)))
             .collect();
-        let taken = |encoded: &[f64]| known.contains(&fingerprint(encoded));
+        let taken = |encoded: &[f64]| {
+            known.contains(&fingerprint(encoded))
+                || aside.is_some_and(|aside| aside.holds(&self.layout, encoded))
+        };
         let whole = Region::whole(view.space);
         let around = width.zip(centres.first()).zip(criterion.objectives.first());
         let region = around.map(|((width, centre), model)| {
@@ -340,7 +396,6 @@ impl Gp {
         let seed = mix(view.seed ^ mix(view.next.0));
         let spread = || (0..).map(|index| self.sobol.point(seed, index));
         let search = |region: &Region, rng: &mut _| {
-            let effort = search::Effort::for_points(criterion.len());
             Search {
                 space: view.space,
                 layout,
@@ -351,26 +406,9 @@ impl Gp {
             }
             .run(effort, spread(), rng)
         };
-        let found = region
+        region
             .and_then(|region| search(&region, &mut rng))
-            .or_else(|| search(&whole, &mut rng));
-        match found {
-            Some(found) => {
-                let params = view.space.decode(&found.encoded);
-                let mut suggestion = Suggestion::new(view.space, params, found.encoded);
-                if let Goal::Exploration = criterion.goal {
-                    "where the model knows least, since the last results were no better"
-                        .clone_into(&mut suggestion.note);
-                }
-                Ok(suggestion)
-            }
-            None => {
-                let mut suggestion = self.sobol.suggest(view)?;
-                "not from the model: every point that it looked at was tried or violates the constraints"
-                    .clone_into(&mut suggestion.note);
-                Ok(suggestion)
-            }
-        }
+            .or_else(|| search(&whole, &mut rng))
     }
 }
 
@@ -389,8 +427,8 @@ impl SearchStrategy for Gp {
         count: usize,
         memory: &mut Memory,
     ) -> Result<Proposal, StrategyError> {
-        let known: &mut Known = memory.of();
-        one_by_one(view, count, |view| self.suggest(view, known))
+        let levels: &mut Levels = memory.of();
+        one_by_one(view, count, |view| self.suggest(view, levels))
     }
 
     fn expect(
@@ -399,35 +437,33 @@ impl SearchStrategy for Gp {
         points: &[Vec<f64>],
         memory: &mut Memory,
     ) -> Result<Expected, StrategyError> {
-        let known: &mut Known = memory.of();
-        let expected = self.with_models(view, known, |ready| {
-            let layout = ready.layout;
-            let at = Points::from_rows(layout, points.iter().map(Vec::as_slice));
-            let backs = ready.objectives.unwrap_or_default();
-            let of_objective = |(model, back): (&&Posterior, &Back)| {
-                let expected = |(mean, variance): (f64, f64)| {
-                    let deviation = variance.max(0.0).sqrt();
-                    [mean, mean - deviation, mean + deviation].map(|outcome| back.raw(outcome))
+        let levels: &mut Levels = memory.of();
+        let expected = self.choose(view, levels)?.and_then(|chosen| {
+            let whole = self.whole(view);
+            let expected = self.with_models(&whole, &mut levels[0], |ready| {
+                let at = Points::from_rows(ready.layout, points.iter().map(Vec::as_slice));
+                let backs = ready.objectives.unwrap_or_default();
+                let of_objective = |(model, back): (&&Posterior, &Back)| {
+                    let expected = |(mean, variance): (f64, f64)| {
+                        let deviation = variance.max(0.0).sqrt();
+                        [mean, mean - deviation, mean + deviation].map(|outcome| back.raw(outcome))
+                    };
+                    model
+                        .predict(ready.layout, &at)
+                        .into_iter()
+                        .map(expected)
+                        .collect()
                 };
-                model.predict(layout, &at).into_iter().map(expected).collect()
-            };
-            Expected {
-                objectives: ready
-                    .criterion
-                    .objectives
-                    .iter()
-                    .zip(&backs)
-                    .map(of_objective)
-                    .collect(),
-                acquisition: match ready.criterion.goal {
-                    Goal::Outcome { acquisition, .. } => acquisition.name(),
-                    Goal::Exploration => "exploration",
-                    Goal::Front(_) => "log_ehvi",
-                    Goal::Feasible => "log_probability",
-                },
-                promise: ready.criterion.values(layout, &at),
-            }
-        })?;
+                let models = ready.criterion.objectives.iter().zip(&backs);
+                models.map(of_objective).collect()
+            });
+            let (acquisition, promise) = self.promise(view, &chosen, levels, points)?;
+            Some(Expected {
+                objectives: expected.ok()??,
+                acquisition,
+                promise,
+            })
+        });
         expected.ok_or_else(|| StrategyError::Fit {
             reason:
                 "there are too few results, or all are the same; the first trials are spread over the space"
@@ -445,6 +481,7 @@ impl Hyper {
             1.0 / (length * length)
         };
         Self {
+            kernel: self.kernel,
             weights: self.weights[..groups]
                 .iter()
                 .map(shortened)
@@ -454,28 +491,6 @@ impl Hyper {
             noise: self.noise,
         }
     }
-}
-
-/// Whether the study's last results have brought next to nothing. Those of trials that were stopped early are not expected to.
-fn is_idle(view: &StudyView<'_>, parameters: usize) -> bool {
-    let others = view.of_others().len();
-    let window = IDLE + parameters;
-    let own = view.finished[others..].iter().rev();
-    let last = own
-        .enumerate()
-        .filter(|(_, trial)| counts(trial) && !trial.partial)
-        .nth(window - 1);
-    let Some((back, _)) = last else { return false };
-    let values: Vec<f64> = view.finished.iter().map(badness).collect();
-    let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
-    let (before, now) = (least(&values[..values.len() - back - 1]), least(&values));
-    let mut finite: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-    let middle = finite.len() / 2;
-    if finite.is_empty() {
-        return false;
-    }
-    let (_, median, _) = finite.select_nth_unstable_by(middle, f64::total_cmp);
-    before - now < NOTHING * (*median - now)
 }
 
 fn key(results: &[&FinishedTrial], made: u64) -> Key {

@@ -1,12 +1,14 @@
 //! What a model says it expects: the same that it proposes by.
 
+use std::collections::BTreeMap;
+
 use tunesmith_common::TrialNumber;
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Scale, Space};
 use tunesmith_common::study::{Acquisition, StudySpec};
-use tunesmith_optimizer::{Expected, FinishedTrial, Memory, StrategyError, StudyView};
+use tunesmith_optimizer::{Expected, FinishedTrial, Memory, StrategyError, StudyView, Suggestion};
 
-use crate::studies::{Afresh as _, build, choices, float, gp, registry, space, study, view};
+use crate::studies::{Afresh as _, all_bits, build, choices, float, gp, registry, space, study, view};
 
 fn mixed() -> Space {
     let parameters = vec![
@@ -28,23 +30,28 @@ fn value(encoded: &[f64]) -> f64 {
 }
 
 fn results(spec: &StudySpec, count: u64, others: usize) -> Vec<FinishedTrial> {
+    let trial = |(number, encoded): (u64, Vec<f64>)| FinishedTrial {
+        trial: TrialNumber(number),
+        value: Some(value(&encoded)),
+        others: (0..others).map(|k| encoded[k % 2]).collect(),
+        encoded: encoded.into(),
+        failed: false,
+        partial: false,
+        last_step: None,
+        violations: Box::default(),
+    };
+    (1..).zip(spread(spec, count)).map(trial).collect()
+}
+
+/// Points spread over a study's space.
+fn spread(spec: &StudySpec, count: u64) -> Vec<Vec<f64>> {
     let mut sobol = spec.clone();
     sobol.strategy.name = tunesmith_common::study::StrategyName::Sobol;
     let points = build(&sobol)
         .0
         .afresh(&view(&sobol, 1), usize::try_from(count).unwrap())
         .unwrap();
-    let trial = |(number, point): (u64, tunesmith_optimizer::Suggestion)| FinishedTrial {
-        trial: TrialNumber(number),
-        value: Some(value(&point.encoded)),
-        others: (0..others).map(|k| point.encoded[k % 2]).collect(),
-        encoded: point.encoded.into(),
-        failed: false,
-        partial: false,
-        last_step: None,
-        violations: Box::default(),
-    };
-    (1..).zip(points.points).map(trial).collect()
+    points.points.into_iter().map(|point| point.encoded).collect()
 }
 
 fn expect(
@@ -65,7 +72,8 @@ fn what_is_expected_of_results_is_what_they_were_and_less_is_known_elsewhere() {
     let finished = results(&spec, 40, 0);
     let there: Vec<Vec<f64>> = finished.iter().map(|trial| trial.encoded.to_vec()).collect();
     let expected = expect(&spec, &finished, &there).unwrap();
-    assert_eq!((expected.acquisition, expected.objectives.len()), ("log_ei", 1));
+    // The model knows all of it by now.
+    assert_eq!((expected.acquisition, expected.objectives.len()), ("mean", 1));
     for ([mean, better, worse], trial) in expected.objectives[0].iter().zip(&finished) {
         let value = trial.value.unwrap();
         assert!(
@@ -75,6 +83,7 @@ fn what_is_expected_of_results_is_what_they_were_and_less_is_known_elsewhere() {
     }
     // Fewer results, less certain.
     let few = expect(&spec, &finished[..8], &there[20..]).unwrap();
+    assert_eq!((few.acquisition, few.objectives.len()), ("log_ei", 1));
     let width = |expected: &Expected| {
         expected.objectives[0]
             .iter()
@@ -179,41 +188,161 @@ fn without_a_model_nothing_is_expected() {
     }
 }
 
-#[test]
-fn where_the_last_results_brought_nothing_every_other_trial_looks_into_the_unknown() {
-    let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
-    let asked = |finished: &[FinishedTrial], next: u64| {
-        let view = StudyView {
-            finished,
-            ..view(&spec, next)
-        };
-        let (strategy, _) = build(&spec);
-        let expected = strategy.expect(&view, &[vec![0.5, 0.5, 0.5]], &mut Memory::default());
-        let point = strategy.afresh(&view, 1).unwrap().points.remove(0);
-        let is_said = point.note.starts_with("where the model knows least");
-        (expected.unwrap().acquisition, is_said, point.encoded)
+/// A point proposed, with what is expected of it and of others by what it was chosen by.
+fn chosen(spec: &StudySpec, finished: &[FinishedTrial], memory: &mut Memory) -> (Suggestion, Expected) {
+    let next = finished.len() as u64 + 1;
+    let view = StudyView {
+        finished,
+        proposed: next - 1,
+        ..view(spec, next)
     };
-    let mut idle = results(&spec, 20, 0);
-    // The best is the first; six and one for each of three parameters have come since that are worse.
-    idle[0].value = Some(9.9);
-    let (next, usual) = (asked(&idle, 22), asked(&idle, 21));
-    assert_eq!((next.0, next.1), ("exploration", true));
-    assert_eq!((usual.0, usual.1), ("log_ei", false));
-    // Farther from the best than the usual one.
-    let off = |point: &[f64]| {
-        let squares = point.iter().zip(&idle[0].encoded).map(|(a, b)| (a - b).powi(2));
-        squares.sum::<f64>()
+    let (strategy, _) = build(spec);
+    let proposed = strategy.propose(&view, 1, memory);
+    assert_eq!(
+        all_bits(&proposed),
+        all_bits(&strategy.afresh(&view, 1)),
+        "trial {next}"
+    );
+    let point = proposed.unwrap().points.remove(0);
+    let mut points = vec![point.encoded.clone()];
+    points.extend(spread(spec, 300));
+    points.extend(finished.iter().map(|trial| trial.encoded.to_vec()));
+    let expected = strategy.expect(&view, &points, memory).unwrap();
+    let afresh = strategy.expect(&view, &points, &mut Memory::default()).unwrap();
+    assert_eq!(afresh.acquisition, expected.acquisition, "trial {next}");
+    let bits = |expected: &Expected| -> Vec<u64> {
+        let objectives = expected.objectives.iter().flatten().flatten();
+        objectives.chain(&expected.promise).map(|x| x.to_bits()).collect()
     };
-    assert!(off(&next.2) > off(&usual.2), "{next:?} {usual:?}");
-    let mut busy = idle.clone();
-    busy[11].value = Some(9.8);
-    assert_eq!(asked(&busy, 22).0, "log_ei", "the ninth from the end was better");
-    busy[11].value = Some(9.9 - 1e-9);
-    assert_eq!(asked(&busy, 22).0, "exploration", "next to nothing");
-    // What others have found is no sign of anything.
-    let mut others = idle.clone();
-    for trial in &mut others[..12] {
-        trial.trial = TrialNumber(0);
+    let differs = bits(&afresh)
+        .iter()
+        .zip(bits(&expected))
+        .position(|(a, b)| *a != b);
+    assert_eq!(differs, None, "trial {next} by {}", expected.acquisition);
+    (point, expected)
+}
+
+/// The results of so many trials: six spread over the space, then those proposed. `then` is told each of these, and what was known.
+fn goes_on(
+    spec: &StudySpec,
+    trials: u64,
+    value: impl Fn(&[f64]) -> f64,
+    mut then: impl FnMut(&Suggestion, &Expected, &[FinishedTrial]),
+) -> Vec<FinishedTrial> {
+    let end = |number: u64, encoded: Vec<f64>| FinishedTrial {
+        trial: TrialNumber(number),
+        value: Some(value(&encoded)),
+        encoded: encoded.into(),
+        failed: false,
+        partial: false,
+        last_step: None,
+        others: Box::default(),
+        violations: Box::default(),
+    };
+    let first = (1..).zip(spread(spec, 6));
+    let mut finished: Vec<FinishedTrial> = first.map(|(number, encoded)| end(number, encoded)).collect();
+    let mut memory = Memory::default();
+    for number in 7..=trials {
+        let (point, expected) = chosen(spec, &finished, &mut memory);
+        then(&point, &expected, &finished);
+        finished.push(end(number, point.encoded));
     }
-    assert_eq!(asked(&others, 10).0, "log_ei", "only eight are its own");
+    finished
+}
+
+#[test]
+fn where_little_is_to_be_gained_trials_go_elsewhere_and_say_so() {
+    let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
+    let mut seen: BTreeMap<(String, &str), Vec<u64>> = BTreeMap::new();
+    goes_on(&spec, 60, value, |point, expected, finished| {
+        let key = (point.note.clone(), expected.acquisition);
+        seen.entry(key).or_default().push(finished.len() as u64 + 1);
+        // Of what may be proposed nothing promises more. A search elsewhere ends where what was left aside begins, and comes less close to the best.
+        let near = if point.note.starts_with("away from") {
+            0.1
+        } else {
+            1e-6
+        };
+        let best = expected.promise[1..=300]
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max);
+        assert!(
+            expected.promise[0] >= best - near * best.abs().max(1.0),
+            "trial {}: {} {best} by {}, {:?}",
+            finished.len() + 1,
+            expected.promise[0],
+            expected.acquisition,
+            point.note
+        );
+        // Whatever it was chosen by, the objective is expected to be what it was where it is known.
+        for (trial, [mean, ..]) in finished.iter().zip(&expected.objectives[0][301..]) {
+            assert!((mean - trial.value.unwrap()).abs() < 0.05, "{mean} {trial:?}");
+        }
+    });
+    let of = |note: &str, by: &str| {
+        let trials = seen
+            .iter()
+            .filter(|((said, used), _)| said.starts_with(note) && *used == by);
+        trials
+            .flat_map(|(_, trials)| trials.clone())
+            .collect::<Vec<u64>>()
+    };
+    // First nothing is said; in the end most trials go elsewhere, and those that do not come closer to the best.
+    let usual: Vec<u64> = seen[&(String::new(), "log_ei")].clone();
+    assert!(usual.contains(&7) && usual.len() > 5, "{seen:?}");
+    let best = of("where the best value is expected", "mean");
+    let mut elsewhere = of("away from", "log_ei");
+    assert!(best.len() > 2 && !elsewhere.is_empty(), "{seen:?}");
+    elsewhere.extend(of("where the model knows least", "exploration"));
+    assert!(elsewhere.len() > best.len(), "{seen:?}");
+    assert!(
+        elsewhere.iter().filter(|trial| **trial > 50).count() >= 5,
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_better_place_is_found_after_a_good_one_that_is_larger() {
+    // A wide basin, and elsewhere one that is a little deeper and has a fifth of its area.
+    let parameters = vec![
+        float("x", 0.0, 1.0, Scale::Linear),
+        float("y", 0.0, 1.0, Scale::Linear),
+    ];
+    let well = |at: &[f64], centre: [f64; 2], width: f64| {
+        let squares = at.iter().zip(centre).map(|(x, c)| (x - c).powi(2));
+        (-squares.sum::<f64>() / (2.0 * width * width)).exp()
+    };
+    let value = |at: &[f64]| -well(at, [0.3, 0.35], 0.22) - 1.15 * well(at, [0.86, 0.8], 0.1);
+    let found = (0..10).filter(|seed| {
+        let spec = study(
+            space(parameters.clone(), &[]),
+            gp(Acquisition::LogEi),
+            *seed,
+            Vec::new(),
+        );
+        let finished = goes_on(&spec, 60, value, |_, _, _| {});
+        finished.iter().any(|trial| trial.value.unwrap() < -1.1)
+    });
+    assert_eq!(found.count(), 10);
+}
+
+#[test]
+fn without_results_elsewhere_trials_go_where_the_model_knows_least() {
+    let parameters = vec![float("x", 0.0, 1.0, Scale::Linear)];
+    let spec = study(space(parameters, &[]), gp(Acquisition::LogEi), 5, Vec::new());
+    let mut unknown = 0;
+    // A straight line: all results belong to the best one, at its end.
+    goes_on(
+        &spec,
+        20,
+        |at| at[0],
+        |point, expected, _| {
+            if point.note.starts_with("where the model knows least") {
+                assert_eq!(expected.acquisition, "exploration");
+                unknown += 1;
+            }
+        },
+    );
+    assert!(unknown > 3, "{unknown}");
 }

@@ -4,30 +4,38 @@ import pathlib
 
 import numpy as np
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 rng = np.random.default_rng(3)
 n, d = 17, 4
 x = rng.random((n, d))
 y = np.sin(5 * x[:, 0]) + x[:, 1] ** 2 - 0.7 * x[:, 2] * x[:, 0] + 0.01 * rng.standard_normal(n)
 lengths, amplitude, noise = np.array([0.4, 0.9, 1.7, 6.0]), 1.3, 0.02
-kernel = ConstantKernel(amplitude) * Matern(lengths, nu=2.5) + WhiteKernel(noise)
-
-# Our mean is the generalised least-squares constant; scikit-learn's process has mean 0, so it gets what is left.
-covariance = kernel(x)
-ones = np.linalg.solve(covariance, np.ones(n))
-mean = ones @ y / ones.sum()
-model = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0).fit(x, y - mean)
-likelihood, gradient = model.log_marginal_likelihood(model.kernel_.theta, eval_gradient=True)
 at = rng.random((6, d))
-expected, deviation = model.predict(at, return_std=True)
+
+
+def values(correlation):
+    """What is known of a process with this correlation."""
+    kernel = ConstantKernel(amplitude) * correlation + WhiteKernel(noise)
+    # Our mean is the generalised least-squares constant; scikit-learn's process has mean 0, so it gets what is left.
+    covariance = kernel(x)
+    ones = np.linalg.solve(covariance, np.ones(n))
+    mean = ones @ y / ones.sum()
+    model = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0).fit(x, y - mean)
+    likelihood, gradient = model.log_marginal_likelihood(model.kernel_.theta, eval_gradient=True)
+    expected, deviation = model.predict(at, return_std=True)
+    return {
+        "kernel": (ConstantKernel(amplitude) * correlation)(x[:3], at).tolist(),
+        "mean": float(mean), "log_likelihood": float(likelihood),
+        # with respect to the logarithms of amplitude, lengths and noise
+        "gradient": gradient.tolist(),
+        "expected": (expected + mean).tolist(),
+        "variance": (deviation ** 2 - noise).tolist(),
+    }
+
+
 out = {
-    "x": x.tolist(), "y": y.tolist(), "lengths": lengths.tolist(), "amplitude": amplitude, "noise": noise,
-    "kernel": (ConstantKernel(amplitude) * Matern(lengths, nu=2.5))(x[:3], at).tolist(),
-    "mean": float(mean), "log_likelihood": float(likelihood),
-    # with respect to the logarithms of amplitude, lengths and noise
-    "gradient": gradient.tolist(),
-    "at": at.tolist(), "expected": (expected + mean).tolist(),
-    "variance": (deviation ** 2 - noise).tolist(),
+    "x": x.tolist(), "y": y.tolist(), "at": at.tolist(), "lengths": lengths.tolist(), "amplitude": amplitude, "noise": noise,
+    "matern": values(Matern(lengths, nu=2.5)), "gaussian": values(RBF(lengths)),
 }
 (pathlib.Path(__file__).parent / "gp.json").write_text(json.dumps(out) + "\n")

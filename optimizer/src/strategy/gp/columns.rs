@@ -8,12 +8,16 @@ use super::super::standing::{constraints, objectives, outcome};
 use super::super::view::{FinishedTrial, StudyView};
 use crate::gp::features::{Layout, Points};
 use crate::gp::fit::{self, Hyper, Priors, fit};
+use crate::gp::kernel::Kernel;
 use crate::gp::outcome::{Back, Outcomes, ROOMY, WARPS, Warp, violations, warp_of_several};
 use crate::pareto::boxes;
 use crate::rng::{Purpose, mix, purpose_rng, uniform};
 
 /// Results that hyperparameters are fitted to at most. All of them are conditioned on.
 const FIT_AT_MOST: usize = 220;
+/// Logarithm of the odds that a function is smooth beforehand: most trainings' results are as functions of their parameters, but for noise, and few
+/// results do not say much yet.
+const SMOOTH_ODDS: f64 = 1.0;
 /// Weight of the sum of all distances beside the largest one.
 const AUGMENTED: f64 = 0.05;
 
@@ -40,6 +44,16 @@ pub(super) struct Model {
 enum Scale {
     Objective(Warp),
     Violation,
+}
+
+/// A fit on one scale.
+struct Attempt {
+    /// The logarithm of the posterior of the hyperparameters, and that by which scales are compared.
+    evidence: f64,
+    rated: f64,
+    warp: Warp,
+    outcomes: Outcomes,
+    hyper: Hyper,
 }
 
 /// The columns of results, those of objectives first, and a number that tells them apart from those that the same results have in another
@@ -144,11 +158,19 @@ impl Column {
         };
         if self.is_constraint {
             let (outcomes, _) = violations(&raw)?;
-            let (hyper, _) = fit(layout, &points, &outcomes, &priors, None, effort(true))?;
+            let (hyper, _) = fit(
+                layout,
+                &points,
+                &outcomes,
+                Kernel::Matern,
+                &priors,
+                None,
+                effort(true),
+            )?;
             let scale = Scale::Violation;
             return Some(Model { scale, hyper });
         }
-        let mut best: Option<(f64, Warp, Hyper)> = None;
+        let mut best: Option<Attempt> = None;
         let one = [(warp_of_several(&raw), 0.0)];
         let warps = match (self.is_one_of_several, is_cautious) {
             (true, _) => &one[..],
@@ -163,22 +185,54 @@ impl Column {
                 continue;
             };
             // Another warp changes the function little: its fit begins where that of the warp before ended.
-            let near = best.as_ref().map(|(_, _, hyper)| hyper);
+            let near = best.as_ref().map(|best| &best.hyper);
             let effort = effort(near.is_none());
-            let Some((hyper, evidence)) = fit(layout, &points, &outcomes.values, &priors, near, effort)
-            else {
+            let fitted = fit(
+                layout,
+                &points,
+                &outcomes.values,
+                Kernel::Matern,
+                &priors,
+                near,
+                effort,
+            );
+            let Some((hyper, evidence)) = fitted else {
                 continue;
             };
-            let evidence = evidence + outcomes.log_jacobian + odds;
+            let rated = evidence + outcomes.log_jacobian + odds;
             // The warps are in the order of their strength: once one is too strong, so are those after it.
-            if best.as_ref().is_some_and(|(known, ..)| evidence <= *known) {
+            if best.as_ref().is_some_and(|best| rated <= best.rated) {
                 break;
             }
-            best = Some((evidence, warp, hyper));
+            best = Some(Attempt {
+                rated,
+                evidence,
+                warp,
+                outcomes,
+                hyper,
+            });
         }
-        best.map(|(_, warp, hyper)| Model {
-            scale: Scale::Objective(warp),
-            hyper,
+        let mut best = best?;
+        // A cautious model and those that volumes are measured by expect functions that may turn anywhere.
+        if !self.is_one_of_several && !is_cautious {
+            let smooth = fit(
+                layout,
+                &points,
+                &best.outcomes.values,
+                Kernel::Gaussian,
+                &priors,
+                Some(&best.hyper),
+                effort(false),
+            );
+            if let Some((hyper, evidence)) = smooth
+                && evidence + SMOOTH_ODDS > best.evidence
+            {
+                best.hyper = hyper;
+            }
+        }
+        Some(Model {
+            scale: Scale::Objective(best.warp),
+            hyper: best.hyper,
         })
     }
 

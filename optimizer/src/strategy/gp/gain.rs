@@ -129,7 +129,7 @@ pub fn gain_left(
         finished,
         running: &[],
     };
-    let gain = gp.with_models(&view, &mut Known::default(), |ready| {
+    let gain = gp.with_models(&gp.whole(&view), &mut Known::default(), |ready| {
         gp.gain(&view, &ready, &best.encoded, confidence)
     })?;
     let unfit = |reason: &str| StrategyError::Fit {
@@ -359,6 +359,7 @@ mod tests {
         let layout = Layout::new(&space).with_fidelity(0);
         let rows: [&[f64]; 4] = [&[0.0], &[0.2], &[0.45], &[1.0]];
         let hyper = Hyper {
+            kernel: crate::gp::kernel::Kernel::Matern,
             weights: vec![6.0],
             amplitude: 2.0,
             noise: 0.05,

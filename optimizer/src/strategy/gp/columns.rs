@@ -268,3 +268,61 @@ fn fit_to(raw: &[Option<f64>]) -> Vec<usize> {
     chosen.dedup();
     chosen
 }
+
+#[cfg(test)]
+mod tests {
+    use tunesmith_common::TrialNumber;
+    use tunesmith_common::space::{Domain, Parameter, Scale as Spacing, Space};
+
+    use super::*;
+    use crate::rng::unit;
+
+    /// The kernel of a model of 40 results of a function of two parameters.
+    fn kernel(function: impl Fn(f64, f64) -> f64, is_cautious: bool, is_one_of_several: bool) -> Kernel {
+        let parameter = |name: &str| Parameter {
+            name: name.parse().unwrap(),
+            domain: Domain::Float {
+                low: 0.0,
+                high: 1.0,
+                scale: Spacing::Linear,
+                step: None,
+            },
+            conditions: Vec::new(),
+        };
+        let space = Space::new(vec![parameter("x"), parameter("y")], Vec::new()).unwrap();
+        let trials: Vec<FinishedTrial> = (0..40)
+            .map(|k| {
+                let (x, y) = (unit(mix(2 * k)), unit(mix(2 * k + 1)));
+                FinishedTrial {
+                    trial: TrialNumber(k + 1),
+                    encoded: [x, y].into(),
+                    value: Some(function(x, y)),
+                    failed: false,
+                    partial: false,
+                    last_step: None,
+                    others: Box::default(),
+                    violations: Box::default(),
+                }
+            })
+            .collect();
+        let column = Column {
+            values: trials.iter().map(|trial| trial.value).collect(),
+            is_constraint: false,
+            is_one_of_several,
+        };
+        let trials: Vec<&FinishedTrial> = trials.iter().collect();
+        let model = column.fit(&Layout::new(&space), &trials, is_cautious);
+        model.unwrap().hyper.kernel
+    }
+
+    #[test]
+    fn the_kernel_is_as_smooth_as_the_results() {
+        let smooth = |x: f64, y: f64| (4.0 * x).sin() + (3.0 * y).cos();
+        let kinks = |x: f64, y: f64| (7.0 * x).sin().abs() + (y - 0.4).abs().sqrt();
+        assert_eq!(kernel(smooth, false, false), Kernel::Gaussian);
+        assert_eq!(kernel(kinks, false, false), Kernel::Matern);
+        // Where it must not be too sure of itself it never is.
+        assert_eq!(kernel(smooth, true, false), Kernel::Matern);
+        assert_eq!(kernel(smooth, false, true), Kernel::Matern);
+    }
+}

@@ -145,7 +145,7 @@ impl Gp {
         Next::Settled(self.search(view, &ready, aside, effort.nearby()), Aim::Best)
     }
 
-    /// The improvement expected at a point, as a share of how much better the best result is than the median of the study's first ones, which were
+    /// The improvement expected at a point, as a share of how much better the best result is than the better quarter of the study's first ones, which were
     /// spread over the space.
     fn expected_gain(&self, part: &Part<'_>, ready: &Ready<'_>, found: &Candidate) -> Option<f64> {
         /// Improvement in the model's units over which the way back is taken to be straight.
@@ -169,7 +169,7 @@ impl Gp {
             .filter(|value| value.is_finite())
             .collect();
         first.sort_by(f64::total_cmp);
-        let spread = first.get(first.len() / 2)? - least;
+        let spread = first.get(first.len() / 4)? - least;
         (spread > 0.0).then(|| log.exp() * slope / spread)
     }
 

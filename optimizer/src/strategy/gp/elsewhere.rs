@@ -15,7 +15,7 @@ pub(super) const MOST: usize = 3;
 pub(super) const LEAST: usize = 4;
 /// How many length scales apart results have nothing to do with one another.
 const FAR: f64 = 1.2;
-/// What is to be gained, as a share of how much better the best result is than the median of the first ones, at which the first trials go
+/// What is to be gained, as a share of how much better the best result is than the better quarter of the first ones, at which the first trials go
 /// elsewhere; over so many orders of magnitude below it their share grows from none to one, but never beyond [`MOST_TRIALS`].
 const LITTLE: f64 = 0.01;
 const ORDERS: f64 = 1.5;

@@ -303,6 +303,24 @@ fn where_little_is_to_be_gained_trials_go_elsewhere_and_say_so() {
 }
 
 #[test]
+fn those_proposed_at_once_are_apart_where_little_is_to_be_gained() {
+    let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
+    let finished = results(&spec, 40, 0);
+    let view = StudyView {
+        finished: &finished,
+        ..view(&spec, 41)
+    };
+    let points = build(&spec).0.afresh(&view, 9).unwrap().points;
+    for (i, a) in points.iter().enumerate() {
+        for b in &points[..i] {
+            let pairs = a.encoded.iter().zip(&b.encoded);
+            let distance: f64 = pairs.map(|(a, b)| (a - b).abs()).sum();
+            assert!(distance > 1e-3, "{points:?}");
+        }
+    }
+}
+
+#[test]
 fn a_better_place_is_found_after_a_good_one_that_is_larger() {
     // A wide basin, and elsewhere one that is a little deeper and has a fifth of its area.
     let parameters = vec![

@@ -141,6 +141,10 @@ impl Gp {
             ready.criterion.goal = Goal::Exploration;
             return Next::Settled(self.search(view, &ready, aside, effort), Aim::Unknown);
         }
+        // A trial that runs changes nothing of the mean: another one would go to the same place.
+        if !part.view.running.is_empty() {
+            return Next::Settled(found, Aim::Promise);
+        }
         ready.criterion.goal = Goal::Mean;
         Next::Settled(self.search(view, &ready, aside, effort.nearby()), Aim::Best)
     }

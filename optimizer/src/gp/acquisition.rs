@@ -9,6 +9,8 @@ use crate::normal::log_improvement;
 
 /// Deviations by which the confidence bound is better than the mean: that of Vizier (Song et al. 2024).
 const BOUND: f64 = 1.8;
+/// The same for finding out whether much is left to be gained anywhere.
+const EXPLORING: f64 = 6.0;
 
 /// Value at a point of this mean and variance, for improving on `best`, and its derivatives with respect to mean and variance. `variance` is
 /// positive.
@@ -21,19 +23,18 @@ pub(crate) fn value(acquisition: Acquisition, best: f64, mean: f64, variance: f6
             let improvement = log.exp();
             (improvement, improvement * by_mean, improvement * by_variance)
         }
-        Acquisition::Ucb => bound(mean, variance),
+        Acquisition::Ucb => bound(BOUND, mean, variance),
     }
 }
 
-/// The same for learning what is known least: the deviation. What is expected says nothing where the model is wrong to be sure.
-pub(crate) fn exploration(variance: f64) -> (f64, f64, f64) {
-    let deviation = variance.sqrt();
-    (deviation, 0.0, 0.5 / deviation)
+/// The same for finding out where outcomes might be better than any known.
+pub(crate) fn exploration(mean: f64, variance: f64) -> (f64, f64, f64) {
+    bound(EXPLORING, mean, variance)
 }
 
-fn bound(mean: f64, variance: f64) -> (f64, f64, f64) {
+fn bound(deviations: f64, mean: f64, variance: f64) -> (f64, f64, f64) {
     let deviation = variance.sqrt();
-    (BOUND * deviation - mean, -1.0, 0.5 * BOUND / deviation)
+    (deviations * deviation - mean, -1.0, 0.5 * deviations / deviation)
 }
 
 /// Value at a point of this mean and variance, for improving on `best`, and its derivatives with respect to mean and variance. `variance` is

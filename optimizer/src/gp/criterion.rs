@@ -21,7 +21,7 @@ pub(crate) enum Goal {
         acquisition: Acquisition,
         incumbent: f64,
     },
-    /// The outcome of one objective, where it is known least.
+    /// The outcome of one objective, where it might be better than any known.
     Exploration,
     /// The outcome of one objective, as it is expected: no more is to be learned than what it is at the best point.
     Mean,
@@ -136,7 +136,7 @@ impl<'a> Criterion<'a> {
                         incumbent,
                     } => acquisition::value(*acquisition, *incumbent, mean, variance),
                     Goal::Mean => (-mean, -1.0, 0.0),
-                    _ => acquisition::exploration(variance),
+                    _ => acquisition::exploration(mean, variance),
                 };
                 if let Some(slope) = slopes.as_deref_mut().and_then(<[Slope]>::first_mut) {
                     *slope = Slope { by_mean, by_variance };

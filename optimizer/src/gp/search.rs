@@ -52,7 +52,7 @@ impl Effort {
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     /// Any numbers, also for parameters that are inactive here, shape `(d,)`.
-    latent: Vec<f64>,
+    pub(crate) latent: Vec<f64>,
     /// What lies there, NaN where inactive, shape `(d,)`.
     pub(crate) encoded: Vec<f64>,
     /// Value of the acquisition function.

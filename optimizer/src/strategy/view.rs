@@ -117,7 +117,7 @@ pub struct Expected {
     /// For each objective what is expected at each point, with its sign as in [`FinishedTrial::value`], and one standard deviation better and worse
     /// on the scale on which the model works. Noise is left aside. Empty if the model is not one of each objective.
     pub objectives: Vec<Vec<[f64; 3]>>,
-    /// How promise is measured: `log_ei`, `ei`, `ucb`, `log_ehvi`, `mean` and `exploration` where little is to be gained any more, or
+    /// How promise is measured: `log_ei`, `ei`, `ucb`, `log_ehvi`, `mean` and `distance` where little is to be gained any more, or
     /// `log_probability` where no result satisfies the measured constraints.
     pub acquisition: &'static str,
     /// How promising each point is: the larger, the sooner it is tried. Where the next trial goes elsewhere, points among those that were left aside promise

@@ -256,18 +256,17 @@ fn where_little_is_to_be_gained_trials_go_elsewhere_and_say_so() {
     goes_on(&spec, 60, value, |point, expected, finished| {
         let key = (point.note.clone(), expected.acquisition);
         seen.entry(key).or_default().push(finished.len() as u64 + 1);
+        let spread = expected.promise[1..=300].iter().copied();
+        let best = spread.fold(f64::NEG_INFINITY, f64::max);
         // Of what may be proposed nothing promises more. A search elsewhere ends where what was left aside begins, and comes less close to the best.
-        let near = if point.note.contains("away from") {
-            0.1
-        } else {
-            1e-6
+        // The farthest is the farthest of some hundreds of points.
+        let near = match expected.acquisition {
+            "distance" => 0.25 * best,
+            _ if point.note.contains("away from") => 0.1 * best.abs().max(1.0),
+            _ => 1e-6 * best.abs().max(1.0),
         };
-        let best = expected.promise[1..=300]
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max);
         assert!(
-            expected.promise[0] >= best - near * best.abs().max(1.0),
+            expected.promise[0] >= best - near,
             "trial {}: {} {best} by {}, {:?}",
             finished.len() + 1,
             expected.promise[0],
@@ -293,7 +292,7 @@ fn where_little_is_to_be_gained_trials_go_elsewhere_and_say_so() {
     let best = of("where the best value is expected", "mean");
     let mut elsewhere = of("away from", "log_ei");
     assert!(best.len() > 2 && !elsewhere.is_empty(), "{seen:?}");
-    elsewhere.extend(of("where the model knows least", "exploration"));
+    elsewhere.extend(of("far from all that was tried", "distance"));
     assert!(elsewhere.len() > best.len(), "{seen:?}");
     assert!(
         elsewhere.iter().filter(|trial| **trial > 50).count() >= 5,
@@ -345,7 +344,7 @@ fn a_better_place_is_found_after_a_good_one_that_is_larger() {
 }
 
 #[test]
-fn without_results_elsewhere_trials_go_where_the_model_knows_least() {
+fn without_results_elsewhere_trials_go_far_from_all_that_was_tried() {
     let parameters = vec![float("x", 0.0, 1.0, Scale::Linear)];
     let spec = study(space(parameters, &[]), gp(Acquisition::LogEi), 5, Vec::new());
     let mut unknown = 0;
@@ -355,8 +354,8 @@ fn without_results_elsewhere_trials_go_where_the_model_knows_least() {
         20,
         |at| at[0],
         |point, expected, _| {
-            if point.note.starts_with("where the model knows least") {
-                assert_eq!(expected.acquisition, "exploration");
+            if point.note.starts_with("far from all that was tried") {
+                assert_eq!(expected.acquisition, "distance");
                 unknown += 1;
             }
         },

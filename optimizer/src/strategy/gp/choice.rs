@@ -4,12 +4,13 @@ use tunesmith_common::study::Acquisition;
 
 use super::super::tried::{badness, counts};
 use super::super::view::{FinishedTrial, StrategyError, StudyView};
-use super::elsewhere::{self, Rest, share};
+use super::elsewhere::{self, Aside, Rest, share};
 use super::{Gp, Levels, Part, Ready, WIDE_ELSEWHERE, WIDE_EVERY};
 use crate::gp::acquisition;
 use crate::gp::criterion::Goal;
 use crate::gp::features::Points;
 use crate::gp::search::{Candidate, Effort};
+use crate::rng::mix;
 
 /// The fractional parts of the multiples of the golden ratio: of any share of consecutive trials those at or below it are spread evenly.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
@@ -31,7 +32,7 @@ enum Aim {
     Promise,
     /// The best value that is expected.
     Best,
-    /// What the model knows least.
+    /// How far from everything known.
     Unknown,
 }
 
@@ -51,7 +52,7 @@ impl Chosen<'_> {
             (Aim::Best, 0) => "where the best value is expected: little is to be gained any more",
             (Aim::Best, _) => "where the best value is expected away from the best results",
             (Aim::Unknown, _) => {
-                "where the model knows least, since little is to be gained where it expects most"
+                "far from all that was tried, since little is to be gained where most is expected"
             }
         }
     }
@@ -138,8 +139,8 @@ impl Gp {
             if let Some(rest) = rest {
                 return Next::Elsewhere(found, Box::new(rest));
             }
-            ready.criterion.goal = Goal::Exploration;
-            return Next::Settled(self.search(view, &ready, aside, effort), Aim::Unknown);
+            let far = self.farthest(view, &part.view, aside, ready.weights);
+            return Next::Settled(far.or(found), Aim::Unknown);
         }
         // A trial that runs changes nothing of the mean: another one would go to the same place.
         if !part.view.running.is_empty() {
@@ -147,6 +148,51 @@ impl Gp {
         }
         ready.criterion.goal = Goal::Mean;
         Next::Settled(self.search(view, &ready, aside, effort.nearby()), Aim::Best)
+    }
+
+    /// Of points spread over the space the one that is farthest from all that was tried, by a model's length scales.
+    fn farthest(
+        &self,
+        view: &StudyView<'_>,
+        part: &StudyView<'_>,
+        aside: Option<&Aside>,
+        weights: &[f64],
+    ) -> Option<Candidate> {
+        /// Points that are compared.
+        const SPREAD: u64 = 512;
+        let seed = mix(view.seed ^ mix(view.next.0));
+        let spread = (0..SPREAD).map(|index| {
+            let mut encoded = vec![0.0; view.space.dimensions().len()];
+            view.space.snap(&self.sobol.point(seed, index), &mut encoded);
+            encoded
+        });
+        let is_open = |encoded: &Vec<f64>| {
+            !aside.is_some_and(|aside| aside.holds(&self.layout, encoded))
+                && (view.space.constraints().is_empty() || view.space.satisfies(&view.space.decode(encoded)))
+        };
+        let open: Vec<Vec<f64>> = spread.filter(is_open).collect();
+        let far = self.distances(part, weights, &open);
+        let farthest = open.into_iter().zip(far).max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let (encoded, value) = farthest.filter(|(_, squared)| *squared > 0.0)?;
+        Some(Candidate {
+            latent: encoded.clone(),
+            encoded,
+            value,
+        })
+    }
+
+    /// The squared distance of each point from what is nearest to it of all that was tried.
+    fn distances(&self, part: &StudyView<'_>, weights: &[f64], points: &[Vec<f64>]) -> Vec<f64> {
+        let finished = part.finished.iter().map(|trial| &trial.encoded[..]);
+        let tried = finished.chain(part.running.iter().map(|trial| trial.encoded));
+        let tried = Points::from_rows(&self.layout, tried);
+        let points = Points::from_rows(&self.layout, points.iter().map(Vec::as_slice));
+        let mut squared = vec![0.0; tried.len()];
+        let nearest = |i| {
+            points.distances(&self.layout, weights, i, &tried, &mut squared);
+            squared.iter().copied().fold(f64::INFINITY, f64::min)
+        };
+        (0..points.len()).map(nearest).collect()
     }
 
     /// The improvement expected at a point, as a share of how much better the best result is than the better quarter of the study's first ones, which were
@@ -187,13 +233,14 @@ impl Gp {
     ) -> Option<(&'static str, Vec<f64>)> {
         let part = self.part(view, chosen.rest.as_ref());
         let promise = self.with_models(&part, &mut levels[chosen.level], |mut ready| {
-            match chosen.aim {
-                Aim::Promise => {}
-                Aim::Best => ready.criterion.goal = Goal::Mean,
-                Aim::Unknown => ready.criterion.goal = Goal::Exploration,
+            if chosen.aim == Aim::Best {
+                ready.criterion.goal = Goal::Mean;
             }
             let at = Points::from_rows(ready.layout, points.iter().map(Vec::as_slice));
-            let mut promise = ready.criterion.values(ready.layout, &at);
+            let mut promise = match chosen.aim {
+                Aim::Unknown => self.distances(&part.view, ready.weights, points),
+                Aim::Promise | Aim::Best => ready.criterion.values(ready.layout, &at),
+            };
             if let Some(Rest { aside, .. }) = part.rest {
                 let held: Vec<bool> = points
                     .iter()
@@ -208,11 +255,12 @@ impl Gp {
                 }
             }
             let name = match ready.criterion.goal {
+                _ if chosen.aim == Aim::Unknown => "distance",
                 Goal::Outcome { acquisition, .. } => acquisition.name(),
-                Goal::Exploration => "exploration",
                 Goal::Mean => "mean",
                 Goal::Front(_) => "log_ehvi",
                 Goal::Feasible => "log_probability",
+                Goal::Exploration => "bound",
             };
             (name, promise)
         });

@@ -291,7 +291,7 @@ fn where_little_is_to_be_gained_trials_go_elsewhere_and_say_so() {
     assert!(usual.contains(&7) && usual.len() > 5, "{seen:?}");
     let best = of("where the best value is expected", "mean");
     let mut elsewhere = of("away from", "log_ei");
-    assert!(best.len() > 2 && !elsewhere.is_empty(), "{seen:?}");
+    assert!(best.len() > 2, "{seen:?}");
     elsewhere.extend(of("far from all that was tried", "distance"));
     assert!(elsewhere.len() > best.len(), "{seen:?}");
     assert!(

@@ -330,6 +330,7 @@ fn a_better_place_is_found_after_a_good_one_that_is_larger() {
         (-squares.sum::<f64>() / (2.0 * width * width)).exp()
     };
     let value = |at: &[f64]| -well(at, [0.3, 0.35], 0.22) - 1.15 * well(at, [0.86, 0.8], 0.1);
+    let mut elsewhere = 0;
     let found = (0..5).filter(|seed| {
         let spec = study(
             space(parameters.clone(), &[]),
@@ -337,10 +338,13 @@ fn a_better_place_is_found_after_a_good_one_that_is_larger() {
             *seed,
             Vec::new(),
         );
-        let finished = goes_on(&spec, 60, value, |_, _, _| {});
+        let finished = goes_on(&spec, 60, value, |point, expected, _| {
+            elsewhere += usize::from(point.note.starts_with("away from") && expected.acquisition == "log_ei");
+        });
         finished.iter().any(|trial| trial.value.unwrap() < -1.1)
     });
     assert_eq!(found.count(), 5);
+    assert!(elsewhere > 5, "{elsewhere}");
 }
 
 #[test]

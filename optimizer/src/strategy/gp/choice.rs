@@ -3,12 +3,13 @@
 use tunesmith_common::study::Acquisition;
 
 use super::super::tried::{badness, counts};
-use super::super::view::{FinishedTrial, StrategyError, StudyView};
+use super::super::view::{FinishedTrial, RunningTrial, StrategyError, StudyView};
 use super::elsewhere::{self, Aside, Rest, share};
 use super::{Gp, Levels, Part, Ready, WIDE_ELSEWHERE, WIDE_EVERY};
 use crate::gp::acquisition;
 use crate::gp::criterion::Goal;
-use crate::gp::features::Points;
+use crate::gp::features::{Layout, Points};
+use crate::gp::posterior::Posterior;
 use crate::gp::search::{Candidate, Effort};
 use crate::rng::mix;
 
@@ -41,6 +42,23 @@ enum Next<'a> {
     Settled(Option<Candidate>, Aim),
     /// The point to fall back to, and what is left of the study.
     Elsewhere(Option<Candidate>, Box<Rest<'a>>),
+}
+
+/// Logarithm of the largest improvement on the results that is expected of a trial that runs, by a model that does not know these yet; `means` are
+/// the model's at the results. Minus infinity if none runs.
+pub(super) fn under_way(
+    layout: &Layout,
+    model: &Posterior,
+    means: &[f64],
+    running: &[RunningTrial<'_>],
+) -> f64 {
+    let incumbent = means.iter().copied().fold(f64::INFINITY, f64::min);
+    let at = Points::from_rows(layout, running.iter().map(|trial| trial.encoded));
+    let expected = model.predict(layout, &at);
+    expected
+        .into_iter()
+        .map(|(mean, variance)| acquisition::value(Acquisition::LogEi, incumbent, mean, variance).0)
+        .fold(f64::NEG_INFINITY, f64::max)
 }
 
 impl Chosen<'_> {
@@ -142,12 +160,19 @@ impl Gp {
             let far = self.farthest(view, &part.view, aside, ready.weights);
             return Next::Settled(far.or(found), Aim::Unknown);
         }
+        ready.criterion.goal = Goal::Mean;
+        let best = self.search(view, &ready, aside, effort.nearby());
         // A trial that runs changes nothing of the mean: another one would go to the same place.
-        if !part.view.running.is_empty() {
+        let is_awaited = best.as_ref().is_some_and(|best| {
+            let at = std::slice::from_ref(&best.encoded);
+            let running = part.view.running.iter().map(|trial| trial.encoded);
+            let finished = part.view.finished.iter().map(|trial| &trial.encoded[..]);
+            self.distances(ready.weights, at, running) < self.distances(ready.weights, at, finished)
+        });
+        if is_awaited {
             return Next::Settled(found, Aim::Promise);
         }
-        ready.criterion.goal = Goal::Mean;
-        Next::Settled(self.search(view, &ready, aside, effort.nearby()), Aim::Best)
+        Next::Settled(best, Aim::Best)
     }
 
     /// Of points spread over the space the one that is farthest from all that was tried, by a model's length scales.
@@ -171,7 +196,7 @@ impl Gp {
                 && (view.space.constraints().is_empty() || view.space.satisfies(&view.space.decode(encoded)))
         };
         let open: Vec<Vec<f64>> = spread.filter(is_open).collect();
-        let far = self.distances(part, weights, &open);
+        let far = self.unknown(part, weights, &open);
         let farthest = open.into_iter().zip(far).max_by(|(_, a), (_, b)| a.total_cmp(b));
         let (encoded, value) = farthest.filter(|(_, squared)| *squared > 0.0)?;
         Some(Candidate {
@@ -182,20 +207,30 @@ impl Gp {
     }
 
     /// The squared distance of each point from what is nearest to it of all that was tried.
-    fn distances(&self, part: &StudyView<'_>, weights: &[f64], points: &[Vec<f64>]) -> Vec<f64> {
+    fn unknown(&self, part: &StudyView<'_>, weights: &[f64], points: &[Vec<f64>]) -> Vec<f64> {
         let finished = part.finished.iter().map(|trial| &trial.encoded[..]);
         let tried = finished.chain(part.running.iter().map(|trial| trial.encoded));
-        let tried = Points::from_rows(&self.layout, tried);
+        self.distances(weights, points, tried)
+    }
+
+    /// The squared distance of each point from the nearest of others, infinite if there are none.
+    fn distances<'p>(
+        &self,
+        weights: &[f64],
+        points: &[Vec<f64>],
+        others: impl Iterator<Item = &'p [f64]>,
+    ) -> Vec<f64> {
+        let others = Points::from_rows(&self.layout, others);
         let points = Points::from_rows(&self.layout, points.iter().map(Vec::as_slice));
-        let mut squared = vec![0.0; tried.len()];
+        let mut squared = vec![0.0; others.len()];
         let nearest = |i| {
-            points.distances(&self.layout, weights, i, &tried, &mut squared);
+            points.distances(&self.layout, weights, i, &others, &mut squared);
             squared.iter().copied().fold(f64::INFINITY, f64::min)
         };
         (0..points.len()).map(nearest).collect()
     }
 
-    /// The improvement expected at a point, as a share of how much better the best result is than the better quarter of the study's first ones, which were
+    /// The improvement expected at a point or of a trial that runs, as a share of how much better the best result is than the better quarter of the study's first ones, which were
     /// spread over the space.
     fn expected_gain(&self, part: &Part<'_>, ready: &Ready<'_>, found: &Candidate) -> Option<f64> {
         /// Improvement in the model's units over which the way back is taken to be straight.
@@ -210,6 +245,7 @@ impl Gp {
         let at = Points::from_rows(ready.layout, [&found.encoded[..]]);
         let &(mean, variance) = model.predict(ready.layout, &at).first()?;
         let (log, ..) = acquisition::value(Acquisition::LogEi, incumbent, mean, variance);
+        let log = log.max(ready.under_way);
         let slope = (back.raw(incumbent) - back.raw(incumbent - STEP)) / STEP;
         let finished = part.view.finished.iter();
         let least = finished.clone().map(badness).fold(f64::INFINITY, f64::min);
@@ -238,7 +274,7 @@ impl Gp {
             }
             let at = Points::from_rows(ready.layout, points.iter().map(Vec::as_slice));
             let mut promise = match chosen.aim {
-                Aim::Unknown => self.distances(&part.view, ready.weights, points),
+                Aim::Unknown => self.unknown(&part.view, ready.weights, points),
                 Aim::Promise | Aim::Best => ready.criterion.values(ready.layout, &at),
             };
             if let Some(Rest { aside, .. }) = part.rest {

@@ -72,6 +72,11 @@ impl Posterior {
         self.hyper.amplitude
     }
 
+    /// The noise's variance as a share of the function's.
+    pub(crate) fn noise_share(&self) -> f64 {
+        self.hyper.noise / self.hyper.amplitude
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.points.len()
     }

@@ -143,7 +143,12 @@ impl Gp {
         } else {
             None
         };
-        let share = gain.map_or(0.0, share);
+        let noise = ready
+            .criterion
+            .objectives
+            .first()
+            .map_or(0.0, |model| model.noise_share());
+        let share = gain.map_or(0.0, |gain| share(gain, noise));
         if share <= 0.0 {
             return Next::Settled(found, Aim::Promise);
         }

@@ -20,6 +20,9 @@ const FAR: f64 = 1.2;
 const LITTLE: f64 = 0.01;
 const ORDERS: f64 = 1.5;
 const MOST_TRIALS: f64 = 0.85;
+/// Variance of the noise, as a share of the function's, at which none go elsewhere: what is expected to be gained at a point does not count what a
+/// result there tells of its neighbours, which is most where none is exact.
+const NOISY: f64 = 0.05;
 
 /// What is left of a study.
 pub(super) struct Rest<'a> {
@@ -41,14 +44,15 @@ pub(super) struct Aside {
     weights: Vec<f64>,
 }
 
-/// The share of trials that go elsewhere where the best point is expected to bring this `gain`, as a share of what results differ by.
-pub(super) fn share(gain: f64) -> f64 {
+/// The share of trials that go elsewhere where the best point is expected to bring this `gain`, as a share of what results differ by, and the variance of
+/// their `noise` is such a share of the function's.
+pub(super) fn share(gain: f64, noise: f64) -> f64 {
     let orders = (LITTLE / gain).log10();
     // Not a number if the gain is none.
     if gain.is_nan() {
         0.0
     } else {
-        (orders / ORDERS).clamp(0.0, MOST_TRIALS)
+        (orders / ORDERS).clamp(0.0, MOST_TRIALS) * (1.0 - noise / NOISY).max(0.0)
     }
 }
 
@@ -283,16 +287,20 @@ mod tests {
     }
 
     #[test]
-    fn the_less_is_to_be_gained_the_more_trials_go_elsewhere() {
-        for (gain, expected) in [
-            (f64::NAN, 0.0),
-            (1.0, 0.0),
-            (0.01, 0.0),
-            (1e-3, 2.0 / 3.0),
-            (1e-5, 0.85),
-            (0.0, 0.85),
+    fn the_less_is_to_be_gained_the_more_trials_go_elsewhere_unless_results_are_noisy() {
+        for (gain, noise, expected) in [
+            (f64::NAN, 0.0, 0.0),
+            (1.0, 0.0, 0.0),
+            (0.01, 0.0, 0.0),
+            (1e-3, 0.0, 2.0 / 3.0),
+            (1e-5, 0.0, 0.85),
+            (0.0, 0.0, 0.85),
+            (0.0, 0.02, 0.51),
+            (0.0, 0.05, 0.0),
+            (0.0, 1.0, 0.0),
         ] {
-            assert!((share(gain) - expected).abs() < 1e-12, "{gain}: {}", share(gain));
+            let share = share(gain, noise);
+            assert!((share - expected).abs() < 1e-12, "{gain}, {noise}: {share}");
         }
     }
 }

@@ -46,7 +46,7 @@ def only_active(space, params):
 class Optuna:
     library = "optuna"
 
-    def __init__(self, solver, space, seed, budget):
+    def __init__(self, solver, space, seed, budget, noisy):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -56,7 +56,7 @@ class Optuna:
             import torch
 
             torch.set_num_threads(1)
-            sampler = optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+            sampler = optuna.samplers.GPSampler(seed=seed, deterministic_objective=not noisy)
         self.space, self.study = space, optuna.create_study(sampler=sampler)
 
     def ask(self):
@@ -81,7 +81,7 @@ class Hyperopt:
 
     library = "hyperopt"
 
-    def __init__(self, solver, space, seed, budget):
+    def __init__(self, solver, space, seed, budget, noisy):
         import hyperopt
         import numpy
 
@@ -141,7 +141,7 @@ class Smac:
 
     library = "smac"
 
-    def __init__(self, solver, space, seed, budget):
+    def __init__(self, solver, space, seed, budget, noisy):
         from pathlib import Path
 
         import ConfigSpace as cs
@@ -162,7 +162,7 @@ class Smac:
             if p["cond"]:
                 whole.add(cs.InCondition(made[p["name"]], made[p["cond"][0]], p["cond"][1]))
         scenario = Scenario(
-            whole, deterministic=True, n_trials=budget, seed=seed, output_directory=Path(tempfile.mkdtemp(prefix="smac-"))
+            whole, deterministic=not noisy, n_trials=budget, seed=seed, output_directory=Path(tempfile.mkdtemp(prefix="smac-"))
         )
         self.facade = HyperparameterOptimizationFacade(scenario, lambda _, seed=0: 0.0, overwrite=True, logging_level=False)
 
@@ -185,12 +185,12 @@ class Botorch:
 
     library = "botorch"
 
-    def __init__(self, solver, space, seed, budget):
+    def __init__(self, solver, space, seed, budget, noisy):
         import torch
 
         torch.set_num_threads(1)
         torch.manual_seed(seed)
-        self.torch, self.space = torch, space
+        self.torch, self.space, self.noisy = torch, space, noisy
         self.widths = [len(p["choices"]) if p["kind"] == "cat" else 1 for p in space]
         self.sobol = torch.quasirandom.SobolEngine(sum(self.widths), scramble=True, seed=seed)
         self.first = min(max(2 * len(space), 5), 20)
@@ -245,8 +245,10 @@ class Botorch:
         model = SingleTaskGP(x, y, outcome_transform=Standardize(1))
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
         box = torch.tensor([[0.0] * x.shape[1], [1.0] * x.shape[1]], dtype=torch.double)
+        # The best of noisy values is a lucky one.
+        best = model.posterior(x).mean.max().detach() if self.noisy else y.max()
         found, _ = optimize_acqf(
-            LogExpectedImprovement(model, best_f=y.max()), bounds=box, q=1, num_restarts=4, raw_samples=256
+            LogExpectedImprovement(model, best_f=best), bounds=box, q=1, num_restarts=4, raw_samples=256
         )
         return found[0].detach()
 
@@ -264,7 +266,7 @@ class Hebo:
 
     library = "HEBO"
 
-    def __init__(self, solver, space, seed, budget):
+    def __init__(self, solver, space, seed, budget, noisy):
         import numpy
         import torch
         from hebo.design_space.design_space import DesignSpace
@@ -308,7 +310,7 @@ class Echo:
 
     library = None
 
-    def __init__(self, solver, space, seed, budget):
+    def __init__(self, solver, space, seed, budget, noisy):
         self.space, self.random = space, random.Random(seed)
 
     def ask(self):
@@ -336,7 +338,7 @@ def main(solver):
             if solver not in PEERS:
                 raise SystemExit(f"there is no peer {solver!r}; there are {', '.join(PEERS)}")
             kind = PEERS[solver]
-            session = kind(solver, request["space"], request["seed"], request["budget"])
+            session = kind(solver, request["space"], request["seed"], request["budget"], request.get("noisy", False))
             answer = {"ok": True, "version": f"{kind.library} {version(kind.library)}" if kind.library else "none"}
         elif request["op"] == "ask":
             count += 1

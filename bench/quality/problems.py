@@ -1,10 +1,10 @@
-"""The problems that solvers are compared on, each with its space in the words of the protocol. All are minimised, and none is noisy.
+"""The problems that solvers are compared on, each with its space in the words of the protocol. All are minimised.
 
 A problem must not depend on anything but its parameters: shifts and rotations come from the seeds written here.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -12,7 +12,10 @@ import numpy as np
 
 @dataclass
 class Problem:
-    """`optimum` is None where nobody knows it; `at` is where the optimum lies."""
+    """`optimum` is None where nobody knows it; `at` is where the optimum lies.
+
+    Solvers are told values with normal noise of the standard deviation `noise`; what they found is measured without it.
+    """
 
     name: str
     about: str
@@ -20,6 +23,7 @@ class Problem:
     evaluate: Callable[[dict], float]
     optimum: Optional[float] = None
     at: dict = field(default_factory=dict)
+    noise: float = 0.0
 
 
 def number(name, low, high, log=False, cond=None):
@@ -207,6 +211,12 @@ def tree() -> Problem:
     return Problem("tree12", "12 parameters on the branches of a tree, two levels deep", space, evaluate, 0.0, at)
 
 
+def noisy_hartmann() -> Problem:
+    plain = on_box("hartmann6-noisy", "", hartmann6, [(0, 1)] * 6, HARTMANN_BEST, HARTMANN_OPTIMUM)
+    about = "Hartmann-6 of which solvers are told values with noise, standard deviation 0.25; regrets are those of the values without it"
+    return replace(plain, about=about, noise=0.25)
+
+
 WORST_LOSS = 3.0
 
 
@@ -250,6 +260,6 @@ PROBLEMS = {
     for problem in [
         on_box("branin", "Branin, 2 dimensions", branin, [(-5, 10), (0, 15)], (math.pi, 2.275), 0.39788736),
         on_box("hartmann6", "Hartmann, 6 dimensions", hartmann6, [(0, 1)] * 6, HARTMANN_BEST, HARTMANN_OPTIMUM),
-        shifted_ackley(), f8(), f15(), embedded(), mixed(), tree(), digits(),
+        noisy_hartmann(), shifted_ackley(), f8(), f15(), embedded(), mixed(), tree(), digits(),
     ]
 }

@@ -16,6 +16,8 @@ from talking import ONE_THREAD, Conversation, Unavailable, own_version
 
 os.environ.update(ONE_THREAD)  # Before numpy is loaded: the evaluations keep to one thread, too.
 
+import numpy as np  # noqa: E402
+
 from problems import PROBLEMS, check  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -40,7 +42,10 @@ def short(number: float, digits: int) -> float:
 def run(solver, program, problem, seed: int, budget: int) -> dict:
     """Evaluates a problem as a solver says. As many evaluations are under way as it has in parallel: the oldest ends, then it is asked again."""
     values, seconds, open_ones = [], [], []
-    init = {"space": problem.space, "seed": seed, "budget": budget, "algorithm": solver.algorithm or solver.name}
+    init = {
+        "space": problem.space, "seed": seed, "budget": budget, "algorithm": solver.algorithm or solver.name, "noisy": problem.noise > 0,
+    }
+    dice = np.random.default_rng(seed)
     with Conversation(command(solver, program), **init) as talk:
         for asked_before in range(budget + solver.parallel - 1):
             if asked_before < budget:
@@ -52,8 +57,9 @@ def run(solver, program, problem, seed: int, budget: int) -> dict:
                 continue
             asked, used = open_ones.pop(0)
             value = problem.evaluate(asked["params"])
+            told = value + problem.noise * float(dice.standard_normal())
             start = talk.seconds()
-            talk.call(op="tell", id=asked["id"], value=value)
+            talk.call(op="tell", id=asked["id"], value=told)
             values.append(short(value, 9))
             seconds.append(short(used + talk.seconds() - start, 3))
         version = talk.version or own_version()

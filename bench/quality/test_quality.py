@@ -1,7 +1,9 @@
 """Needs python3 and numpy alone: `cd bench/quality && python3 -m unittest`."""
 
+import dataclasses
 import math
 import random
+import statistics
 import sys
 import unittest
 
@@ -120,6 +122,33 @@ class Protocol(unittest.TestCase):
             run.Conversation, run.command = before
         self.assertEqual(said, ["init", "ask", "ask", "ask", 1, "ask", 2, "ask", 3, 4, 5])
         self.assertEqual((len(found["values"]), len(found["seconds"])), (5, 5))
+
+    def test_a_solver_is_told_noisy_values_and_recorded_are_those_without_noise(self):
+        told, inits = [], []
+
+        class Recorded(Conversation):
+            def __init__(self, command, **init):
+                inits.append(init["noisy"])
+                super().__init__(command, **init)
+
+            def call(self, **request):
+                if request["op"] == "tell":
+                    told.append(request["value"])
+                return super().call(**request)
+
+        plain = PROBLEMS["branin"]
+        noisy = dataclasses.replace(plain, noise=2.0)
+        before, run.Conversation, run.command = (run.Conversation, run.command), Recorded, lambda *_: [*PEER, "echo"]
+        try:
+            found = [run.run(Solver("one"), "", problem, 1, 40)["values"] for problem in (noisy, noisy, plain)]
+        finally:
+            run.Conversation, run.command = before
+        self.assertEqual(inits, [True, True, False])
+        self.assertEqual((found[0], told[:40]), (found[1], told[40:80]))
+        self.assertEqual(found[0], found[2])
+        noise = [value - exact for value, exact in zip(told, found[0])]
+        self.assertTrue(1.2 < statistics.stdev(noise) < 2.8, noise)
+        self.assertTrue(all(abs(value - exact) < 1e-6 for value, exact in zip(told[80:], found[2])))
 
     def test_every_peer_has_a_class(self):
         import peer

@@ -113,8 +113,6 @@ struct Ready<'a> {
     weights: &'a [f64],
     /// Whether there is one objective, no measured constraint, and a model of all results.
     is_plain: bool,
-    /// Logarithm of the largest improvement on the results that is expected of a trial that runs; minus infinity if none runs.
-    under_way: f64,
     /// Results around which the best point is looked for first.
     centres: Vec<&'a [f64]>,
     /// Width of the box in which the model is trusted, if it is not all of the space.
@@ -317,11 +315,6 @@ impl Gp {
             backs.extend(back);
         }
         *seen = results.len();
-        let is_plain = columns.len() == 1 && is_exact && !is_local;
-        let under_way = match (posteriors.as_slice(), means.as_slice()) {
-            ([posterior], [means]) if is_plain => choice::under_way(layout, posterior, means, view.running),
-            _ => f64::NEG_INFINITY,
-        };
         let mut running: Vec<(Vec<f64>, bool)> = Vec::with_capacity(view.running.len());
         for trial in view.running {
             let expected = posteriors
@@ -360,8 +353,7 @@ impl Gp {
             beginning,
             made_from: mix(key.0 as u64 ^ mix(key.1 ^ mix(key.2))),
             weights: weights.unwrap_or_default(),
-            is_plain,
-            under_way,
+            is_plain: columns.len() == 1 && is_exact && !is_local,
             layout,
             criterion,
             centres,

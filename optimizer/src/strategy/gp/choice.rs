@@ -3,13 +3,12 @@
 use tunesmith_common::study::Acquisition;
 
 use super::super::tried::{badness, counts};
-use super::super::view::{FinishedTrial, RunningTrial, StrategyError, StudyView};
+use super::super::view::{FinishedTrial, StrategyError, StudyView};
 use super::elsewhere::{self, Aside, Rest, share};
 use super::{Gp, Levels, Part, Ready, WIDE_ELSEWHERE, WIDE_EVERY};
 use crate::gp::acquisition;
 use crate::gp::criterion::Goal;
-use crate::gp::features::{Layout, Points};
-use crate::gp::posterior::Posterior;
+use crate::gp::features::Points;
 use crate::gp::search::{Candidate, Effort};
 use crate::rng::mix;
 
@@ -42,23 +41,6 @@ enum Next<'a> {
     Settled(Option<Candidate>, Aim),
     /// The point to fall back to, and what is left of the study.
     Elsewhere(Option<Candidate>, Box<Rest<'a>>),
-}
-
-/// Logarithm of the largest improvement on the results that is expected of a trial that runs, by a model that does not know these yet; `means` are
-/// the model's at the results. Minus infinity if none runs.
-pub(super) fn under_way(
-    layout: &Layout,
-    model: &Posterior,
-    means: &[f64],
-    running: &[RunningTrial<'_>],
-) -> f64 {
-    let incumbent = means.iter().copied().fold(f64::INFINITY, f64::min);
-    let at = Points::from_rows(layout, running.iter().map(|trial| trial.encoded));
-    let expected = model.predict(layout, &at);
-    expected
-        .into_iter()
-        .map(|(mean, variance)| acquisition::value(Acquisition::LogEi, incumbent, mean, variance).0)
-        .fold(f64::NEG_INFINITY, f64::max)
 }
 
 impl Chosen<'_> {
@@ -235,7 +217,7 @@ impl Gp {
         (0..points.len()).map(nearest).collect()
     }
 
-    /// The improvement expected at a point or of a trial that runs, as a share of how much better the best result is than the better quarter of the study's first ones, which were
+    /// The improvement expected at a point, as a share of how much better the best result is than the better quarter of the study's first ones, which were
     /// spread over the space.
     fn expected_gain(&self, part: &Part<'_>, ready: &Ready<'_>, found: &Candidate) -> Option<f64> {
         /// Improvement in the model's units over which the way back is taken to be straight.
@@ -250,7 +232,6 @@ impl Gp {
         let at = Points::from_rows(ready.layout, [&found.encoded[..]]);
         let &(mean, variance) = model.predict(ready.layout, &at).first()?;
         let (log, ..) = acquisition::value(Acquisition::LogEi, incumbent, mean, variance);
-        let log = log.max(ready.under_way);
         let slope = (back.raw(incumbent) - back.raw(incumbent - STEP)) / STEP;
         let finished = part.view.finished.iter();
         let least = finished.clone().map(badness).fold(f64::INFINITY, f64::min);

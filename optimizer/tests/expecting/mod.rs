@@ -6,7 +6,9 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Scale, Space};
 use tunesmith_common::study::{Acquisition, StudySpec};
-use tunesmith_optimizer::{Expected, FinishedTrial, Memory, StrategyError, StudyView, Suggestion};
+use tunesmith_optimizer::{
+    Expected, FinishedTrial, Memory, RunningTrial, StrategyError, StudyView, Suggestion,
+};
 
 use crate::studies::{Afresh as _, all_bits, build, choices, float, gp, registry, space, study, view};
 
@@ -316,6 +318,51 @@ fn those_proposed_at_once_are_apart_where_little_is_to_be_gained() {
             assert!(distance > 1e-3, "{points:?}");
         }
     }
+}
+
+#[test]
+fn where_the_best_value_is_expected_one_is_tried_at_a_time() {
+    let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
+    let (strategy, _) = build(&spec);
+    let far = spread(&spec, 1).remove(0);
+    let (mut alone, mut beside) = (0, 0);
+    goes_on(&spec, 40, value, |point, _, finished| {
+        if !point.note.starts_with("where the best value is expected:") {
+            return;
+        }
+        alone += 1;
+        let next = finished.len() as u64 + 1;
+        let note = |running: &[f64]| {
+            let running = [RunningTrial {
+                trial: TrialNumber(next - 1),
+                encoded: running,
+            }];
+            let view = StudyView {
+                finished,
+                running: &running,
+                ..view(&spec, next)
+            };
+            strategy.afresh(&view, 1).unwrap().points.remove(0).note
+        };
+        beside += usize::from(note(&far) == point.note);
+        assert_ne!(note(&point.encoded), point.note, "trial {next}");
+    });
+    // Of one that runs elsewhere more may be expected.
+    assert!(alone > 2 && beside >= alone / 2, "{alone} {beside}");
+}
+
+#[test]
+fn where_results_are_noisy_trials_stay_where_most_is_expected() {
+    let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
+    // As good as random, and the same each time.
+    let noisy = |at: &[f64]| value(at) + 0.3 * (1e5 * at[0] + 3e5 * at[1]).sin();
+    let mut elsewhere = Vec::new();
+    goes_on(&spec, 50, noisy, |point, _, finished| {
+        if point.note.contains("away from") || point.note.starts_with("far") {
+            elsewhere.push(finished.len() + 1);
+        }
+    });
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }
 
 #[test]

@@ -96,6 +96,10 @@ impl Layout {
         &self.groups
     }
 
+    pub(crate) fn has_categories(&self) -> bool {
+        self.groups.iter().any(|group| group.kind == Kind::Category)
+    }
+
     /// The columns of one point, appended to `out`.
     fn embed(&self, encoded: &[f64], mut out: impl FnMut(usize, f64)) {
         for group in &self.groups {

@@ -37,7 +37,6 @@ use super::tried::counts;
 use super::view::{Expected, FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::gp::criterion::Criterion;
 use crate::gp::features::{Layout, Points};
-use crate::gp::fit::Hyper;
 use crate::gp::local::{self, Region};
 use crate::gp::outcome::Back;
 use crate::gp::posterior::Posterior;
@@ -58,9 +57,8 @@ const STARTUP: (usize, usize) = (4, 10);
 /// Results up to which the model is fitted anew each time; beyond, when there are a fourteenth more.
 const FIT_EACH: usize = 40;
 const FIT_GROWTH: usize = 14;
-/// Every how many trials the length scales are shortened, to what share, and to what length at most.
+/// Every how many trials the length scales of numbers are shortened.
 const WIDE_EVERY: u64 = 3;
-const WIDE_SHARE: f64 = 0.7;
 /// With several objectives: every how many trials the front is to grow at its ends.
 const FAR_EVERY: u64 = 2;
 /// Of the trials with shorter length scales, which are not for coming closer to a place that is known well, all go elsewhere where a larger share than this does.
@@ -272,7 +270,7 @@ impl Gp {
             let posteriors = modelled().map(|(_, model)| {
                 let points = Points::from_rows(layout, held.iter().map(|trial| &trial.encoded[..]));
                 let hyper = if wide {
-                    model.hyper.widened(self.layout.groups().len())
+                    model.hyper.widened(&self.layout, self.is_cautious)
                 } else {
                     model.hyper.clone()
                 };
@@ -469,27 +467,6 @@ impl SearchStrategy for Gp {
                 "there are too few results, or all are the same; the first trials are spread over the space"
                     .to_owned(),
         })
-    }
-}
-
-impl Hyper {
-    /// A function that varies more than the fitted one, along the first `groups` of its groups.
-    fn widened(&self, groups: usize) -> Self {
-        let shortened = |weight: &f64| {
-            let length = 1.0 / weight.sqrt();
-            let length = length.min(length.sqrt().max(1.0)) * WIDE_SHARE;
-            1.0 / (length * length)
-        };
-        Self {
-            kernel: self.kernel,
-            weights: self.weights[..groups]
-                .iter()
-                .map(shortened)
-                .chain(self.weights[groups..].iter().copied())
-                .collect(),
-            amplitude: self.amplitude.max(1.0),
-            noise: self.noise,
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::super::standing::{constraints, objectives, outcome};
 use super::super::view::{FinishedTrial, StudyView};
-use crate::gp::features::{Layout, Points};
+use crate::gp::features::{Group, Kind, Layout, Points};
 use crate::gp::fit::{self, Hyper, Priors, fit};
 use crate::gp::kernel::Kernel;
 use crate::gp::outcome::{Back, Outcomes, ROOMY, WARPS, Warp, violations, warp_of_several};
@@ -18,6 +18,11 @@ const FIT_AT_MOST: usize = 220;
 /// Logarithm of the odds that a function is smooth beforehand: most trainings' results are as functions of their parameters, but for noise, and few
 /// results do not say much yet.
 const SMOOTH_ODDS: f64 = 1.0;
+/// So many times the odds are against a warp where there are categories. Pressed together, what is bad in one of them looks the same in the others, and the
+/// model goes on in the first category that it did well in.
+const CATEGORY_ODDS: f64 = 4.0;
+/// To what share length scales are shortened for a function that varies more than the fitted one.
+const WIDE_SHARE: f64 = 0.7;
 /// Weight of the sum of all distances beside the largest one.
 const AUGMENTED: f64 = 0.05;
 
@@ -199,6 +204,12 @@ impl Column {
             let Some((hyper, evidence)) = fitted else {
                 continue;
             };
+            let odds = odds
+                * if layout.has_categories() {
+                    CATEGORY_ODDS
+                } else {
+                    1.0
+                };
             let rated = evidence + outcomes.log_jacobian + odds;
             // The warps are in the order of their strength: once one is too strong, so are those after it.
             if best.as_ref().is_some_and(|best| rated <= best.rated) {
@@ -250,6 +261,34 @@ impl Column {
     }
 }
 
+impl Hyper {
+    /// A function that varies more than the fitted one along the parameters, `layout`'s groups: along categories, too, if `is_cautious`. What is learned of a
+    /// number in one category would otherwise be doubted in the others, and they be left untried.
+    pub(super) fn widened(&self, layout: &Layout, is_cautious: bool) -> Self {
+        let groups = layout.groups();
+        let widened = |(weight, group): (&f64, &Group)| {
+            if group.kind == Kind::Category && !is_cautious {
+                return *weight;
+            }
+            let length = 1.0 / weight.sqrt();
+            let length = length.min(length.sqrt().max(1.0)) * WIDE_SHARE;
+            1.0 / (length * length)
+        };
+        Self {
+            kernel: self.kernel,
+            weights: self
+                .weights
+                .iter()
+                .zip(groups)
+                .map(widened)
+                .chain(self.weights[groups.len()..].iter().copied())
+                .collect(),
+            amplitude: self.amplitude.max(1.0),
+            noise: self.noise,
+        }
+    }
+}
+
 /// Which results the hyperparameters are fitted to, ascending: all, or the best, the newest and some of the others.
 fn fit_to(raw: &[Option<f64>]) -> Vec<usize> {
     let n = raw.len();
@@ -271,31 +310,56 @@ fn fit_to(raw: &[Option<f64>]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use tunesmith_common::TrialNumber;
     use tunesmith_common::space::{Domain, Parameter, Scale as Spacing, Space};
+    use tunesmith_common::{ParamValue, TrialNumber};
 
     use super::*;
     use crate::rng::unit;
 
-    /// The kernel of a model of 40 results of a function of two parameters.
-    fn kernel(function: impl Fn(f64, f64) -> f64, is_cautious: bool, is_one_of_several: bool) -> Kernel {
-        let parameter = |name: &str| Parameter {
+    fn parameter(name: &str, domain: Domain) -> Parameter {
+        Parameter {
             name: name.parse().unwrap(),
-            domain: Domain::Float {
-                low: 0.0,
-                high: 1.0,
-                scale: Spacing::Linear,
-                step: None,
-            },
+            domain,
             conditions: Vec::new(),
+        }
+    }
+
+    /// Two numbers, and a category if there is to be one.
+    fn space(has_category: bool) -> Space {
+        let number = Domain::Float {
+            low: 0.0,
+            high: 1.0,
+            scale: Spacing::Linear,
+            step: None,
         };
-        let space = Space::new(vec![parameter("x"), parameter("y")], Vec::new()).unwrap();
-        let trials: Vec<FinishedTrial> = (0..40)
+        let category = Domain::Categorical {
+            choices: ["one", "two"]
+                .map(|name| ParamValue::Text(name.to_owned()))
+                .into(),
+        };
+        let mut parameters = vec![parameter("x", number.clone()), parameter("y", number)];
+        if has_category {
+            parameters.push(parameter("z", category));
+        }
+        Space::new(parameters, Vec::new()).unwrap()
+    }
+
+    /// A model of 40 results of a function of two numbers.
+    fn model(
+        function: impl Fn(f64, f64) -> f64,
+        space: &Space,
+        is_cautious: bool,
+        is_one_of_several: bool,
+        results: u64,
+    ) -> Model {
+        let trials: Vec<FinishedTrial> = (0..results)
             .map(|k| {
                 let (x, y) = (unit(mix(2 * k)), unit(mix(2 * k + 1)));
+                let mut encoded = vec![x, y];
+                encoded.resize(space.dimensions().len(), (k % 2) as f64);
                 FinishedTrial {
                     trial: TrialNumber(k + 1),
-                    encoded: [x, y].into(),
+                    encoded: encoded.into(),
                     value: Some(function(x, y)),
                     failed: false,
                     partial: false,
@@ -311,18 +375,63 @@ mod tests {
             is_one_of_several,
         };
         let trials: Vec<&FinishedTrial> = trials.iter().collect();
-        let model = column.fit(&Layout::new(&space), &trials, is_cautious);
-        model.unwrap().hyper.kernel
+        column.fit(&Layout::new(space), &trials, is_cautious).unwrap()
     }
 
     #[test]
     fn the_kernel_is_as_smooth_as_the_results() {
         let smooth = |x: f64, y: f64| (4.0 * x).sin() + (3.0 * y).cos();
         let kinks = |x: f64, y: f64| (7.0 * x).sin().abs() + (y - 0.4).abs().sqrt();
-        assert_eq!(kernel(smooth, false, false), Kernel::Gaussian);
-        assert_eq!(kernel(kinks, false, false), Kernel::Matern);
+        let numbers = space(false);
+        assert_eq!(
+            model(smooth, &numbers, false, false, 40).hyper.kernel,
+            Kernel::Gaussian
+        );
+        assert_eq!(
+            model(kinks, &numbers, false, false, 40).hyper.kernel,
+            Kernel::Matern
+        );
         // Where it must not be too sure of itself it never is.
-        assert_eq!(kernel(smooth, true, false), Kernel::Matern);
-        assert_eq!(kernel(smooth, false, true), Kernel::Matern);
+        assert_eq!(
+            model(smooth, &numbers, true, false, 40).hyper.kernel,
+            Kernel::Matern
+        );
+        assert_eq!(
+            model(smooth, &numbers, false, true, 40).hyper.kernel,
+            Kernel::Matern
+        );
+    }
+
+    #[test]
+    fn where_there_are_categories_a_warp_takes_more_evidence() {
+        let steep = |x: f64, y: f64| (2.0 * (x + y * y)).exp();
+        let warp =
+            |has_category, results| match model(steep, &space(has_category), false, false, results).scale {
+                Scale::Objective(warp) => warp,
+                Scale::Violation => unreachable!("it is an objective"),
+            };
+        let log = Warp::Log { softness: 1.0 };
+        assert_eq!((warp(false, 8), warp(true, 8)), (log, Warp::Linear));
+        // Many results say it clearly enough.
+        assert_eq!((warp(false, 40), warp(true, 40)), (log, log));
+    }
+
+    #[test]
+    fn a_wider_model_knows_as_much_of_another_category() {
+        let layout = Layout::new(&space(true));
+        let hyper = Hyper {
+            kernel: Kernel::Matern,
+            weights: vec![1.0, 4.0, 0.25],
+            amplitude: 0.5,
+            noise: 0.1,
+        };
+        let share = WIDE_SHARE * WIDE_SHARE;
+        let close = |a: &[f64], b: [f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        let wider = hyper.widened(&layout, false);
+        assert!(close(&wider.weights, [1.0 / share, 4.0 / share, 0.25]));
+        // A cautious one doubts it: a length scale of two is shortened to the square root of two first.
+        let cautious = hyper.widened(&layout, true);
+        assert!(close(&cautious.weights, [1.0 / share, 4.0 / share, 0.5 / share]));
+        assert_eq!((wider.amplitude, wider.noise), (1.0, 0.1));
     }
 }

@@ -1,7 +1,7 @@
 """Runs what the results lack: each solver on each problem for each seed. Interrupt it and start it again at will.
 
-A run is one JSON line in results/SOLVER.jsonl: the value of each evaluation in order, and the solver's seconds for each. To run a solver
-anew, remove its file.
+A run is one JSON line in results/SOLVER.jsonl: the value of each evaluation in order, and the solver's seconds for each, if there is one at a
+time. To run a solver anew, remove its file.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def run(solver, program, problem, seed: int, budget: int) -> dict:
         version = talk.version or own_version()
     return {
         "problem": problem.name, "solver": solver.name, "version": version, "seed": seed,
-        "date": datetime.date.today().isoformat(), "values": values, "seconds": seconds,
+        "date": datetime.date.today().isoformat(), "values": values, "seconds": seconds if solver.parallel == 1 else [],
     }
 
 
@@ -110,10 +110,7 @@ def main() -> None:
                     continue
                 with (RESULTS / f"{solver.name}.jsonl").open("a") as file:
                     file.write(json.dumps(result, separators=(",", ":")) + "\n")
-                print(
-                    f"{problem.name} {solver.name} seed {seed}: best {min(result['values']):.6g},"
-                    f" {sum(result['seconds']):.2f} s in the solver", file=sys.stderr,
-                )
+                print(f"{problem.name} {solver.name} seed {seed}: best {min(result['values']):.6g}", file=sys.stderr)
 
 
 if __name__ == "__main__":

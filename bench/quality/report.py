@@ -93,9 +93,31 @@ def regret_tables(curves: dict, solvers: list) -> list:
     return lines
 
 
-def batch_table(curves: dict) -> list:
+def parallel(curves: dict) -> list:
+    """What the solvers that have several evaluations under way reach, and how many more `auto` needs."""
+    solvers = [s.name for s in SOLVERS.values() if s.parallel > 1 and any(s.name in by_solver for by_solver in curves.values())]
+    if not solvers:
+        return []
+    rows = []
+    for problem, by_solver in curves.items():
+        found = [[quartiles(by_solver.get(s, []), at) for s in solvers] for at in BATCH_AT]
+        row = [f"`{problem}`"]
+        for three in found:
+            middle = [f"{each[1]:.{DIGITS}f}" if each else "–" for each in three]
+            least = min(middle)
+            row += [f"**{text}**" if text == least else text for text in middle]
+        rows.append(row)
+    head = ["Problem", *(f"`{s}` after {at}" for at in BATCH_AT for s in solvers)]
+    return [
+        "## Sixteen at a time", "",
+        "With 16 evaluations under way: the oldest ends, then the next is asked for. Median regrets; the best of each number of evaluations is bold.", "",
+        *table(head, rows),
+        *(batch_table(curves, "auto-16") if "auto-16" in solvers else []),
+    ]
+
+
+def batch_table(curves: dict, name: str) -> list:
     """How many evaluations are needed with several under way for what so many as BATCH_AT says reach one after the other."""
-    name = next(solver.name for solver in SOLVERS.values() if solver.parallel > 1)
     rows, ratios = [], {at: [] for at in BATCH_AT}
     for problem, by_solver in curves.items():
         if name not in by_solver:
@@ -115,16 +137,13 @@ def batch_table(curves: dict) -> list:
                 f"{ratios[at][-1]:.2f}" if needed[1] else f"more than {length / needed[0]:.2f}",
             ]
         rows.append(row)
-    if not rows:
-        return []
     head = ["Problem"]
     for at in BATCH_AT:
         head += [f"regret after {at}", f"`auto` / `{name}`", "ratio"]
     medians_are = " and ".join(f"{np.median(found):.2f} for that after {at}" for at, found in ratios.items() if found)
     return [
-        "## Sixteen at a time", "",
-        f"`{name}` is `auto` with 16 evaluations under way: the oldest ends, then the next is asked for. Evaluations after which `auto` first has the median"
-        f" regret that it has after so many, and after which `{name}` has it. The medians of the ratios are {medians_are}.", "",
+        f"Evaluations after which `auto` first has the median regret that it has after so many, and after which `{name}` has it. The medians of"
+        f" the ratios are {medians_are}.", "",
         *table(head, rows),
     ]
 
@@ -216,7 +235,7 @@ def main() -> None:
         " bold.", "",
         "![Regret over evaluations](quality.svg)", "",
         *regret_tables(curves, solvers),
-        *batch_table(curves),
+        *parallel(curves),
         "## Time for a suggestion", "",
         "Milliseconds of processor time of the solver's process for one ask and tell: median / 95th percentile over the problems that it ran on.", "",
         *seconds_table(runs, solvers),

@@ -38,12 +38,15 @@ SOLVERS = {
         # On these problems `auto` chooses it, and its proposals are the same.
         Solver("gp", optional=True),
         Solver("tpe"),
+        Solver("tpe-16", parallel=16, algorithm="tpe"),
         Solver("cmaes"),
         Solver("evolution"),
         Solver("random"),
         Solver("optuna-tpe", "optuna", ("optuna",)),
+        Solver("optuna-tpe-16", "optuna", ("optuna",), parallel=16),
         Solver("hyperopt-tpe", "hyperopt", ("hyperopt", "setuptools")),
         Solver("optuna-gp", *TORCH, optional=True),
+        Solver("optuna-gp-16", *TORCH, optional=True, parallel=16),
         Solver("smac3", "smac3", ("smac",), optional=True),
         Solver("botorch", *TORCH, optional=True),
         # HEBO wants numpy below 1.25 and GPy's newer releases 2: left to find one between, pip did not end within nine minutes.

@@ -17,6 +17,7 @@ use self::studies::{
     study, view,
 };
 
+mod awkward;
 mod baseline;
 mod expecting;
 mod history;

@@ -1,0 +1,162 @@
+//! The contract with histories that models and populations are brought down by.
+
+use tunesmith_common::TrialNumber;
+use tunesmith_common::space::{Scale, Space};
+use tunesmith_common::study::StrategyName;
+use tunesmith_optimizer::{FinishedTrial, RunningTrial, StudyView};
+
+use crate::check_contract;
+use crate::studies::{Afresh as _, build, float, int, learns, registry, space, spaces, study, view};
+
+const MANY: &str = "1,000 parameters";
+/// Results of a history, more than any strategy's start takes.
+const RESULTS: u64 = 40;
+
+/// Ranges as wide and as small as numbers go.
+fn extremes() -> Space {
+    space(
+        vec![
+            float("tiny", 1e-300, 2e-300, Scale::Linear),
+            float("small", 0.0, 1e-300, Scale::Linear),
+            float("huge", -1e300, 1e300, Scale::Linear),
+            float("all", 1e-300, 1e300, Scale::Log),
+            int("whole", -(1 << 49), (1 << 49) - 1, Scale::Linear),
+        ],
+        &[],
+    )
+}
+
+/// What is told of the trial of a number at a point: None if it failed.
+type Outcome = fn(u64, &[f64]) -> Option<f64>;
+
+fn sum(encoded: &[f64]) -> f64 {
+    encoded
+        .iter()
+        .filter(|x| !x.is_nan())
+        .map(|x| (x - 0.3).powi(2))
+        .sum()
+}
+
+const OUTCOMES: [(&str, Outcome); 9] = [
+    ("all equal", |_, _| Some(0.1)),
+    ("only failures", |_, _| None),
+    ("one result", |trial, _| (trial == 3).then_some(1.0)),
+    ("neither numbers nor finite", |trial, _| {
+        Some([f64::NAN, f64::INFINITY, f64::NEG_INFINITY][trial as usize % 3])
+    }),
+    ("one number", |trial, _| {
+        Some(if trial == 9 { 2.0 } else { f64::NAN })
+    }),
+    ("huge", |trial, at| {
+        Some(if trial.is_multiple_of(2) {
+            f64::MAX
+        } else {
+            -1e300 * sum(at)
+        })
+    }),
+    ("tiny", |_, at| Some(1e-300 * sum(at))),
+    ("equal but for rounding", |trial, _| {
+        Some(1.0 + f64::EPSILON * (trial % 3) as f64)
+    }),
+    ("smooth", |_, at| Some(sum(at))),
+];
+
+/// Where the trials lie: spread out, at two points, and so close together that a covariance matrix of them has no factor.
+const PLACES: [(&str, fn(u64) -> f64); 3] = [
+    ("spread", |trial| (trial as f64 * 0.618_033_988_749_895).fract()),
+    ("duplicates", |trial| 0.25 + 0.5 * (trial % 2) as f64),
+    ("close", |trial| 0.5 + 1e-10 * trial as f64),
+];
+
+/// The history of a space's trials, each of which is as the space would encode it.
+fn history(space: &Space, place: fn(u64) -> f64, outcome: Outcome, results: u64) -> Vec<FinishedTrial> {
+    (1..=results)
+        .map(|trial| {
+            let mut encoded = vec![0.0; space.dimensions().len()];
+            let at: Vec<f64> = (0..encoded.len() as u64).map(|k| place(trial + 7 * k)).collect();
+            space.snap(&at, &mut encoded);
+            let value = outcome(trial, &encoded);
+            FinishedTrial {
+                trial: TrialNumber(trial),
+                encoded: encoded.into(),
+                value,
+                failed: value.is_none(),
+                partial: false,
+                last_step: None,
+                others: Box::default(),
+                violations: Box::default(),
+            }
+        })
+        .collect()
+}
+
+struct Cases<'a> {
+    places: &'a [(&'a str, fn(u64) -> f64)],
+    outcomes: &'a [(&'a str, Outcome)],
+    results: u64,
+}
+
+fn check(kind: &str, space: &Space, names: &[StrategyName], cases: &Cases<'_>) {
+    for &name in names {
+        for &(place, at) in cases.places {
+            for &(what, outcome) in cases.outcomes {
+                println!("{name:?} in {kind}: {what}, {place}");
+                let spec = study(space.clone(), name, 11, Vec::new());
+                let finished = history(space, at, outcome, cases.results);
+                let here = finished[0].encoded.clone();
+                let running = [RunningTrial {
+                    trial: TrialNumber(cases.results + 1),
+                    encoded: &here,
+                }];
+                let view = StudyView {
+                    finished: &finished,
+                    running: &running,
+                    proposed: cases.results + 1,
+                    ..view(&spec, cases.results + 2)
+                };
+                check_contract(&spec, &view, 2);
+                if learns(name) {
+                    let made = build(&spec).0.afresh(&view, 2);
+                    assert_eq!(made.map(|proposal| proposal.points.len()), Ok(2));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_the_results_are_and_wherever_they_lie() {
+    let cases = Cases {
+        places: &PLACES,
+        outcomes: &OUTCOMES,
+        results: RESULTS,
+    };
+    for (kind, space) in spaces() {
+        if kind != MANY {
+            check(kind, &space, &registry(), &cases);
+        }
+    }
+}
+
+#[test]
+fn ranges_are_as_wide_and_as_small_as_numbers_go() {
+    let cases = Cases {
+        places: &PLACES[..1],
+        outcomes: &OUTCOMES,
+        results: RESULTS,
+    };
+    check("extremes", &extremes(), &registry(), &cases);
+}
+
+#[test]
+fn a_thousand_parameters_are_learned_from() {
+    let (_, space) = spaces().into_iter().find(|(kind, _)| *kind == MANY).unwrap();
+    let cases = Cases {
+        places: &PLACES[..1],
+        // Models of so many parameters take long: what is learned from, and what is not.
+        outcomes: &[OUTCOMES[0], OUTCOMES[OUTCOMES.len() - 1]],
+        // More than the first model needs.
+        results: 12,
+    };
+    check(MANY, &space, &registry(), &cases);
+}

@@ -145,7 +145,11 @@ impl Gp {
 
     fn suggest(&self, view: &StudyView<'_>, levels: &mut Levels) -> Result<Suggestion, StrategyError> {
         let Some(chosen) = self.choose(view, levels)? else {
-            return self.sobol.suggest(view);
+            let mut suggestion = self.sobol.suggest(view)?;
+            if view.finished.iter().filter(|trial| counts(trial)).count() >= self.startup {
+                "not from a model: no two results are numbers that differ".clone_into(&mut suggestion.note);
+            }
+            return Ok(suggestion);
         };
         let why = chosen.why();
         let Some(found) = chosen.found else {

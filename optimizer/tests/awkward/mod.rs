@@ -2,11 +2,11 @@
 
 use tunesmith_common::TrialNumber;
 use tunesmith_common::space::{Scale, Space};
-use tunesmith_common::study::StrategyName;
+use tunesmith_common::study::{Acquisition, StrategyName};
 use tunesmith_optimizer::{FinishedTrial, RunningTrial, StudyView};
 
 use crate::check_contract;
-use crate::studies::{Afresh as _, build, float, int, learns, registry, space, spaces, study, view};
+use crate::studies::{Afresh as _, build, float, gp, int, learns, registry, space, spaces, study, view};
 
 const MANY: &str = "1,000 parameters";
 /// Results of a history, more than any strategy's start takes.
@@ -159,4 +159,25 @@ fn a_thousand_parameters_are_learned_from() {
         results: 12,
     };
     check(MANY, &space, &registry(), &cases);
+}
+
+#[test]
+fn results_that_say_nothing_are_no_secret() {
+    let (_, space) = spaces().swap_remove(0);
+    let spec = study(space.clone(), gp(Acquisition::LogEi), 11, Vec::new());
+    for (what, outcome) in OUTCOMES {
+        let note = |results: u64| {
+            let finished = history(&space, PLACES[0].1, outcome, results);
+            let view = StudyView {
+                finished: &finished,
+                proposed: results,
+                ..view(&spec, results + 1)
+            };
+            build(&spec).0.afresh(&view, 1).unwrap().points.remove(0).note
+        };
+        assert_eq!(note(3), "", "the first trials need no model");
+        let says = note(RESULTS).starts_with("not from a model");
+        let differ = ["huge", "tiny", "equal but for rounding", "smooth"].contains(&what);
+        assert_eq!(says, !differ, "{what}");
+    }
 }

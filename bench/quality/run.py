@@ -60,7 +60,7 @@ def run(solver, program, problem, seed: int, budget: int) -> dict:
             told = value + problem.noise * float(dice.standard_normal())
             start = talk.seconds()
             talk.call(op="tell", id=asked["id"], value=told)
-            values.append(short(value, 9))
+            values.append(short(value, 7))
             seconds.append(short(used + talk.seconds() - start, 3))
         version = talk.version or own_version()
     return {

@@ -313,10 +313,11 @@ fn provenance(provenance: Option<&pb::Provenance>) -> String {
     };
     let mut text = match provenance.origin.as_str() {
         "strategy" => format!(
-            "proposed by {} with seed {}, knowing {}",
+            "proposed by {} with seed {}, knowing {} (revision {} of the study)",
             human::clean(&provenance.strategy),
             provenance.seed,
-            human::plural(provenance.results, "result")
+            human::plural(provenance.results, "result"),
+            provenance.history_revision
         ),
         "manual" => "added by hand".to_owned(),
         "imported" => "imported with its result".to_owned(),

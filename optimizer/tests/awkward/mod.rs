@@ -42,7 +42,11 @@ const OUTCOMES: [(&str, Outcome); 9] = [
     ("only failures", |_, _| None),
     ("one result", |trial, _| (trial == 3).then_some(1.0)),
     ("neither numbers nor finite", |trial, _| {
-        Some([f64::NAN, f64::INFINITY, f64::NEG_INFINITY][trial as usize % 3])
+        Some(match trial % 3 {
+            0 => f64::NAN,
+            1 => f64::INFINITY,
+            _ => f64::NEG_INFINITY,
+        })
     }),
     ("one number", |trial, _| {
         Some(if trial == 9 { 2.0 } else { f64::NAN })
@@ -61,15 +65,18 @@ const OUTCOMES: [(&str, Outcome); 9] = [
     ("smooth", |_, at| Some(sum(at))),
 ];
 
+/// Where a trial of a number lies along its first parameter.
+type Place = fn(u64) -> f64;
+
 /// Where the trials lie: spread out, at two points, and so close together that a covariance matrix of them has no factor.
-const PLACES: [(&str, fn(u64) -> f64); 3] = [
+const PLACES: [(&str, Place); 3] = [
     ("spread", |trial| (trial as f64 * 0.618_033_988_749_895).fract()),
     ("duplicates", |trial| 0.25 + 0.5 * (trial % 2) as f64),
     ("close", |trial| 0.5 + 1e-10 * trial as f64),
 ];
 
 /// The history of a space's trials, each of which is as the space would encode it.
-fn history(space: &Space, place: fn(u64) -> f64, outcome: Outcome, results: u64) -> Vec<FinishedTrial> {
+fn history(space: &Space, place: Place, outcome: Outcome, results: u64) -> Vec<FinishedTrial> {
     (1..=results)
         .map(|trial| {
             let mut encoded = vec![0.0; space.dimensions().len()];
@@ -91,7 +98,7 @@ fn history(space: &Space, place: fn(u64) -> f64, outcome: Outcome, results: u64)
 }
 
 struct Cases<'a> {
-    places: &'a [(&'a str, fn(u64) -> f64)],
+    places: &'a [(&'a str, Place)],
     outcomes: &'a [(&'a str, Outcome)],
     results: u64,
 }
@@ -100,7 +107,6 @@ fn check(kind: &str, space: &Space, names: &[StrategyName], cases: &Cases<'_>) {
     for &name in names {
         for &(place, at) in cases.places {
             for &(what, outcome) in cases.outcomes {
-                println!("{name:?} in {kind}: {what}, {place}");
                 let spec = study(space.clone(), name, 11, Vec::new());
                 let finished = history(space, at, outcome, cases.results);
                 let here = finished[0].encoded.clone();
@@ -117,7 +123,11 @@ fn check(kind: &str, space: &Space, names: &[StrategyName], cases: &Cases<'_>) {
                 check_contract(&spec, &view, 2);
                 if learns(name) {
                     let made = build(&spec).0.afresh(&view, 2);
-                    assert_eq!(made.map(|proposal| proposal.points.len()), Ok(2));
+                    assert_eq!(
+                        made.map(|proposal| proposal.points.len()),
+                        Ok(2),
+                        "{name:?} in {kind}: {what}, {place}"
+                    );
                 }
             }
         }

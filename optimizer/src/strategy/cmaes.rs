@@ -33,6 +33,7 @@ use super::memory::Memory;
 use super::sobol::Sobol;
 use super::standing::{badnesses, best_of, progress};
 use super::tried::{Prefix, Tried, counts, mirrored};
+use super::untried::spread;
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::cma::{Categories, Gaussian, Weights};
 use crate::rng::{Purpose, normal, purpose_rng, uniform};
@@ -365,7 +366,7 @@ impl Cmaes {
         known.tried.read(view.finished);
         self.learn(view, &mut known.learnt);
         let Some(search) = &known.learnt.search else {
-            return self.sobol.suggest(view);
+            return spread(&self.sobol, view);
         };
         let mut draws = self.draws(view, search, view.next);
         let refused = "drawn at random, since the constraints refuse what the distribution gives";

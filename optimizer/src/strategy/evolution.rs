@@ -18,6 +18,7 @@ use super::memory::Memory;
 use super::sobol::Sobol;
 use super::standing::{badnesses, best_of};
 use super::tried::{Tried, changed, counts, varies};
+use super::untried::spread;
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, below, normal, purpose_rng, uniform};
 
@@ -59,7 +60,7 @@ impl Evolution {
             own.filter(|trial| counts(trial)).take(POPULATION).collect();
         population.extend(best_of(others, POPULATION - population.len()));
         if population.len() < STARTUP {
-            return self.sobol.suggest(view);
+            return spread(&self.sobol, view);
         }
         tried.read(view.finished);
         let space = view.space;

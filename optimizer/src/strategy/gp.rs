@@ -34,6 +34,7 @@ use super::memory::Memory;
 use super::sobol::Sobol;
 use super::standing::{badnesses, constraints};
 use super::tried::counts;
+use super::untried::spread;
 use super::view::{Expected, FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::gp::criterion::Criterion;
 use crate::gp::features::{Layout, Points};
@@ -145,7 +146,7 @@ impl Gp {
 
     fn suggest(&self, view: &StudyView<'_>, levels: &mut Levels) -> Result<Suggestion, StrategyError> {
         let Some(chosen) = self.choose(view, levels)? else {
-            let mut suggestion = self.sobol.suggest(view)?;
+            let mut suggestion = spread(&self.sobol, view)?;
             if view.finished.iter().filter(|trial| counts(trial)).count() >= self.startup {
                 "not from a model: no two results are numbers that differ".clone_into(&mut suggestion.note);
             }
@@ -153,7 +154,7 @@ impl Gp {
         };
         let why = chosen.why();
         let Some(found) = chosen.found else {
-            let mut suggestion = self.sobol.suggest(view)?;
+            let mut suggestion = spread(&self.sobol, view)?;
             "not from the model: every point that it looked at was tried or violates the constraints"
                 .clone_into(&mut suggestion.note);
             return Ok(suggestion);

@@ -25,6 +25,7 @@ use super::memory::Memory;
 use super::sobol::Sobol;
 use super::standing::{Standing, standings};
 use super::tried::{Prefix, Tried, changed, counts, mirrored, varies};
+use super::untried::spread;
 use super::view::{FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, below, purpose_rng, uniform};
 
@@ -117,7 +118,7 @@ impl Nsga2 {
     fn suggest(&self, view: &StudyView<'_>, known: &mut Known) -> Result<Suggestion, StrategyError> {
         known.read(view.finished);
         if known.results < STARTUP {
-            return self.sobol.suggest(view);
+            return spread(&self.sobol, view);
         }
         let space = view.space;
         let count = (known.results / ONE_PARENT_OF).clamp(PARENTS.0, PARENTS.1);

@@ -18,6 +18,7 @@ use super::SearchStrategy;
 use super::memory::Memory;
 use super::random::draw;
 use super::sobol::Sobol;
+use super::untried::spread;
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, purpose_rng};
 
@@ -50,7 +51,7 @@ impl Tpe {
     fn suggest(&self, view: &StudyView<'_>, known: &mut Known) -> Result<Suggestion, StrategyError> {
         known.read(view.finished);
         if known.results() < STARTUP {
-            return self.sobol.suggest(view);
+            return spread(&self.sobol, view);
         }
         let (good, others) = known.parts(view.finished, MOST_OTHERS);
         let point = |place: usize| &view.finished[place].encoded[..];

@@ -1,9 +1,11 @@
-//! Leaves out the points that other studies have tried from which this one learns, for strategies that do not look at results.
+//! Leaves out points that were tried: those of other studies from which this one learns, for strategies that do not look at results; and those of any trial
+//! where a strategy that learns has nothing to go by yet.
 
 use super::SearchStrategy;
 use super::memory::Memory;
+use super::sobol::Sobol;
 use super::tried::Tried;
-use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
+use super::view::{Proposal, RunningTrial, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, purpose_rng, uniform};
 
 /// Draws for a point that was not tried.
@@ -36,13 +38,33 @@ impl SearchStrategy for Untried {
             if !elsewhere.has(&own.encoded, &[]) {
                 return Ok(own);
             }
-            Ok(replacement(view, elsewhere).unwrap_or(own))
+            Ok(replacement(view, elsewhere, &[], "another study").unwrap_or(own))
         })
     }
 }
 
-/// A random point that satisfies the constraints and was not tried.
-fn replacement(view: &StudyView<'_>, elsewhere: &Tried) -> Option<Suggestion> {
+/// The trial's point of a sequence that is spread over the space; where a trial has it already, a random one in its place. Where all draws were tried
+/// too, the point is tried again.
+///
+/// # Errors
+/// [`StrategyError::NoFeasiblePoint`] if the constraints refuse all draws.
+pub(super) fn spread(sobol: &Sobol, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
+    let own = sobol.suggest(view)?;
+    let mut tried = Tried::default();
+    tried.read(view.finished);
+    if !tried.has(&own.encoded, view.running) {
+        return Ok(own);
+    }
+    Ok(replacement(view, &tried, view.running, "another trial").unwrap_or(own))
+}
+
+/// A random point that satisfies the constraints and was not tried, nor is that of one of those `running`. Its note tells who has tried the trial's own one.
+fn replacement(
+    view: &StudyView<'_>,
+    tried: &Tried,
+    running: &[RunningTrial<'_>],
+    by: &str,
+) -> Option<Suggestion> {
     let space = view.space;
     let mut rng = purpose_rng(view.seed, view.next, Purpose::Replacement);
     let mut draws = (0..TRIES).map(|_| {
@@ -52,7 +74,7 @@ fn replacement(view: &StudyView<'_>, elsewhere: &Tried) -> Option<Suggestion> {
         (Suggestion::new(space, params, point), satisfies)
     });
     let (mut suggestion, _) =
-        draws.find(|(suggestion, satisfies)| *satisfies && !elsewhere.has(&suggestion.encoded, &[]))?;
-    "drawn at random, since another study has tried the trial's own point".clone_into(&mut suggestion.note);
+        draws.find(|(suggestion, satisfies)| *satisfies && !tried.has(&suggestion.encoded, running))?;
+    suggestion.note = format!("drawn at random, since {by} has tried the trial's own point");
     Some(suggestion)
 }

@@ -1,5 +1,7 @@
 //! The contract with histories that models and populations are brought down by.
 
+use std::collections::HashSet;
+
 use tunesmith_common::TrialNumber;
 use tunesmith_common::space::{Scale, Space};
 use tunesmith_common::study::{Acquisition, StrategyName};
@@ -189,5 +191,51 @@ fn results_that_say_nothing_are_no_secret() {
         let says = note(RESULTS).starts_with("not from a model");
         let differ = ["huge", "tiny", "equal but for rounding", "smooth"].contains(&what);
         assert_eq!(says, !differ, "{what}");
+    }
+}
+
+#[test]
+fn where_there_is_nothing_to_go_by_no_point_is_tried_twice() {
+    let (_, space) = spaces().into_iter().find(|(kind, _)| *kind == "finite").unwrap();
+    let points = 3 * 2 * 4;
+    for name in registry().into_iter().filter(|name| learns(*name)) {
+        let spec = study(space.clone(), name, 11, Vec::new());
+        let (mut finished, mut seen) = (Vec::<FinishedTrial>::new(), HashSet::new());
+        let mut last: Option<Vec<f64>> = None;
+        // Without a model `gp` has nothing to go by to the end; others go by what ended first.
+        let trials = if matches!(name, StrategyName::Gp { .. }) {
+            points
+        } else {
+            6
+        };
+        for number in 1..=trials {
+            let running = last.as_ref().map(|encoded| RunningTrial {
+                trial: TrialNumber(number - 1),
+                encoded,
+            });
+            let view = StudyView {
+                finished: &finished,
+                running: running.as_slice(),
+                proposed: number - 1,
+                ..view(&spec, number)
+            };
+            let point = build(&spec).0.afresh(&view, 1).unwrap().points.remove(0);
+            assert!(
+                seen.insert(format!("{:?}", point.params)),
+                "{name:?}, trial {number}"
+            );
+            if let Some(encoded) = last.replace(point.encoded) {
+                finished.push(FinishedTrial {
+                    trial: TrialNumber(number - 1),
+                    encoded: encoded.into(),
+                    value: Some(0.5),
+                    failed: false,
+                    partial: false,
+                    last_step: None,
+                    others: Box::default(),
+                    violations: Box::default(),
+                });
+            }
+        }
     }
 }

@@ -77,6 +77,20 @@ const PLACES: [(&str, Place); 3] = [
     ("close", |trial| 0.5 + 1e-10 * trial as f64),
 ];
 
+/// A trial that has ended: without a value it failed.
+fn finished(trial: u64, encoded: Vec<f64>, value: Option<f64>) -> FinishedTrial {
+    FinishedTrial {
+        trial: TrialNumber(trial),
+        encoded: encoded.into(),
+        value,
+        failed: value.is_none(),
+        partial: false,
+        last_step: None,
+        others: Box::default(),
+        violations: Box::default(),
+    }
+}
+
 /// The history of a space's trials, each of which is as the space would encode it.
 fn history(space: &Space, place: Place, outcome: Outcome, results: u64) -> Vec<FinishedTrial> {
     (1..=results)
@@ -85,16 +99,7 @@ fn history(space: &Space, place: Place, outcome: Outcome, results: u64) -> Vec<F
             let at: Vec<f64> = (0..encoded.len() as u64).map(|k| place(trial + 7 * k)).collect();
             space.snap(&at, &mut encoded);
             let value = outcome(trial, &encoded);
-            FinishedTrial {
-                trial: TrialNumber(trial),
-                encoded: encoded.into(),
-                value,
-                failed: value.is_none(),
-                partial: false,
-                last_step: None,
-                others: Box::default(),
-                violations: Box::default(),
-            }
+            finished(trial, encoded, value)
         })
         .collect()
 }
@@ -225,16 +230,7 @@ fn where_there_is_nothing_to_go_by_no_point_is_tried_twice() {
                 "{name:?}, trial {number}"
             );
             if let Some(encoded) = last.replace(point.encoded) {
-                finished.push(FinishedTrial {
-                    trial: TrialNumber(number - 1),
-                    encoded: encoded.into(),
-                    value: Some(0.5),
-                    failed: false,
-                    partial: false,
-                    last_step: None,
-                    others: Box::default(),
-                    violations: Box::default(),
-                });
+                finished.push(self::finished(number - 1, encoded, Some(0.5)));
             }
         }
     }

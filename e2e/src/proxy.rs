@@ -29,6 +29,7 @@ pub struct Proxy {
     address: SocketAddr,
     link: Arc<watch::Sender<Link>>,
     resets: Arc<watch::Sender<u64>>,
+    silences: Arc<watch::Sender<u64>>,
     end: CancellationToken,
 }
 
@@ -46,16 +47,15 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (link, resets) = (
-            Arc::new(watch::Sender::new(Link::Open)),
-            Arc::new(watch::Sender::new(0)),
-        );
+        let link = Arc::new(watch::Sender::new(Link::Open));
+        let (resets, silences) = (Arc::new(watch::Sender::new(0)), Arc::new(watch::Sender::new(0)));
         let end = CancellationToken::new();
         let accept = accept(
             listener,
             target,
             Arc::clone(&link),
             Arc::clone(&resets),
+            Arc::clone(&silences),
             end.clone(),
         );
         #[expect(clippy::disallowed_methods, reason = "ended by its token")]
@@ -64,6 +64,7 @@ impl Proxy {
             address,
             link,
             resets,
+            silences,
             end,
         }
     }
@@ -83,6 +84,11 @@ impl Proxy {
     pub fn reset(&self) {
         self.resets.send_modify(|count| *count += 1);
     }
+
+    /// Lets nothing pass on any connection that exists, for good, and tells nobody: a firewall that forgot them. New ones are as the link.
+    pub fn forget(&self) {
+        self.silences.send_modify(|count| *count += 1);
+    }
 }
 
 async fn accept(
@@ -90,6 +96,7 @@ async fn accept(
     target: SocketAddr,
     link: Arc<watch::Sender<Link>>,
     resets: Arc<watch::Sender<u64>>,
+    silences: Arc<watch::Sender<u64>>,
     end: CancellationToken,
 ) {
     loop {
@@ -99,19 +106,24 @@ async fn accept(
         };
         let Ok((client, _)) = client else { continue };
         let (link, mut resets, end) = (link.subscribe(), resets.subscribe(), end.clone());
-        resets.mark_unchanged();
+        let silences = silences.subscribe();
         #[expect(clippy::disallowed_methods, reason = "ended by its token or its connections")]
         tokio::spawn(async move {
             tokio::select! {
                 () = end.cancelled() => {}
                 _ = resets.changed() => {}
-                () = carry(client, target, link) => {}
+                () = carry(client, target, link, silences) => {}
             }
         });
     }
 }
 
-async fn carry(client: TcpStream, target: SocketAddr, link: watch::Receiver<Link>) {
+async fn carry(
+    client: TcpStream,
+    target: SocketAddr,
+    link: watch::Receiver<Link>,
+    mut silences: watch::Receiver<u64>,
+) {
     let Ok(server) = TcpStream::connect(target).await else {
         return;
     };
@@ -127,6 +139,7 @@ async fn carry(client: TcpStream, target: SocketAddr, link: watch::Receiver<Link
     tokio::select! {
         () = up => {}
         () = down => {}
+        Ok(()) = silences.changed() => std::future::pending().await,
     }
 }
 
@@ -146,11 +159,12 @@ async fn pump(
             Ok(0) | Err(_) => return,
             Ok(count) => count,
         };
-        // The sender gone is the proxy gone.
-        if link.wait_for(|link| *link != Link::Stalled).await.is_err() {
-            return;
-        }
-        swallowed |= !passes(*link.borrow());
+        // The state that ended the wait counts: a look of its own could see the next stall, and swallow what is only late. The sender
+        // gone is the proxy gone.
+        swallowed |= match link.wait_for(|link| *link != Link::Stalled).await {
+            Ok(link) => !passes(*link),
+            Err(_) => return,
+        };
         if !swallowed && to.write_all(&buffer[..count]).await.is_err() {
             return;
         }

@@ -253,6 +253,39 @@ async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice() {
     database.drop_database().await;
 }
 
+/// A firewall that forgets connections. Defence: commits, and questions whether a connection lives, have a deadline. Without it the kernel
+/// goes on sending for a quarter of an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_the_database_that_die_silently_hold_nobody_up_for_long() {
+    let mut random = seeded();
+    let database = Database::create().await;
+    let (link, through) = behind_a_proxy(&database).await;
+    let coordinator = Coordinator::start(&through, LEASE).await;
+    let before = coordinator.usage();
+    let mut api = coordinator.api();
+    let trail = Trail::lay(Tables::Postgres(database.clone())).await;
+    api.create(&asked_study("forgotten", RULES)).await;
+    let clients = Clients::start(&coordinator, "forgotten", 4, &mut random);
+    clients.progress(50).await;
+    link.forget();
+    clients.progress(50).await;
+    let ledger = clients.end().await;
+    check(&mut api, &database, &trail, "forgotten", &ledger).await;
+    before.returns(&coordinator.program, DATABASE_CONNECTIONS).await;
+    drop(coordinator);
+    database.drop_database().await;
+}
+
+/// The network to a database, and the database as seen through it.
+async fn behind_a_proxy(database: &Database) -> (Proxy, Storage) {
+    let url = database.url();
+    let (user, rest) = url.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let link = Proxy::start(server.parse().unwrap()).await;
+    let through = Storage::Url(format!("{user}@{}/{name}", link.address()));
+    (link, through)
+}
+
 /// Makes a call and hangs up after so many turns of the scheduler, a few microseconds each: timers are coarser. True if it did.
 async fn hangs_up<T>(call: impl Future<Output = T>, turns: u32) -> bool {
     let patience = async {
@@ -327,11 +360,7 @@ async fn a_stalled_store_breaks_no_session() {
     const SESSIONS: u32 = 50;
     const LAST: u64 = 150;
     let database = Database::create().await;
-    let url = database.url();
-    let (user, rest) = url.split_once('@').unwrap();
-    let (server, name) = rest.split_once('/').unwrap();
-    let link = Proxy::start(server.parse().unwrap()).await;
-    let through = Storage::Url(format!("{user}@{}/{name}", link.address()));
+    let (link, through) = behind_a_proxy(&database).await;
     let coordinator = Coordinator::start(&through, LEASE).await;
     let before = coordinator.usage();
     let mut api = coordinator.api();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::super::open::OpenError;
 use super::super::sql::SCHEMA_VERSION;
-use super::committers::Committers;
+use super::committers::{Committers, lives};
 
 /// The oldest server whose statements and settings are the ones used here.
 const OLDEST_SERVER: i32 = 130_000;
@@ -22,6 +22,8 @@ const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(60);
 const MIGRATION_LOCK_POLL: Duration = Duration::from_millis(200);
 /// Commits are grouped, so that few connections suffice; a long wait for one shows overload better than an early error.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A commit is one statement: a server that is there answers or ends it before.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -83,10 +85,13 @@ pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<(PgP
         ("jit", "off"),
     ]);
     let commits = (options.max_connections / 2).max(1);
-    let committers = Committers::new(limited.clone(), commits, ACQUIRE_TIMEOUT);
+    let committers = Committers::new(limited.clone(), commits, ACQUIRE_TIMEOUT, COMMIT_TIMEOUT);
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections.saturating_sub(commits).max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // The pool's own question may wait for as long as all of the above.
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(async { lives(connection).await.map(|()| true) }))
         .connect_with(limited)
         .await
         .map_err(|source| server.failed("connect to", source))?;

@@ -7,8 +7,11 @@
 //! it reports, as in a study file. Then `report` with `id`, `step` and `value` says whether the trial should `stop`, and `tell` of one that has
 //! stopped has `partial`, the step that it reached.
 //!
-//! `init` may have `strategy` instead of `algorithm`: one of `asha`, `hyperband` and `bohb` with its keys, as in a study file; `steps` and `from` are
-//! as above. Then `report` also says whether the trial should `pause`. `rest` with `id` says that it has, and that it can go on from the last step
+//! `algorithm` is the name of a strategy, or `gp-ei` or `gp-ucb`; `init` may have `strategy` instead, a strategy with its keys, as in a study file. Where
+//! there is nothing more to try, as at the end of a grid, the `id` in the answer to `ask` is null. All strategies go but `pbt` and `pb2`, whose trials
+//! begin with another one's weights.
+//!
+//! With `asha`, `hyperband` and `bohb`, `steps` and `from` are as above, and `report` also says whether the trial should `pause`. `rest` with `id` says that it has, and that it can go on from the last step
 //! that it reported. `ask` may answer with the `id` of a trial that rests and, instead of `params`, `resume`, that step: it goes on. If there is a
 //! `budget` and it is used up, the answer's `id` is null where there is nothing to do.
 #![expect(clippy::print_stdout, reason = "the protocol is on standard output")]
@@ -22,12 +25,10 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
-use tunesmith_common::study::{
-    Acquisition, Budget, Objective, Schedule, StrategyName, StrategySpec, StudyFile, StudySpec,
-};
-
+use tunesmith_common::study::{Budget, Objective, Schedule, StrategySpec, StudyFile, StudySpec};
 use tunesmith_optimizer::{
-    FinishedTrial, Memory, Promotions, RunningTrial, SearchStrategy, Stoppers, StudyView, build,
+    FinishedTrial, Memory, Promotions, RunningTrial, SearchStrategy, Stoppers, StrategyError, StudyView,
+    build,
 };
 
 struct Session {
@@ -123,27 +124,8 @@ impl Session {
                     .join("; ")
             )
         })?;
-        let gp = |acquisition| StrategyName::Gp { acquisition };
-        let name = match request["algorithm"].as_str().unwrap_or("auto") {
-            "auto" => StrategyName::Auto,
-            "random" => StrategyName::Random,
-            "sobol" => StrategyName::Sobol,
-            "gp" => gp(Acquisition::LogEi),
-            "gp-ei" => gp(Acquisition::Ei),
-            "gp-ucb" => gp(Acquisition::Ucb),
-            "tpe" => StrategyName::Tpe,
-            "cmaes" => StrategyName::Cmaes,
-            "evolution" => StrategyName::Evolution,
-            "nsga2" => StrategyName::Nsga2,
-            other => anyhow::bail!("unknown algorithm {other}"),
-        };
         let trained = trained_by(request)?;
-        let schedule = trained.strategy.schedule;
-        let name = if schedule.is_some() {
-            trained.strategy.name
-        } else {
-            name
-        };
+        let schedule = trained.strategy.schedule.clone();
         let mut spec = StudySpec {
             name: "stdio".parse()?,
             message: String::new(),
@@ -158,12 +140,8 @@ impl Session {
             measured_constraints: Vec::new(),
             space,
             strategy: StrategySpec {
-                name,
-                schedule: schedule.clone(),
                 seed: request["seed"].as_u64().unwrap_or(0),
-                initial: Vec::new(),
-                history: Vec::new(),
-                random_share: 0.0,
+                ..trained.strategy
             },
             early_stopping: Vec::new(),
             budget: Budget {
@@ -236,11 +214,11 @@ impl Session {
             finished: &self.finished,
             running: &running,
         };
-        let point = self
-            .strategy
-            .propose(&view, 1, &mut self.memory)?
-            .points
-            .remove(0);
+        let point = match self.strategy.propose(&view, 1, &mut self.memory) {
+            Ok(mut proposal) => proposal.points.remove(0),
+            Err(StrategyError::Exhausted | StrategyError::WaitsForPeople) => return Ok(json!({"id": null})),
+            Err(error) => return Err(error.into()),
+        };
         self.cursor = point.cursor.or(self.cursor);
         let params: serde_json::Map<String, Value> = point
             .params
@@ -415,16 +393,23 @@ fn is_at_rest(running: &BTreeMap<u64, Begun>, trial: TrialNumber) -> bool {
         .is_some_and(|begun| begun.stage == Stage::Rests)
 }
 
-/// A study that trains for as long as `init` says, by a schedule and rules of early stopping, and has nothing else of it.
+/// A study with the strategy, the rules of early stopping and the length of a training that `init` says, and nothing else of it.
 fn trained_by(request: &Value) -> anyhow::Result<StudySpec> {
     let given = |key: &str, default: Value| match &request[key] {
         Value::Null => default,
         value => value.clone(),
     };
+    let strategy = match (&request["strategy"], request["algorithm"].as_str()) {
+        (Value::Null, None) => json!("auto"),
+        (Value::Null, Some("gp-ei")) => json!({"name": "gp", "acquisition": "ei"}),
+        (Value::Null, Some("gp-ucb")) => json!({"name": "gp", "acquisition": "ucb"}),
+        (Value::Null, Some(name)) => json!(name),
+        (strategy, _) => strategy.clone(),
+    };
     let study = json!({
         "objective": {"metric": "value", "goal": "minimize", "from": given("from", json!("last"))},
         "space": {"x": {"type": "float", "low": 0, "high": 1}},
-        "strategy": given("strategy", json!("random")),
+        "strategy": strategy,
         "early_stopping": given("early_stopping", json!([])),
         "trial": {"command": ["train"], "steps": {"max": given("steps", json!(1))}},
     });

@@ -142,3 +142,83 @@ fn a_trial_that_a_rule_stops_is_not_told_to_pause() {
         json!({"stop": true, "pause": false})
     );
 }
+
+/// Asks and tells, with two trials under way at a time, until there is nothing more or `most` trials have ended; the points.
+fn drive(init: &Value, most: usize) -> Vec<Value> {
+    let mut session = Session::new(init).unwrap();
+    let (mut points, mut running) = (Vec::new(), Vec::new());
+    while points.len() < most {
+        let asked = session.ask().unwrap();
+        if asked["id"].is_null() {
+            break;
+        }
+        points.push(asked["params"].clone());
+        running.push(asked);
+        if let [oldest, _] = &running[..] {
+            let x = oldest["params"]["x"].as_f64().unwrap();
+            // One in a while fails.
+            let value = (points.len() % 5 != 4).then(|| (x - 0.3).powi(2));
+            let mut told = json!({"id": oldest["id"], "value": value});
+            if init["objectives"] == 2 {
+                told["values"] = json!([value, x]);
+                told["violations"] = json!([0.5 - x]);
+            }
+            session.tell(&told).unwrap();
+            running.remove(0);
+        }
+    }
+    points
+}
+
+fn space() -> Value {
+    json!([
+        {"name": "kind", "kind": "cat", "choices": ["a", "b"]},
+        {"name": "x", "kind": "float", "lo": 1e-3, "hi": 1, "log": true},
+        {"name": "n", "kind": "int", "lo": 1, "hi": 4, "cond": ["kind", ["a"]]},
+    ])
+}
+
+#[test]
+fn every_strategy_that_proposes_is_driven() {
+    let of_one_objective = [
+        "auto",
+        "random",
+        "sobol",
+        "gp",
+        "gp-ei",
+        "gp-ucb",
+        "tpe",
+        "cmaes",
+        "evolution",
+    ];
+    let objectives = of_one_objective.map(|name| (name, 1));
+    for (algorithm, objectives) in objectives.into_iter().chain([("nsga2", 2), ("gp", 2)]) {
+        let init = json!({
+            "space": space(), "algorithm": algorithm, "objectives": objectives, "constraints": objectives - 1, "seed": 7,
+        });
+        let points = drive(&init, 24);
+        assert_eq!(points.len(), 24, "{algorithm}");
+        for point in &points {
+            assert_eq!(point["n"].is_null(), point["kind"] == "b", "{algorithm}: {point}");
+        }
+        assert_eq!(drive(&init, 24), points, "{algorithm} says the same again");
+    }
+}
+
+#[test]
+fn a_grid_ends_and_a_study_of_manual_trials_has_none() {
+    let grid = json!({"name": "grid", "points": 3});
+    let points = drive(&json!({"space": space(), "strategy": grid}), 100);
+    assert_eq!(points.len(), 3 * 3 + 3, "{points:?}");
+    assert_eq!(
+        drive(&json!({"space": space(), "algorithm": "manual"}), 100),
+        [Value::Null; 0]
+    );
+}
+
+#[test]
+fn an_unknown_strategy_is_refused_by_name() {
+    let refused = Session::new(&json!({"space": space(), "algorithm": "gps"}));
+    let why = format!("{:#}", refused.err().unwrap());
+    assert!(why.contains(r#""gps"; did you mean "gp"?"#), "{why}");
+}

@@ -5,7 +5,7 @@
 
 use tunesmith_common::study::Acquisition;
 
-use crate::normal::log_improvement;
+use crate::normal::{density, log_improvement};
 
 /// Deviations by which the confidence bound is better than the mean: that of Vizier (Song et al. 2024).
 const BOUND: f64 = 1.8;
@@ -17,12 +17,7 @@ const EXPLORING: f64 = 6.0;
 pub(crate) fn value(acquisition: Acquisition, best: f64, mean: f64, variance: f64) -> (f64, f64, f64) {
     match acquisition {
         Acquisition::LogEi => log_expected_improvement(best, mean, variance),
-        // 0, and flat, wherever no number is small enough for it.
-        Acquisition::Ei => {
-            let (log, by_mean, by_variance) = log_expected_improvement(best, mean, variance);
-            let improvement = log.exp();
-            (improvement, improvement * by_mean, improvement * by_variance)
-        }
+        Acquisition::Ei => expected_improvement(best, mean, variance),
         Acquisition::Ucb => bound(BOUND, mean, variance),
     }
 }
@@ -37,18 +32,31 @@ fn bound(deviations: f64, mean: f64, variance: f64) -> (f64, f64, f64) {
     (deviations * deviation - mean, -1.0, 0.5 * deviations / deviation)
 }
 
-/// Value at a point of this mean and variance, for improving on `best`, and its derivatives with respect to mean and variance. `variance` is
-/// positive.
+/// EI = s h(z) with z = (best - m) / s, of which dz/dm = -1/s and dz/dv = -z / (2 v), and h' the cumulative. 0, and flat, wherever no number is small
+/// enough for it.
+fn expected_improvement(best: f64, mean: f64, variance: f64) -> (f64, f64, f64) {
+    let deviation = variance.sqrt();
+    let z = (best - mean) / deviation;
+    let (log, slope) = log_improvement(z);
+    let standard = log.exp();
+    (
+        standard * deviation,
+        -standard * slope,
+        0.5 * density(z) / deviation,
+    )
+}
+
 fn log_expected_improvement(best: f64, mean: f64, variance: f64) -> (f64, f64, f64) {
     let deviation = variance.sqrt();
     let z = (best - mean) / deviation;
     let (log, slope) = log_improvement(z);
-    // log EI = log s + log h(z); dz/dm = -1/s, dz/dv = -z / (2 v).
-    (
-        log + deviation.ln(),
-        -slope / deviation,
-        0.5 / variance * (1.0 - z * slope),
-    )
+    // The density's share of h: the rest of it is z times the cumulative, and as good as all of it where z is large.
+    let share = if z > 1.0 {
+        density(z) * (-log).exp()
+    } else {
+        1.0 - z * slope
+    };
+    (log + deviation.ln(), -slope / deviation, 0.5 / variance * share)
 }
 
 #[cfg(test)]
@@ -82,14 +90,37 @@ mod tests {
     }
 
     #[test]
-    fn values_are_those_of_the_formulas() {
-        let (best, mean, variance) = (0.5, 0.8, 0.04);
-        // z = -1.5: the normal density is 0.12951759566589174, the cumulative 0.06680720126885807.
-        let improvement = 0.2 * (0.129_517_595_665_891_74 - 1.5 * 0.066_807_201_268_858_07);
-        let at = |acquisition| value(acquisition, best, mean, variance).0;
-        assert!((at(Acquisition::Ei) - improvement).abs() < 1e-15);
-        assert!((at(Acquisition::LogEi) - improvement.ln()).abs() < 1e-12);
-        assert!((at(Acquisition::Ucb) - (1.8 * 0.2 - 0.8)).abs() < 1e-15);
+    fn improvements_are_those_of_mpmath_up_to_the_extremes() {
+        // `improvement.json`, made by `make_improvement.py` beside it.
+        let rows: Vec<[f64; 6]> =
+            serde_json::from_str(include_str!("../../tests/golden/improvement.json")).unwrap();
+        for [best, mean, variance, improvement, by_mean, by_variance] in rows {
+            let near = |what: &str, ours: f64, expected: f64| {
+                // What is 0 for 64-bit numbers, or next to it, has no digits to compare.
+                assert!(
+                    (ours - expected).abs() <= 1e-9 * expected.abs() + 1e-305,
+                    "{what} for {best} at {mean}, {variance}: {ours} against {expected}"
+                );
+            };
+            let ei = value(Acquisition::Ei, best, mean, variance);
+            near("improvement", ei.0, improvement);
+            near("slope by mean", ei.1, by_mean);
+            near("slope by variance", ei.2, by_variance);
+            if improvement < 1e-300 {
+                continue;
+            }
+            let log = value(Acquisition::LogEi, best, mean, variance);
+            near("logarithm", log.0, improvement.ln());
+            near("slope of it by mean", log.1, by_mean / improvement);
+            near("slope of it by variance", log.2, by_variance / improvement);
+        }
+    }
+
+    #[test]
+    fn far_from_any_hope_the_logarithm_still_says_where_to_go() {
+        let (best, mean, variance): (f64, f64, f64) = (0.5, 0.8, 0.04);
+        let bound = value(Acquisition::Ucb, best, mean, variance).0;
+        assert!((bound - (1.8 * 0.2 - 0.8)).abs() < 1e-15);
         // Where nothing is to be hoped for the improvement is 0 without a slope; its logarithm still says in which direction to go.
         let far = |acquisition| value(acquisition, 0.0, 50.0, 1.0);
         assert_eq!(far(Acquisition::Ei), (0.0, 0.0, 0.0));

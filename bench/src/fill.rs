@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tunesmith_common::decision::{Origin, Provenance, StopDecision};
 use tunesmith_common::measurement::MetricName;
 use tunesmith_common::params::ParamValue;
+use tunesmith_common::study::StrategyName;
 use tunesmith_common::trial::{Holder, StopReason, TrialState};
 use tunesmith_common::{Attempt, LeaseId, Params, StudyName, Timestamp, TrialNumber};
 use tunesmith_coordinator::store::{AttemptRow, Changes, DecisionRow, PointChunk, Store, TrialRow};
@@ -148,6 +149,7 @@ fn add(changes: &mut Changes, number: TrialNumber, metric: &MetricName, steps: i
         provenance: Arc::new(Provenance {
             origin: Origin::Strategy,
             strategy: "random".to_owned(),
+            settings: Some(StrategyName::Random),
             seed: 1,
             history_revision: number.0,
             results: 0,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::MetricName;
+use crate::study::StrategyName;
 
 /// Who chose the parameters of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Provenance {
     pub origin: Origin,
     /// Name of the strategy, such as `sobol`; empty for manual and imported trials.
     pub strategy: String,
+    /// The strategy with its settings, which is what `auto` chose then; none for manual and imported trials and those that go on from another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<StrategyName>,
     /// The study's seed.
     pub seed: u64,
     /// The study's revision whose results the strategy had seen.

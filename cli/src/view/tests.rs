@@ -65,7 +65,8 @@ fn one_trial_tells_why_it_was_tried_and_why_it_was_stopped() {
     sample.stopped_by = "median".to_owned();
     sample.provenance = Some(pb::Provenance {
         origin: "strategy".to_owned(),
-        strategy: "sobol".to_owned(),
+        strategy: "gp".to_owned(),
+        settings: "acquisition: ei".to_owned(),
         seed: 7,
         history_revision: 41,
         note: String::new(),

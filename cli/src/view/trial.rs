@@ -313,8 +313,9 @@ fn provenance(provenance: Option<&pb::Provenance>) -> String {
     };
     let mut text = match provenance.origin.as_str() {
         "strategy" => format!(
-            "proposed by {} with seed {}, knowing {} (revision {} of the study)",
+            "proposed by {}{} with seed {}, knowing {} (revision {} of the study)",
             human::clean(&provenance.strategy),
+            settings(provenance),
             provenance.seed,
             human::plural(provenance.results, "result"),
             provenance.history_revision
@@ -327,6 +328,14 @@ fn provenance(provenance: Option<&pb::Provenance>) -> String {
         let _ = write!(text, "\n{}", human::clean(&provenance.note));
     }
     text
+}
+
+/// The strategy's settings, if it has any, to stand behind its name.
+fn settings(provenance: &pb::Provenance) -> String {
+    match &provenance.settings[..] {
+        "" => String::new(),
+        settings => format!(" ({})", human::clean(settings)),
+    }
 }
 
 /// One line per metric, the objectives' first: name, curve, range, last value.

@@ -124,7 +124,8 @@ impl Bound {
 }
 
 /// Which strategy proposes trials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
 pub enum StrategyName {
     /// Tunesmith chooses; it says what it chose.
     Auto,
@@ -154,6 +155,25 @@ pub enum StrategyName {
     Evolution,
     /// Non-dominated sorting genetic algorithm.
     Nsga2,
+}
+
+impl StrategyName {
+    /// Its settings as in a study file, such as `acquisition: log_ei`; empty if it has none.
+    #[must_use]
+    pub fn settings(self) -> String {
+        match self {
+            Self::Grid { shuffle, points } => format!("shuffle: {shuffle}, points: {points}"),
+            Self::Gp { acquisition } => format!("acquisition: {}", acquisition.name()),
+            Self::Auto
+            | Self::Manual
+            | Self::Random
+            | Self::Sobol
+            | Self::Tpe
+            | Self::Cmaes
+            | Self::Evolution
+            | Self::Nsga2 => String::new(),
+        }
+    }
 }
 
 /// How promising a point is, from the mean and the variance that a model gives it.

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunesmith_common::TrialNumber;
-use tunesmith_common::study::StudySpec;
+use tunesmith_common::study::{StrategyName, StudySpec};
 use tunesmith_optimizer::{
     FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion,
-    fallback,
+    build, choice, fallback,
 };
 
 use super::children::{ChildAdvice, ChildQuestion};
@@ -50,6 +50,8 @@ struct Desk {
 #[derive(Debug)]
 pub(super) struct Adviser {
     strategy: Arc<dyn SearchStrategy>,
+    /// What the strategy is, with its settings.
+    settings: StrategyName,
     /// None while a question is away.
     desk: Option<Desk>,
     /// Results that came while the desk was away.
@@ -86,9 +88,15 @@ pub(super) struct Advised {
 }
 
 impl Adviser {
-    pub(super) fn new(strategy: Box<dyn SearchStrategy>) -> Self {
+    /// Of the strategy that the study asks for.
+    pub(super) fn of(spec: &StudySpec) -> Self {
+        Self::new(build(spec).0, choice(spec).0)
+    }
+
+    fn new(strategy: Box<dyn SearchStrategy>, settings: StrategyName) -> Self {
         Self {
             strategy: strategy.into(),
+            settings,
             desk: Some(Desk::default()),
             aside: Vec::new(),
             results: 0,
@@ -104,6 +112,10 @@ impl Adviser {
 
     pub(super) fn name(&self) -> &'static str {
         self.strategy.name()
+    }
+
+    pub(super) fn settings(&self) -> StrategyName {
+        self.settings
     }
 
     pub(super) fn strategy(&self) -> &dyn SearchStrategy {

@@ -298,6 +298,7 @@ impl StudyCore {
         let provenance = Provenance {
             origin: Origin::Strategy,
             strategy: self.course_name().to_owned(),
+            settings: None,
             seed: self.spec.strategy.seed,
             history_revision: self.revision,
             results: seen as u64,

@@ -67,7 +67,6 @@ impl Loader {
     /// If what is stored is not a study file that this version accepts.
     pub fn new(row: StudyRow, revision: u64, ctx: &Ctx<'_>) -> Result<Self, SpecErrors> {
         let spec = StudySpec::try_from(row.spec.clone())?;
-        let (strategy, _) = tunesmith_optimizer::build(&spec);
         let restorer = Restorer::new(&spec.early_stopping, &spec.objective);
         let stoppers = Stoppers::new(&spec.early_stopping, &spec.objective);
         let course = Course::of(&spec);
@@ -75,11 +74,11 @@ impl Loader {
         let core = StudyCore {
             id: row.id,
             readings: Readings::new(&spec),
+            adviser: Adviser::of(&spec),
             spec: Arc::new(spec),
             row,
             warnings,
             revision,
-            adviser: Adviser::new(strategy),
             last_end: Timestamp::UNIX_EPOCH,
             dry: None,
             stoppers,

@@ -211,6 +211,7 @@ impl StudyCore {
         let provenance = Provenance {
             origin,
             strategy: String::new(),
+            settings: None,
             seed: self.spec.strategy.seed,
             history_revision: self.revision,
             results: 0,
@@ -364,6 +365,7 @@ impl StudyCore {
         let provenance = Provenance {
             origin: Origin::Strategy,
             strategy: self.adviser.name().to_owned(),
+            settings: Some(self.adviser.settings()),
             seed: self.spec.strategy.seed,
             history_revision: self.revision,
             results: seen as u64,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tunesmith_common::checkpoint::{Parent, Stages};
 use tunesmith_common::decision::{Origin, Provenance};
-use tunesmith_common::study::{Acquisition, Population, Schedule, StrategyName, StudySpec};
+use tunesmith_common::study::{Population, Schedule, StrategyName, StudySpec};
 use tunesmith_common::{Params, Timestamp, TrialNumber};
 use tunesmith_optimizer::{
-    Contest, Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, breed, build,
+    Contest, Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, breed, build, choice,
 };
 
 use super::advice::propose;
@@ -50,6 +50,8 @@ pub struct History {
 pub struct Replay {
     spec: StudySpec,
     strategy: Box<dyn SearchStrategy>,
+    /// What the strategy is, with its settings.
+    settings: StrategyName,
     memory: Memory,
     /// Ascending by number.
     trials: Vec<Known>,
@@ -180,10 +182,10 @@ impl History {
                 finished.push(past.finished(&spec));
             }
         }
-        let (strategy, _) = build(&spec);
         Replay {
+            strategy: build(&spec).0,
+            settings: choice(&spec).0,
             spec,
-            strategy,
             memory: Memory::default(),
             trials,
             finished,
@@ -248,8 +250,8 @@ impl Replay {
             };
             return Some((number, outcome));
         }
-        if let Err(reason) = self.take_up(&Arc::clone(provenance)) {
-            return Some((number, different(None, reason)));
+        if let Some(settings) = provenance.settings {
+            self.take_up(settings);
         }
         let proposal = self.with_view(number, seen, |strategy, view, memory| {
             propose(strategy, view, 1, memory)
@@ -312,18 +314,13 @@ impl Replay {
         bred.map(|child| child.params).map_err(|error| error.to_string())
     }
 
-    /// Works with the strategy that made a proposal from here on.
-    fn take_up(&mut self, provenance: &Provenance) -> Result<(), String> {
-        if provenance.strategy != self.strategy.name() {
-            // `auto` may have chosen otherwise under an earlier budget.
-            self.strategy = strategy_named(&provenance.strategy, &self.spec).ok_or_else(|| {
-                format!(
-                    "{} proposed it, under other settings than the present ones",
-                    provenance.strategy
-                )
-            })?;
+    /// Works with the strategy that made a proposal from here on: `auto` may have chosen otherwise under an earlier budget.
+    fn take_up(&mut self, settings: StrategyName) {
+        if settings != self.settings {
+            self.spec.strategy.name = settings;
+            (self.strategy, _) = build(&self.spec);
+            self.settings = settings;
         }
-        Ok(())
     }
 
     /// Shows the strategy the study as it was when trial `next` was proposed, after so many results.
@@ -396,7 +393,9 @@ impl Replay {
             if provenance.origin != Origin::Strategy {
                 return Err(format!("trial {number} was not proposed by the study's strategy"));
             }
-            self.take_up(&provenance)?;
+            if let Some(settings) = provenance.settings {
+                self.take_up(settings);
+            }
             seen = provenance.results;
         }
         let expected = self.with_view(next, seen, |strategy, view, memory| {
@@ -416,19 +415,4 @@ impl Iterator for Replay {
         self.pass();
         Some(replayed)
     }
-}
-
-/// The study's strategy, or another one that `auto` chooses, by its name.
-fn strategy_named(name: &str, spec: &StudySpec) -> Option<Box<dyn SearchStrategy>> {
-    let gp = StrategyName::Gp {
-        acquisition: Acquisition::default(),
-    };
-    [spec.strategy.name, gp, StrategyName::Tpe, StrategyName::Nsga2]
-        .into_iter()
-        .map(|choice| {
-            let mut spec = spec.clone();
-            spec.strategy.name = choice;
-            build(&spec).0
-        })
-        .find(|strategy| strategy.name() == name)
 }

@@ -134,6 +134,7 @@ impl StudyCore {
         let provenance = Provenance {
             origin: Origin::Strategy,
             strategy: "replay".to_owned(),
+            settings: None,
             seed: self.spec.strategy.seed,
             history_revision: self.revision,
             results: self.adviser.results() as u64,

@@ -157,8 +157,8 @@ impl StudyCore {
         }
         let rules_changed = edit.spec.early_stopping != self.spec.early_stopping;
         // What `auto` chooses depends on the budget.
-        let (strategy, note) = tunesmith_optimizer::build(&edit.spec);
-        let strategy_changed = strategy.name() != self.adviser.name();
+        let (settings, note) = tunesmith_optimizer::choice(&edit.spec);
+        let strategy_changed = settings != self.adviser.settings();
         self.row.strategy_note = note;
         self.warnings = edit.spec.warnings();
         self.row.spec = edit.raw;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tunesmith_common::checkpoint::{Changed, Parent};
 use tunesmith_common::decision::Origin;
 use tunesmith_common::measurement::MetricName;
-use tunesmith_common::study::{Bound, RawConstraint, StudySpec};
+use tunesmith_common::study::{Bound, RawConstraint, StrategyName, StudySpec};
 use tunesmith_common::trial::{Holder, StopReason, TrialState};
 use tunesmith_common::usage::UsageSeries;
 use tunesmith_common::{Attempt, LeaseKey, StudyName, Timestamp};
@@ -267,6 +267,11 @@ pub(super) fn trial(legend: &Legend, row: &TrialRow) -> v1::Trial {
             }
             .to_owned(),
             strategy: row.provenance.strategy.clone(),
+            settings: row
+                .provenance
+                .settings
+                .map(StrategyName::settings)
+                .unwrap_or_default(),
             seed: row.provenance.seed,
             history_revision: row.provenance.history_revision,
             note: row.provenance.note.clone(),

@@ -170,24 +170,36 @@ async fn auto_chooses_again_when_the_budget_changes_and_what_people_add_is_left_
     for _ in 0..6 {
         tell(&world, ask(&world, 1).await.remove(0)).await;
     }
-    let update = v1::UpdateStudyRequest {
-        name: "studies/study".to_owned(),
-        spec: Some(v1::StudySpec {
-            budget: Some(budget(22)),
-            ..small
-        }),
-        update_mask: Some(pbjson_types::FieldMask {
-            paths: vec!["budget".to_owned()],
-        }),
+    let change_to = async |trials| {
+        let update = v1::UpdateStudyRequest {
+            name: "studies/study".to_owned(),
+            spec: Some(v1::StudySpec {
+                budget: Some(budget(trials)),
+                ..small.clone()
+            }),
+            update_mask: Some(pbjson_types::FieldMask {
+                paths: vec!["budget".to_owned()],
+            }),
+        };
+        let changed = world.studies().update_study(update).await.unwrap().into_inner();
+        changed.study.unwrap().strategy_note
     };
-    let changed = world.studies().update_study(update).await.unwrap().into_inner();
-    let note = changed.study.unwrap().strategy_note;
-    assert!(note.starts_with("auto chose grid in random order"), "{note}");
-    let asked = ask(&world, 1).await.remove(0);
-    assert_eq!(asked.trial.clone().unwrap().provenance.unwrap().strategy, "grid");
-    tell(&world, asked).await;
+    for (trials, chosen, settings) in [
+        (22, "grid", "shuffle: true, points: 4"),
+        (15, "gp", "acquisition: log_ei"),
+    ] {
+        let note = change_to(trials).await;
+        assert!(note.starts_with(&format!("auto chose {chosen}")), "{note}");
+        let asked = ask(&world, 1).await.remove(0);
+        let provenance = asked.trial.clone().unwrap().provenance.unwrap();
+        assert_eq!(
+            (&provenance.strategy[..], &provenance.settings[..]),
+            (chosen, settings)
+        );
+        tell(&world, asked).await;
+    }
     let answer = replayed(&world, "study", 0).await;
-    assert_eq!((answer.same, answer.not_proposed), (6, 1), "{answer:?}");
+    assert_eq!((answer.same, answer.not_proposed), (7, 1), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,10 +32,7 @@ const MOST_OBJECTIVES: usize = 4;
 /// empty if nothing was left to choose.
 #[must_use]
 pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
-    let (name, note) = match spec.strategy.name {
-        StrategyName::Auto => choose(spec),
-        name => (name, String::new()),
-    };
+    let (name, note) = choice(spec);
     let mut strategy: Box<dyn SearchStrategy> = match name {
         StrategyName::Manual => Box::new(Manual),
         StrategyName::Grid { shuffle, points } => Box::new(Grid::new(shuffle, points.get())),
@@ -71,6 +68,15 @@ pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
         });
     }
     (strategy, note)
+}
+
+/// The strategy that [`build`] makes, `auto` replaced by its choice, and the note.
+#[must_use]
+pub fn choice(spec: &StudySpec) -> (StrategyName, String) {
+    match spec.strategy.name {
+        StrategyName::Auto => choose(spec),
+        name => (name, String::new()),
+    }
 }
 
 /// A shuffled grid where every combination can be tried, else the Gaussian process, or where that would be too slow TPE for one objective and

@@ -29,7 +29,7 @@ mod tried;
 mod untried;
 mod view;
 
-pub use auto::build;
+pub use auto::{build, choice};
 pub use gp::{Gain, LOOKS, gain_left, looks};
 pub use memory::Memory;
 pub use random::{MAX_TRIES, complete, fallback};

@@ -43,6 +43,7 @@ fn row(number: u64, state: TrialState, value: Option<f64>, last_step: i64, ended
         provenance: Provenance {
             origin: Origin::Strategy,
             strategy: String::new(),
+            settings: None,
             seed: 0,
             history_revision: 0,
             results: 0,

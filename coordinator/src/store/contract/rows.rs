@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tunesmith_common::decision::{Origin, Provenance, StopDecision};
 use tunesmith_common::params::ParamValue;
+use tunesmith_common::study::{Acquisition, StrategyName};
 use tunesmith_common::trial::{FailureCause, Holder, Lease, StopReason, TrialState};
 use tunesmith_common::{Attempt, LeaseId, Params, RequestId, StudyId, Timestamp, TrialNumber, WorkerId};
 use uuid::Uuid;
@@ -98,7 +99,10 @@ pub(super) fn trial(number: u64, state: TrialState) -> TrialRow {
         tags: Vec::new(),
         provenance: Arc::new(Provenance {
             origin: Origin::Strategy,
-            strategy: "sobol".to_owned(),
+            strategy: "gp".to_owned(),
+            settings: Some(StrategyName::Gp {
+                acquisition: Acquisition::Ucb,
+            }),
             seed: u64::MAX,
             history_revision: 3,
             results: 2,

@@ -307,6 +307,7 @@ fn trial() -> TrialRow {
         provenance: Arc::new(Provenance {
             origin: Origin::Manual,
             strategy: String::new(),
+            settings: None,
             seed: 1,
             history_revision: 0,
             results: 0,

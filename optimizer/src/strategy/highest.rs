@@ -92,8 +92,12 @@ impl SearchStrategy for HighestRung {
             sorted.shown = Some(level);
             sorted.inner = Memory::default();
         }
+        // One that rests, or trains beyond the rung, has a result here: it is not one of which nothing is known.
+        let seen = &sorted.levels[level].seen;
+        let running = view.running.iter().filter(|trial| !seen.contains(&trial.trial));
         let shown = StudyView {
             finished: &sorted.levels[level].results,
+            running: &running.copied().collect::<Vec<_>>(),
             ..*view
         };
         let mut proposal = self.then.propose(&shown, count, &mut sorted.inner)?;
@@ -116,8 +120,9 @@ impl SearchStrategy for HighestRung {
 
 #[cfg(test)]
 mod tests {
-    use tunesmith_common::study::StudyFile;
+    use tunesmith_common::study::{StudyFile, StudySpec};
 
+    use super::super::view::RunningTrial;
     use super::*;
 
     /// A result of a trial at a step; `partial` unless it is its end.
@@ -180,10 +185,7 @@ mod tests {
 
     #[test]
     fn a_kept_memory_proposes_what_an_empty_one_does() {
-        let text = "objective: {metric: loss, goal: minimize}\nspace: {x: {type: float, low: 0, high: 1}}\n\
-                    strategy: {name: bohb, max_steps: 9, seed: 3}\n";
-        let (_, spec) = StudyFile::parse(text, "study.yaml").unwrap();
-        let (strategy, _) = super::super::build(&spec);
+        let (spec, strategy) = bohb();
         let mut finished = Vec::new();
         let mut memory = Memory::default();
         for next in 1..60_u64 {
@@ -211,6 +213,47 @@ mod tests {
                 "{next}"
             );
         }
+    }
+
+    #[test]
+    fn a_trial_that_rests_at_the_rung_that_is_shown_counts_once() {
+        let (spec, strategy) = bohb();
+        let finished: Vec<FinishedTrial> = (1..=20)
+            .map(|trial| result(trial, 1, spec_point(trial), true))
+            .collect();
+        let proposed = |running: &[RunningTrial<'_>]| {
+            let view = StudyView {
+                space: &spec.space,
+                seed: 3,
+                next: TrialNumber(30),
+                proposed: 29,
+                cursor: None,
+                finished: &finished,
+                running,
+            };
+            strategy.propose(&view, 1, &mut Memory::default()).unwrap()
+        };
+        let alive = |trial: u64, encoded| RunningTrial {
+            trial: TrialNumber(trial),
+            encoded,
+        };
+        let rest: Vec<_> = finished
+            .iter()
+            .map(|seen| alive(seen.trial.0, &seen.encoded[..]))
+            .collect();
+        let alone = proposed(&[]);
+        assert_eq!(proposed(&rest), alone);
+        let place = &alone.points[0].encoded[..];
+        let begun: Vec<_> = (21..30).map(|trial| alive(trial, place)).collect();
+        assert_ne!(proposed(&begun), alone, "nothing is known of them yet");
+    }
+
+    fn bohb() -> (StudySpec, Box<dyn SearchStrategy>) {
+        let text = "objective: {metric: loss, goal: minimize}\nspace: {x: {type: float, low: 0, high: 1}}\n\
+                    strategy: {name: bohb, max_steps: 9, seed: 3}\n";
+        let (_, spec) = StudyFile::parse(text, "study.yaml").unwrap();
+        let (strategy, _) = super::super::build(&spec);
+        (spec, strategy)
     }
 
     fn spec_point(trial: u64) -> f64 {

@@ -3,7 +3,8 @@
 //! `gain-left [STRATEGIES [SEEDS [TRIALS [PATIENCE]]]]`. Each study is looked at as a coordinator does; what it is told is left to gain is compared with what the
 //! function really has left (`covered`), and it ends where a coordinator would end it. The limit is about a hundredth of how much better than the median of
 //! random points the optimum is; `within_limit` are the studies that ended with no more left. With a patience the study ends when so many
-//! results were not better by more than a tenth of the limit instead, and no model is asked. Set `OPENBLAS_NUM_THREADS=1`, as the coordinator does.
+//! results were not better by more than a tenth of the limit instead, and no model is asked. Set `OPENBLAS_NUM_THREADS=1` where the system's
+//! OpenBLAS has threads of its own.
 #![expect(clippy::print_stdout, reason = "figures are on standard output")]
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
 #![expect(clippy::disallowed_methods, reason = "measures time")]

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use tunesmith_common::TrialNumber;
 use tunesmith_common::space::{Scale, Space};
-use tunesmith_common::study::{Acquisition, StrategyName};
+use tunesmith_common::study::{Acquisition, StrategyName, StudySpec};
 use tunesmith_optimizer::{FinishedTrial, RunningTrial, StudyView};
 
 use crate::check_contract;
-use crate::studies::{Afresh as _, build, float, gp, int, learns, registry, space, spaces, study, view};
+use crate::studies::{
+    Afresh as _, build, float, gp, int, learns, registry, schedules, space, spaces, study, view,
+};
 
 const MANY: &str = "1,000 parameters";
 /// Results of a history, more than any strategy's start takes.
@@ -84,8 +86,9 @@ fn finished(trial: u64, encoded: Vec<f64>, value: Option<f64>) -> FinishedTrial 
         encoded: encoded.into(),
         value,
         failed: value.is_none(),
-        partial: false,
-        last_step: None,
+        // Some were stopped, or rest, and some of those at the first rung.
+        partial: trial.is_multiple_of(4),
+        last_step: trial.is_multiple_of(4).then(|| trial.cast_signed() % 3),
         others: Box::default(),
         violations: Box::default(),
     }
@@ -112,32 +115,39 @@ struct Cases<'a> {
 
 fn check(kind: &str, space: &Space, names: &[StrategyName], cases: &Cases<'_>) {
     for &name in names {
-        for &(place, at) in cases.places {
-            for &(what, outcome) in cases.outcomes {
-                let spec = study(space.clone(), name, 11, Vec::new());
-                let finished = history(space, at, outcome, cases.results);
-                let here = finished[0].encoded.clone();
-                let running = [RunningTrial {
-                    trial: TrialNumber(cases.results + 1),
-                    encoded: &here,
-                }];
-                let view = StudyView {
-                    finished: &finished,
-                    running: &running,
-                    proposed: cases.results + 1,
-                    ..view(&spec, cases.results + 2)
-                };
-                check_contract(&spec, &view, 2);
-                if learns(name) {
-                    let made = build(&spec).0.afresh(&view, 2);
-                    assert_eq!(
-                        made.map(|proposal| proposal.points.len()),
-                        Ok(2),
-                        "{name:?} in {kind}: {what}, {place}"
-                    );
+        for (place, at) in cases.places {
+            for (what, outcome) in cases.outcomes {
+                let finished = history(space, *at, *outcome, cases.results);
+                for schedule in schedules(name) {
+                    let mut spec = study(space.clone(), name, 11, Vec::new());
+                    let is_scheduled = schedule.is_some();
+                    spec.strategy.schedule = schedule;
+                    check_one(&spec, &finished, &|| {
+                        format!("{name:?} in {kind}: {what}, {place}, with a schedule: {is_scheduled}")
+                    });
                 }
             }
         }
+    }
+}
+
+fn check_one(spec: &StudySpec, finished: &[FinishedTrial], case: &dyn Fn() -> String) {
+    let results = finished.len() as u64;
+    let here = finished[0].encoded.clone();
+    let running = [RunningTrial {
+        trial: TrialNumber(results + 1),
+        encoded: &here,
+    }];
+    let view = StudyView {
+        finished,
+        running: &running,
+        proposed: results + 1,
+        ..view(spec, results + 2)
+    };
+    check_contract(spec, &view, 2);
+    if learns(spec.strategy.name) {
+        let made = build(spec).0.afresh(&view, 2);
+        assert_eq!(made.map(|proposal| proposal.points.len()), Ok(2), "{}", case());
     }
 }
 

@@ -355,7 +355,7 @@ fn where_the_best_value_is_expected_one_is_tried_at_a_time() {
 fn where_results_are_noisy_trials_stay_where_most_is_expected() {
     let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
     // As good as random, and the same each time.
-    let noisy = |at: &[f64]| value(at) + 0.1 * (1e5 * at[0] + 3e5 * at[1]).sin();
+    let noisy = |at: &[f64]| value(at) + 0.2 * (1e5 * at[0] + 3e5 * at[1]).sin();
     let mut elsewhere = Vec::new();
     goes_on(&spec, 90, noisy, |point, _, finished| {
         if point.note.contains("away from") || point.note.starts_with("far") {

@@ -7,7 +7,9 @@ use tunesmith_common::constraint::Constraint;
 use tunesmith_common::measurement::{From as ValueFrom, Goal};
 use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
-use tunesmith_common::study::{Acquisition, Budget, Objective, StrategyName, StrategySpec, StudySpec};
+use tunesmith_common::study::{
+    Acquisition, Budget, Halving, HalvingName, Objective, Schedule, StrategyName, StrategySpec, StudySpec,
+};
 use tunesmith_optimizer::{Memory, Proposal, SearchStrategy, StrategyError, StudyView, Suggestion};
 
 pub(crate) fn parameter(name: &str, domain: Domain) -> Parameter {
@@ -194,14 +196,34 @@ pub(crate) fn registry() -> [StrategyName; 13] {
 
 /// Whether results matter to what a strategy proposes.
 pub(crate) fn learns(name: StrategyName) -> bool {
-    matches!(
-        name,
+    // Without a wildcard, so that who adds a strategy comes by here, and to the registry.
+    match name {
         StrategyName::Gp { .. }
-            | StrategyName::Tpe
-            | StrategyName::Cmaes
-            | StrategyName::Evolution
-            | StrategyName::Nsga2
-    )
+        | StrategyName::Tpe
+        | StrategyName::Cmaes
+        | StrategyName::Evolution
+        | StrategyName::Nsga2 => true,
+        StrategyName::Auto
+        | StrategyName::Manual
+        | StrategyName::Grid { .. }
+        | StrategyName::Random
+        | StrategyName::Sobol => false,
+    }
+}
+
+/// The schedules that make a difference to a strategy: under one `tpe` is shown one rung.
+pub(crate) fn schedules(name: StrategyName) -> Vec<Option<Schedule>> {
+    if name != StrategyName::Tpe {
+        return vec![None];
+    }
+    let bohb = Halving {
+        name: HalvingName::Bohb,
+        min_steps: 1,
+        reduction: 3,
+        max_steps: 9,
+        brackets: 3,
+    };
+    vec![None, Some(Schedule::Halving(bohb))]
 }
 
 /// The strategy of a study of one objective.

@@ -49,38 +49,45 @@ pub fn breed(
         .filter_map(|name| space.index_of(name.as_str()))
         .filter(|index| !at[*index].is_nan())
         .collect();
-    let mut note = String::new();
-    let mut latent = match &population.explore {
-        Explore::Model => choose(
-            space,
-            (&at, &open),
-            begun,
-            population.interval,
-            intervals,
-            &mut rng,
-        ),
-        Explore::Perturb { .. } => None,
-    };
-    for _ in 0..TRIES {
-        let point = match (latent.take(), &population.explore) {
-            (Some(point), _) => point,
-            (None, Explore::Perturb { resample, factors }) => {
-                perturbed(space, &at, &open, *resample, factors, &mut rng)
-            }
-            // Before there is anything to learn from, and where the constraints refuse what the model says.
-            (None, Explore::Model) => {
-                "by chance, since there is too little to learn from".clone_into(&mut note);
-                perturbed(space, &at, &open, 0.25, &[0.8, 1.2], &mut rng)
-            }
-        };
-        let point: Vec<f64> = point
-            .into_iter()
-            .map(|x| if x.is_nan() { uniform(&mut rng) } else { x })
-            .collect();
+    let child_at = |mut point: Vec<f64>, rng: &mut ChaCha8Rng| {
+        // What a changed choice may make apply.
+        for x in point.iter_mut().filter(|x| x.is_nan()) {
+            *x = uniform(rng);
+        }
         let params = inherited(space.decode(&point), parent, space, |index| {
             (point[index] - at[index]).abs() > 0.0
         });
-        if space.satisfies(&params) && params != *parent {
+        (space.satisfies(&params) && params != *parent).then_some(params)
+    };
+    let (resample, factors, note) = match &population.explore {
+        Explore::Perturb { resample, factors } => (*resample, &factors[..], ""),
+        Explore::Model => {
+            let chosen = choose(
+                space,
+                (&at, &open),
+                begun,
+                population.interval,
+                intervals,
+                &mut rng,
+            );
+            let note = match chosen {
+                None => "by chance, since there is too little to learn from",
+                Some(points) => {
+                    let mut children = points.into_iter().map(|point| child_at(point, &mut rng));
+                    if let Some(params) = children.find_map(|child| child) {
+                        let note = String::new();
+                        return Ok(Child { params, note });
+                    }
+                    "by chance, since the constraints refuse all that the model looked at"
+                }
+            };
+            (0.25, &[0.8, 1.2][..], note)
+        }
+    };
+    for _ in 0..TRIES {
+        let point = perturbed(space, &at, &open, resample, factors, &mut rng);
+        if let Some(params) = child_at(point, &mut rng) {
+            let note = note.to_owned();
             return Ok(Child { params, note });
         }
     }

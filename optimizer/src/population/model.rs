@@ -51,8 +51,8 @@ impl Interval {
     }
 }
 
-/// Where a child is expected to gain most in the next interval, shape `(d,)`: its parent's point `at` with the coordinates `open` changed. None if there is
-/// too little to learn from.
+/// Where a child is expected to gain in the next interval, those where most is first: each of shape `(d,)`, its parent's point `at` with the coordinates
+/// `open` changed. None if there is too little to learn from.
 ///
 /// `value`: what the parent had come to at `step`.
 pub(super) fn choose(
@@ -62,7 +62,7 @@ pub(super) fn choose(
     interval: i64,
     intervals: &[Interval],
     rng: &mut ChaCha8Rng,
-) -> Option<Vec<f64>> {
+) -> Option<Vec<Vec<f64>>> {
     let newest = intervals.len().saturating_sub(MOST);
     let known: Vec<(&Interval, f64)> = intervals[newest..]
         .iter()
@@ -143,10 +143,8 @@ pub(super) fn choose(
         .predict(&layout, &at)
         .into_iter()
         .map(|(mean, variance)| mean + (confidence * variance).sqrt());
-    let best = candidates
-        .into_iter()
-        .zip(bounds)
-        .filter(|(_, bound)| bound.is_finite())
-        .max_by(|(_, a), (_, b)| a.total_cmp(b));
-    best.map(|(point, _)| point)
+    let mut bounded: Vec<(Vec<f64>, f64)> = candidates.into_iter().zip(bounds).collect();
+    bounded.retain(|(_, bound)| bound.is_finite());
+    bounded.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    Some(bounded.into_iter().map(|(point, _)| point).collect())
 }

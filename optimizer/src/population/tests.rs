@@ -124,20 +124,26 @@ fn in_a_tournament_the_worse_of_two_is_replaced() {
 }
 
 fn space() -> Space {
-    let file = "
+    space_where("'layers <= 6'")
+}
+
+fn space_where(constraints: &str) -> Space {
+    let file = format!(
+        "
 name: s
-objective: {metric: m, goal: minimize}
+objective: {{metric: m, goal: minimize}}
 space:
-  lr: {type: float, low: 1e-4, high: 1.0, scale: log}
-  momentum: {type: float, low: 0.001, high: 0.999, scale: reverse_log}
-  batch: {type: int, low: 16, high: 256, scale: log2}
-  layers: {type: int, low: 1, high: 8}
-  kind: {type: categorical, choices: [a, b]}
-  size: {type: ordinal, choices: [s, m, l]}
-constraints: ['layers <= 6']
-trial: {command: [x]}
-";
-    StudyFile::parse(file, "s.yaml").unwrap().1.space
+  lr: {{type: float, low: 1e-4, high: 1.0, scale: log}}
+  momentum: {{type: float, low: 0.001, high: 0.999, scale: reverse_log}}
+  batch: {{type: int, low: 16, high: 256, scale: log2}}
+  layers: {{type: int, low: 1, high: 8}}
+  kind: {{type: categorical, choices: [a, b]}}
+  size: {{type: ordinal, choices: [s, m, l]}}
+constraints: [{constraints}]
+trial: {{command: [x]}}
+"
+    );
+    StudyFile::parse(&file, "s.yaml").unwrap().1.space
 }
 
 fn all_vary(space: &Space, explore: Explore) -> Population {
@@ -207,13 +213,11 @@ fn numbers_are_multiplied_by_a_factor() {
     assert_eq!(seen.len(), 2, "both come up");
 }
 
-#[test]
-fn a_model_finds_where_the_gain_is() {
-    // The gain is largest at lr = 0.01, which is in the middle of its scale.
-    let space = space();
+/// Children of a trial in the middle, but for its `lr`, of a population of which the gain is largest at `lr` = 0.01, in the middle of its scale.
+fn children(space: &Space, lr: f64, known: usize) -> Vec<Child> {
     let population = Population {
         vary: vec!["lr".parse().unwrap()],
-        ..all_vary(&space, Explore::Model)
+        ..all_vary(space, Explore::Model)
     };
     let intervals: Vec<Interval> = (0..24)
         .map(|k| {
@@ -229,32 +233,54 @@ fn a_model_finds_where_the_gain_is() {
             }
         })
         .collect();
-    let parent = space.decode(&[0.1, 0.5, 0.5, 0.4, 0.5, 0.5]);
-    for child in 1..6 {
-        let bred = breed(
-            &space,
-            &population,
-            3,
-            TrialNumber(child),
-            &parent,
-            (15, 1.0),
-            &intervals,
-        )
-        .unwrap();
-        assert_eq!(bred.note, "");
-        let at = space.encode(&bred.params).unwrap();
+    let parent = space.decode(&[lr, 0.5, 0.5, 0.4, 0.5, 0.5]);
+    let known = &intervals[..known];
+    (1..6)
+        .map(|child| {
+            breed(
+                space,
+                &population,
+                3,
+                TrialNumber(child),
+                &parent,
+                (15, 1.0),
+                known,
+            )
+            .unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn a_model_finds_where_the_gain_is() {
+    let space = space();
+    for child in children(&space, 0.1, 24) {
+        assert_eq!(child.note, "");
+        let at = space.encode(&child.params).unwrap();
         assert!((at[0] - 0.5).abs() < 0.2, "{at:?}");
     }
     // With less than that to learn from, by chance.
-    let few = breed(
-        &space,
-        &population,
-        3,
-        TrialNumber(1),
-        &parent,
-        (15, 1.0),
-        &intervals[..3],
-    )
-    .unwrap();
-    assert_eq!(few.note, "by chance, since there is too little to learn from");
+    for child in children(&space, 0.1, 3) {
+        assert_eq!(child.note, "by chance, since there is too little to learn from");
+    }
+}
+
+#[test]
+fn a_model_goes_where_the_constraints_let_it() {
+    // 0.42 of the scale of `lr`.
+    let space = space_where("'lr <= 0.005'");
+    for child in children(&space, 0.1, 24) {
+        assert_eq!(child.note, "");
+        let at = space.encode(&child.params).unwrap();
+        assert!((0.3..0.43).contains(&at[0]), "{at:?}");
+    }
+    // With the parent's 4 layers 1.2 times its `lr`, and next to nothing else.
+    let space = space_where("'lr >= 4.0119999 - layers', 'lr <= layers - 3.9879999'");
+    for child in children(&space, 0.5, 24) {
+        assert_eq!(
+            child.note,
+            "by chance, since the constraints refuse all that the model looked at"
+        );
+        assert!(space.satisfies(&child.params));
+    }
 }

@@ -385,6 +385,14 @@ fn what_is_allowed_but_hardly_meant_is_a_warning() {
             "trial.command[0] is \"./a b\", a program whose name contains a space: no shell splits it into arguments",
         ]
     );
+    assert_eq!(
+        warnings(
+            "strategy: {name: asha, max_steps: 9}\nconstraints: [{metric: mem_gb, at_most: 16}]\ntrial: {command: [a]}"
+        ),
+        [
+            "which trials go on the objective alone decides: a bound of a metric in constraints counts for the best trial, and for what the sampler proposes"
+        ]
+    );
     let wide: String = (0..5).map(|i| format!("  p{i}: {{type: bool}}\n")).collect();
     assert_eq!(
         parse(&format!("objective: {{metric: loss, goal: minimize}}\nspace:\n{wide}  c: {{type: constant, value: 1}}\nstrategy: grid\n")).warnings(),

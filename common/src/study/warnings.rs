@@ -1,6 +1,6 @@
 //! What is allowed in a study but probably not meant.
 
-use super::spec::{StopperRule, StrategyName, StudySpec};
+use super::spec::{Schedule, StopperRule, StrategyName, StudySpec};
 use crate::space::Domain;
 
 /// Dimensions up to which a grid is a reasonable plan.
@@ -19,6 +19,7 @@ impl StudySpec {
             ));
         }
         self.warn_of_grid(&mut warnings);
+        self.warn_of_unregarded_constraints(&mut warnings);
         self.warn_of_stoppers(&mut warnings);
         if let Some(program) = self.trial.as_ref().and_then(|trial| trial.command.first())
             && program.contains(' ')
@@ -50,6 +51,20 @@ impl StudySpec {
         {
             warnings.push(format!(
                 "the grid has {cells} points, of which budget.trials allows {trials}"
+            ));
+        }
+    }
+
+    /// Rungs and populations compare the objective alone.
+    fn warn_of_unregarded_constraints(&self, warnings: &mut Vec<String>) {
+        let which = match &self.strategy.schedule {
+            Some(Schedule::Halving(_)) => "trials go on",
+            Some(Schedule::Population(_)) => "trials are replaced",
+            Some(Schedule::Replay(_)) | None => return,
+        };
+        if !self.measured_constraints.is_empty() {
+            warnings.push(format!(
+                "which {which} the objective alone decides: a bound of a metric in constraints counts for the best trial, and for what the sampler proposes"
             ));
         }
     }

@@ -22,7 +22,7 @@ fn spec_of(study: &v1::Study) -> StudySpec {
 /// If a trial of the study's strategy has other parameters.
 pub fn audit_suggestions(study: &v1::Study, trials: &[v1::Trial]) {
     let spec = spec_of(study);
-    let (strategy, _) = build(&spec);
+    let strategy = build(&spec);
     let (mut proposed, mut cursor) = (0, None);
     for trial in trials {
         let provenance = trial.provenance.clone().unwrap_or_default();

@@ -89,7 +89,7 @@ fn measure(
     let (mut longest, mut left) = (0.0_f64, Vec::new());
     for seed in 0..seeds {
         let spec = spec(strategy, function.dimensions, seed)?;
-        let (searching, _) = build(&spec);
+        let searching = build(&spec);
         let mut memory = Memory::default();
         let mut finished: Vec<FinishedTrial> = Vec::new();
         let (mut gains, mut bests): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());

@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
 fn measure(name: &str, d: usize, n: u64, objectives: u32) -> anyhow::Result<()> {
     let mut spec = spec(name, d)?;
     spec.more_objectives = vec![spec.objective.clone(); usize::try_from(objectives.saturating_sub(1))?];
-    let (strategy, _) = build(&spec);
+    let strategy = build(&spec);
     let mut finished = history(d, n, objectives);
     let (before, probe) = (resident_mib(), probe());
     let mut memory = Memory::default();

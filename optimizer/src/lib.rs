@@ -24,5 +24,5 @@ pub use rng::trial_rng;
 pub use stopping::{Restorer, Stoppers};
 pub use strategy::{
     Expected, FinishedTrial, Gain, LOOKS, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError,
-    StudyView, Suggestion, build, choice, complete, fallback, gain_left, looks,
+    StudyView, Suggestion, build, complete, fallback, gain_left, looks,
 };

@@ -10,11 +10,12 @@ use tunesmith_common::space::{Domain, Scale};
 use tunesmith_common::study::{StrategyName, StudySpec};
 use tunesmith_optimizer::{
     FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion,
+    build,
 };
 
 use self::studies::{
-    Afresh as _, all_bits, bits, build, choices, float, grid, learns, parameter, registry, space, spaces,
-    study, view,
+    Afresh as _, all_bits, bits, choices, float, grid, learns, parameter, registry, space, spaces, study,
+    view,
 };
 
 mod awkward;
@@ -64,7 +65,7 @@ fn singles(
 
 /// The promises that need one view only.
 fn check_contract(spec: &StudySpec, view: &StudyView<'_>, count: usize) {
-    let (strategy, _) = build(spec);
+    let strategy = build(spec);
     let batch = strategy.afresh(view, count);
     assert_eq!(
         all_bits(&batch),
@@ -73,7 +74,7 @@ fn check_contract(spec: &StudySpec, view: &StudyView<'_>, count: usize) {
     );
     assert_eq!(
         all_bits(&batch),
-        all_bits(&build(spec).0.afresh(view, count)),
+        all_bits(&build(spec).afresh(view, count)),
         "nothing is remembered"
     );
     if count > 0 {
@@ -122,7 +123,7 @@ fn every_strategy_keeps_the_contract_in_every_space() {
             for (next, count) in [(1, 0), (1, 1), (1, 9), (1_000_000, 2)] {
                 check_contract(&spec, &view(&spec, next), count);
             }
-            let proposal = build(&spec).0.afresh(&view(&spec, 1), 1);
+            let proposal = build(&spec).afresh(&view(&spec, 1), 1);
             let expected = match name {
                 StrategyName::Manual => Err(StrategyError::WaitsForPeople),
                 // 3^1000 cells, which the check of a study refuses.
@@ -218,7 +219,7 @@ proptest! {
             check_contract(&spec, &full, count);
             // What `auto` chooses may learn.
             if !learns(name) && name != StrategyName::Auto {
-                let (strategy, _) = build(&spec);
+                let strategy = build(&spec);
                 prop_assert_eq!(all_bits(&strategy.afresh(&full, count)), all_bits(&strategy.afresh(&bare, count)));
             }
         }
@@ -230,7 +231,7 @@ fn random_and_sobol_give_a_trial_its_point_whatever_came_before() {
     for (_, space) in spaces() {
         for name in [StrategyName::Random, StrategyName::Sobol] {
             let spec = study(space.clone(), name, 3, Vec::new());
-            let (strategy, _) = build(&spec);
+            let strategy = build(&spec);
             let batch = strategy.afresh(&view(&spec, 1), 6).unwrap();
             let later = StudyView {
                 proposed: 2,
@@ -250,7 +251,7 @@ fn another_seed_gives_other_points() {
         let points: HashSet<Vec<u64>> = (0..50)
             .map(|seed| {
                 let spec = study(space.clone(), name, seed, Vec::new());
-                bits(&build(&spec).0.afresh(&view(&spec, 1), 1).unwrap().points[0]).1
+                bits(&build(&spec).afresh(&view(&spec, 1), 1).unwrap().points[0]).1
             })
             .collect();
         assert_eq!(points.len(), 50);
@@ -270,7 +271,7 @@ fn a_grid_proposes_each_admissible_cell_once_and_then_no_more() {
         let mut orders = HashSet::new();
         for (shuffle, seed) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
             let spec = study(space.clone(), grid(shuffle, 3), seed, Vec::new());
-            let (strategy, _) = build(&spec);
+            let strategy = build(&spec);
             let all = singles(strategy.as_ref(), &view(&spec, 1), cells + 5).unwrap();
             let texts: Vec<String> = all
                 .points
@@ -335,16 +336,13 @@ fn what_no_point_satisfies_is_said_so() {
         ),
     ] {
         let spec = study(impossible.clone(), name, 1, Vec::new());
-        assert_eq!(build(&spec).0.afresh(&view(&spec, 1), 3), Err(error), "{name:?}");
+        assert_eq!(build(&spec).afresh(&view(&spec, 1), 3), Err(error), "{name:?}");
     }
     // One draw in a hundred will do.
     let narrow = space(parameters(), &["x > 0.99"]);
     for name in [StrategyName::Random, StrategyName::Sobol] {
         let spec = study(narrow.clone(), name, 1, Vec::new());
-        assert_eq!(
-            build(&spec).0.afresh(&view(&spec, 1), 20).unwrap().points.len(),
-            20
-        );
+        assert_eq!(build(&spec).afresh(&view(&spec, 1), 20).unwrap().points.len(), 20);
     }
 }
 
@@ -366,7 +364,7 @@ fn initial_points_come_first_and_are_completed() {
     ];
     for name in registry() {
         let spec = study(conditional.clone(), name, 11, initial.clone());
-        let (strategy, _) = build(&spec);
+        let strategy = build(&spec);
         check_contract(&spec, &view(&spec, 1), 7);
         // What the strategy enumerates does not count before the initial points are through.
         let first = StudyView {
@@ -396,7 +394,7 @@ fn initial_points_come_first_and_are_completed() {
         assert_eq!(batch.points[2].note, "initial point 3");
         // Those after them are the strategy's own, and nothing of an enumeration is used up.
         let bare = study(conditional.clone(), name, 11, Vec::new());
-        let own = build(&bare).0.afresh(&view(&bare, 4), 4);
+        let own = build(&bare).afresh(&view(&bare, 4), 4);
         let rest = Proposal {
             points: batch.points[3..].to_vec(),
         };
@@ -419,7 +417,7 @@ fn initial_points_satisfy_the_constraints_with_what_completes_them() {
         for seed in 0..20 {
             let spec = study(constrained.clone(), name, seed, vec![wide.clone(); 3]);
             check_contract(&spec, &view(&spec, 1), 3);
-            let batch = build(&spec).0.afresh(&view(&spec, 1), 3).unwrap();
+            let batch = build(&spec).afresh(&view(&spec, 1), 3).unwrap();
             assert!(
                 batch
                     .points
@@ -447,7 +445,7 @@ fn an_initial_point_that_cannot_be_completed_ends_the_batch_before_it() {
         vec![ints(4, 32), ints(256, 512)],
     );
     check_contract(&spec, &view(&spec, 1), 5);
-    let (strategy, _) = build(&spec);
+    let strategy = build(&spec);
     assert_eq!(strategy.afresh(&view(&spec, 1), 5).unwrap().points.len(), 1);
     let second = StudyView {
         proposed: 1,
@@ -468,7 +466,7 @@ fn parameters_that_an_initial_point_makes_active_are_spread_over_their_range() {
     let momenta: HashSet<String> = (0..50)
         .map(|seed| {
             let spec = study(conditional.clone(), StrategyName::Sobol, seed, vec![sgd.clone()]);
-            let batch = build(&spec).0.afresh(&view(&spec, 1), 1).unwrap();
+            let batch = build(&spec).afresh(&view(&spec, 1), 1).unwrap();
             batch.points[0].params.value("momentum").unwrap().to_string()
         })
         .collect();
@@ -482,8 +480,7 @@ fn auto_says_what_it_chose_and_why() {
         let (_, space) = spaces.iter().find(|(name, _)| *name == kind).unwrap();
         let mut spec = study(space.clone(), StrategyName::Auto, 1, Vec::new());
         spec.budget.trials = trials;
-        let (strategy, note) = build(&spec);
-        (strategy.name(), note)
+        (build(&spec).name(), spec.chosen_strategy().1)
     };
     let said = |name, note: &str| (name, note.to_owned());
     assert_eq!(
@@ -528,8 +525,7 @@ fn auto_says_what_it_chose_and_why() {
         let mut spec = study(space.clone(), StrategyName::Auto, 1, Vec::new());
         spec.budget.trials = trials;
         spec.more_objectives = vec![spec.objective.clone(); objectives - 1];
-        let (strategy, note) = build(&spec);
-        (strategy.name(), note)
+        (build(&spec).name(), spec.chosen_strategy().1)
     };
     assert_eq!(several("finite", Some(24), 3).0, "grid");
     assert_eq!(several("continuous", Some(1_000), 4).0, "gp");
@@ -548,9 +544,6 @@ fn auto_says_what_it_chose_and_why() {
         )
     );
     let (_, space) = &spaces[0];
-    assert!(
-        build(&study(space.clone(), StrategyName::Random, 1, Vec::new()))
-            .1
-            .is_empty()
-    );
+    let random = study(space.clone(), StrategyName::Random, 1, Vec::new());
+    assert_eq!(random.chosen_strategy(), (StrategyName::Random, String::new()));
 }

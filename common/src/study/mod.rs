@@ -3,6 +3,7 @@
 //! The types here can only be made from a checked study file ([`StudySpec::try_from`] a [`RawStudy`]); whoever holds one need not
 //! check again.
 
+mod auto;
 mod change;
 mod check;
 mod draft;

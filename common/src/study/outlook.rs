@@ -7,7 +7,11 @@ impl StudySpec {
     #[must_use]
     pub fn outlook(&self) -> Vec<(&'static str, String)> {
         let mut facts = Vec::new();
-        let cells = match self.strategy.name {
+        let (strategy, note) = self.chosen_strategy();
+        if !note.is_empty() {
+            facts.push(("Strategy", note));
+        }
+        let cells = match strategy {
             StrategyName::Grid { points, .. } => self.space.cells(points.get()),
             StrategyName::Auto
             | StrategyName::Manual
@@ -28,7 +32,7 @@ impl StudySpec {
             (None, Some(trials)) => Some(u128::from(trials)),
             (None, None) => None,
         };
-        let number = match (trials, self.strategy.name) {
+        let number = match (trials, strategy) {
             (Some(trials), _) => trials.to_string(),
             (None, StrategyName::Manual) => "those that people add".to_owned(),
             (None, _) => {

@@ -401,6 +401,40 @@ fn what_is_allowed_but_hardly_meant_is_a_warning() {
 }
 
 #[test]
+fn what_a_study_comes_to_is_told_with_what_auto_chooses() {
+    let outlook = |space: &str, more: &str| {
+        let file = format!("objective: {{metric: loss, goal: minimize}}\nspace: {{{space}}}\n{more}");
+        let facts = parse(&file).outlook().into_iter();
+        facts
+            .map(|(what, fact)| format!("{what}: {fact}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        outlook("n: {type: int, low: 1, high: 6}", "budget: {trials: 9}"),
+        [
+            "Strategy: auto chose grid in random order: the space has 6 combinations, within the budget of 9 trials",
+            "Grid: 6 points",
+            "Trials: 6",
+        ]
+    );
+    assert_eq!(
+        outlook("x: {type: float, low: 0, high: 1}", "budget: {trials: 9}"),
+        [
+            "Strategy: auto chose gp: the space has continuous parameters, and it learns most from each trial",
+            "Trials: 9",
+        ]
+    );
+    assert_eq!(
+        outlook(
+            "x: {type: float, low: 0, high: 1}",
+            "strategy: tpe\nbudget: {trials: 9}"
+        ),
+        ["Trials: 9"],
+        "nothing was left to choose"
+    );
+}
+
+#[test]
 fn studies_are_named_after_their_files() {
     let name = |file: &str| name_of_file(file).map(|name| name.to_string());
     assert_eq!(name("digits.yaml").as_deref(), Some("digits"));

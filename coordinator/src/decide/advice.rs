@@ -22,7 +22,7 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::study::{StrategyName, StudySpec};
 use tunesmith_optimizer::{
     FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion,
-    build, choice, fallback,
+    build, fallback,
 };
 
 use super::children::{ChildAdvice, ChildQuestion};
@@ -90,7 +90,7 @@ pub(super) struct Advised {
 impl Adviser {
     /// Of the strategy that the study asks for.
     pub(super) fn of(spec: &StudySpec) -> Self {
-        Self::new(build(spec).0, choice(spec).0)
+        Self::new(build(spec), spec.chosen_strategy().0)
     }
 
     fn new(strategy: Box<dyn SearchStrategy>, settings: StrategyName) -> Self {

@@ -9,7 +9,7 @@ use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::study::{Population, Schedule, StrategyName, StudySpec};
 use tunesmith_common::{Params, Timestamp, TrialNumber};
 use tunesmith_optimizer::{
-    Contest, Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, breed, build, choice,
+    Contest, Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, breed, build,
 };
 
 use super::advice::propose;
@@ -183,8 +183,8 @@ impl History {
             }
         }
         Replay {
-            strategy: build(&spec).0,
-            settings: choice(&spec).0,
+            strategy: build(&spec),
+            settings: spec.chosen_strategy().0,
             spec,
             memory: Memory::default(),
             trials,
@@ -318,7 +318,7 @@ impl Replay {
     fn take_up(&mut self, settings: StrategyName) {
         if settings != self.settings {
             self.spec.strategy.name = settings;
-            (self.strategy, _) = build(&self.spec);
+            self.strategy = build(&self.spec);
             self.settings = settings;
         }
     }

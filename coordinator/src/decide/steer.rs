@@ -157,7 +157,7 @@ impl StudyCore {
         }
         let rules_changed = edit.spec.early_stopping != self.spec.early_stopping;
         // What `auto` chooses depends on the budget.
-        let (settings, note) = tunesmith_optimizer::choice(&edit.spec);
+        let (settings, note) = edit.spec.chosen_strategy();
         let strategy_changed = settings != self.adviser.settings();
         self.row.strategy_note = note;
         self.warnings = edit.spec.warnings();

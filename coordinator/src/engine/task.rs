@@ -18,7 +18,7 @@ use super::registry::EngineSettings;
 use super::thinking::{Thinkers, Thinking};
 use super::upkeep::UpkeepHandle;
 use crate::crash::crash_point;
-use crate::decide::{Ctx, Demand, Offer, Order, Outbox, Question, StudyCore};
+use crate::decide::{Ctx, Demand, GainQuestion, Offer, Order, Outbox, Question, StudyCore};
 use crate::pool::{Place, Pool};
 use crate::store::{Ownership, Store, StoreError};
 
@@ -48,6 +48,14 @@ pub(super) struct Engine {
     pub(super) events: broadcast::Sender<Committed>,
     /// Counts the answers of the study's strategy.
     pub(super) advised: watch::Sender<u64>,
+}
+
+/// What is being computed for the study.
+#[derive(Default)]
+struct Asked {
+    points: Thinking<Question>,
+    /// What is left to be gained.
+    gain: Thinking<GainQuestion>,
 }
 
 /// Why serving ended.
@@ -155,19 +163,12 @@ impl Engine {
         let mut served = self.clock.monotonic();
         let mut idle = 0;
         let mut batch: Vec<Box<dyn Command>> = Vec::with_capacity(BATCH);
-        let mut thinking = Thinking::default();
-        let mut weighing = Thinking::default();
+        let mut asked = Asked::default();
         loop {
-            // Before the other question, which takes the results away.
-            if let Some(question) = core.gain_question() {
-                weighing.begin(&self.thinkers, &*self.clock, question);
-            }
-            if let Some(question) = self.question(core) {
-                thinking.begin(&self.thinkers, &*self.clock, question);
-            }
+            self.ask(core, &mut asked);
             let ticked = tokio::select! {
                 biased;
-                answered = thinking.answer(&*self.clock) => {
+                answered = asked.points.answer(&*self.clock) => {
                     let Some((advice, took)) = answered else {
                         return Ended::Reload;
                     };
@@ -178,7 +179,7 @@ impl Engine {
                     self.advised.send_modify(|count| *count += 1);
                     false
                 }
-                answered = weighing.answer(&*self.clock) => {
+                answered = asked.gain.answer(&*self.clock) => {
                     let Some((answer, _)) = answered else {
                         return Ended::Reload;
                     };
@@ -200,7 +201,7 @@ impl Engine {
             };
             idle = if ticked { idle + 1 } else { 0 };
             let step = self
-                .step(core, owner, &mut batch, &mut watch, &mut published)
+                .step(core, owner, &mut batch, &mut watch, &mut published, &mut asked)
                 .await;
             if let Err(ended) = step {
                 return ended;
@@ -217,7 +218,7 @@ impl Engine {
                 }
                 // Those that came in the last moment are still served.
                 return match self
-                    .step(core, owner, &mut batch, &mut watch, &mut published)
+                    .step(core, owner, &mut batch, &mut watch, &mut published, &mut asked)
                     .await
                 {
                     Ok(()) => Ended::Over,
@@ -249,6 +250,7 @@ impl Engine {
         batch: &mut Vec<Box<dyn Command>>,
         watch: &mut PauseWatch,
         published: &mut Option<Demand>,
+        asked: &mut Asked,
     ) -> Result<(), Ended> {
         let mut random = || uuid::Uuid::new_v4().as_u128();
         let mut ctx = Ctx {
@@ -290,6 +292,8 @@ impl Engine {
             return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
         let (changes, orders) = core.close(out, &ctx);
+        // A place that is free now waits for the commit and for the next point: both at once.
+        self.ask(core, asked);
         crash_point!(BeforeCommit);
         match self.store.commit(owner, &changes).await {
             Ok(advanced) => {
@@ -378,6 +382,17 @@ impl Engine {
     fn drop_checkpoints(&self, dropped: Vec<Checkpoint>) {
         for checkpoint in dropped {
             self.pool.drop_checkpoint(self.id, checkpoint);
+        }
+    }
+
+    /// Has computed what the study wants to know.
+    fn ask(&self, core: &mut StudyCore, asked: &mut Asked) {
+        // Before the other question, which takes the results away.
+        if let Some(question) = core.gain_question() {
+            asked.gain.begin(&self.thinkers, &*self.clock, question);
+        }
+        if let Some(question) = self.question(core) {
+            asked.points.begin(&self.thinkers, &*self.clock, question);
         }
     }
 

@@ -81,12 +81,8 @@ impl Api {
             answer.spec = Some(study_convert::to_wire(raw));
             answer.warnings = spec.warnings();
             answer.warnings.truncate(MAX_TOLD);
-            let mut facts = spec.outlook();
-            let strategy = tunesmith_optimizer::build(spec).1;
-            if !strategy.is_empty() {
-                facts.push(("Strategy", strategy));
-            }
-            answer.facts = facts
+            answer.facts = spec
+                .outlook()
                 .into_iter()
                 .map(|(title, text)| v1::StudyFact {
                     title: title.to_owned(),

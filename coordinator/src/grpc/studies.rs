@@ -314,7 +314,7 @@ impl Api {
             } else {
                 String::new()
             },
-            strategy_note: tunesmith_optimizer::build(&spec).1,
+            strategy_note: spec.chosen_strategy().1,
             active_time: std::time::Duration::ZERO,
             gpu_seconds: 0.0,
             cost: 0.0,

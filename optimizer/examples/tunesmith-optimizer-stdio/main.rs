@@ -160,7 +160,7 @@ impl Session {
         };
         let objectives = count("objectives")?.unwrap_or(1).max(1);
         spec.more_objectives = vec![spec.objective.clone(); objectives - 1];
-        let (strategy, _) = build(&spec);
+        let strategy = build(&spec);
         let constraints = count("constraints")?.unwrap_or(0);
         anyhow::ensure!(
             schedule.is_none() || (objectives == 1 && constraints == 0),

@@ -252,7 +252,7 @@ mod tests {
         let text = "objective: {metric: loss, goal: minimize}\nspace: {x: {type: float, low: 0, high: 1}}\n\
                     strategy: {name: bohb, max_steps: 9, seed: 3}\n";
         let (_, spec) = StudyFile::parse(text, "study.yaml").unwrap();
-        let (strategy, _) = super::super::build(&spec);
+        let strategy = super::super::build(&spec);
         (spec, strategy)
     }
 

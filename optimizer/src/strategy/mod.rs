@@ -9,7 +9,6 @@
 //! * A batch of n is the same as n proposals of one, the view being brought up to date in between: what was proposed runs.
 //! * Every point proposed satisfies the space's constraints.
 
-mod auto;
 mod baseline;
 mod cmaes;
 mod evolution;
@@ -22,6 +21,7 @@ mod memory;
 mod nsga2;
 mod permutation;
 mod random;
+mod registry;
 mod sobol;
 mod standing;
 mod tpe;
@@ -29,10 +29,10 @@ mod tried;
 mod untried;
 mod view;
 
-pub use auto::{build, choice};
 pub use gp::{Gain, LOOKS, gain_left, looks};
 pub use memory::Memory;
 pub use random::{MAX_TRIES, complete, fallback};
+pub use registry::build;
 pub use view::{Expected, FinishedTrial, Proposal, RunningTrial, StrategyError, StudyView, Suggestion};
 
 /// Proposes the points to evaluate next.

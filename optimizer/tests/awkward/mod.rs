@@ -5,12 +5,10 @@ use std::collections::HashSet;
 use tunesmith_common::TrialNumber;
 use tunesmith_common::space::{Scale, Space};
 use tunesmith_common::study::{Acquisition, StrategyName, StudySpec};
-use tunesmith_optimizer::{FinishedTrial, RunningTrial, StudyView};
+use tunesmith_optimizer::{FinishedTrial, RunningTrial, StudyView, build};
 
 use crate::check_contract;
-use crate::studies::{
-    Afresh as _, build, float, gp, int, learns, registry, schedules, space, spaces, study, view,
-};
+use crate::studies::{Afresh as _, float, gp, int, learns, registry, schedules, space, spaces, study, view};
 
 const MANY: &str = "1,000 parameters";
 /// Results of a history, more than any strategy's start takes.
@@ -146,7 +144,7 @@ fn check_one(spec: &StudySpec, finished: &[FinishedTrial], case: &dyn Fn() -> St
     };
     check_contract(spec, &view, 2);
     if learns(spec.strategy.name) {
-        let made = build(spec).0.afresh(&view, 2);
+        let made = build(spec).afresh(&view, 2);
         assert_eq!(made.map(|proposal| proposal.points.len()), Ok(2), "{}", case());
     }
 }
@@ -200,7 +198,7 @@ fn results_that_say_nothing_are_no_secret() {
                 proposed: results,
                 ..view(&spec, results + 1)
             };
-            build(&spec).0.afresh(&view, 1).unwrap().points.remove(0).note
+            build(&spec).afresh(&view, 1).unwrap().points.remove(0).note
         };
         assert_eq!(note(3), "", "the first trials need no model");
         let says = note(RESULTS).starts_with("not from a model");
@@ -234,7 +232,7 @@ fn where_there_is_nothing_to_go_by_no_point_is_tried_twice() {
                 proposed: number - 1,
                 ..view(&spec, number)
             };
-            let point = build(&spec).0.afresh(&view, 1).unwrap().points.remove(0);
+            let point = build(&spec).afresh(&view, 1).unwrap().points.remove(0);
             assert!(
                 seen.insert(format!("{:?}", point.params)),
                 "{name:?}, trial {number}"

@@ -1,10 +1,10 @@
 //! Trials that are drawn at random whatever the strategy.
 
 use tunesmith_common::study::{StrategyName, StudySpec};
-use tunesmith_optimizer::Suggestion;
+use tunesmith_optimizer::{Suggestion, build};
 
 use crate::check_contract;
-use crate::studies::{Afresh as _, build, registry, spaces, study, view};
+use crate::studies::{Afresh as _, registry, spaces, study, view};
 
 #[test]
 fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
@@ -19,7 +19,7 @@ fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
                 continue;
             }
             // Those of the strategy itself are the ones that it has without a baseline.
-            let batch = build(&spec).0.afresh(&view(&spec, 1), 9).unwrap();
+            let batch = build(&spec).afresh(&view(&spec, 1), 9).unwrap();
             let own: Vec<_> = batch
                 .points
                 .iter()
@@ -27,7 +27,7 @@ fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
                 .collect();
             if let StrategyName::Grid { .. } = name {
                 spec.strategy.random_share = 0.0;
-                let whole = build(&spec).0.afresh(&view(&spec, 1), own.len()).unwrap();
+                let whole = build(&spec).afresh(&view(&spec, 1), own.len()).unwrap();
                 let params = |points: Vec<&Suggestion>| {
                     points
                         .iter()
@@ -41,7 +41,7 @@ fn a_share_of_trials_is_drawn_at_random_whatever_the_strategy() {
     let (_, space) = spaces().swap_remove(0);
     let mut spec = study(space, StrategyName::Sobol, 3, Vec::new());
     let drawn = |spec: &StudySpec| {
-        let batch = build(spec).0.afresh(&view(spec, 1), 1_000).unwrap();
+        let batch = build(spec).afresh(&view(spec, 1), 1_000).unwrap();
         let notes = batch.points.iter().map(|point| &point.note[..]);
         notes
             .filter(|note| *note == "drawn at random, as a baseline")

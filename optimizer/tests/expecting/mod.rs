@@ -7,10 +7,10 @@ use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Scale, Space};
 use tunesmith_common::study::{Acquisition, StudySpec};
 use tunesmith_optimizer::{
-    Expected, FinishedTrial, Memory, RunningTrial, StrategyError, StudyView, Suggestion,
+    Expected, FinishedTrial, Memory, RunningTrial, StrategyError, StudyView, Suggestion, build,
 };
 
-use crate::studies::{Afresh as _, all_bits, build, choices, float, gp, registry, space, study, view};
+use crate::studies::{Afresh as _, all_bits, choices, float, gp, registry, space, study, view};
 
 fn mixed() -> Space {
     let parameters = vec![
@@ -50,7 +50,6 @@ fn spread(spec: &StudySpec, count: u64) -> Vec<Vec<f64>> {
     let mut sobol = spec.clone();
     sobol.strategy.name = tunesmith_common::study::StrategyName::Sobol;
     let points = build(&sobol)
-        .0
         .afresh(&view(&sobol, 1), usize::try_from(count).unwrap())
         .unwrap();
     points.points.into_iter().map(|point| point.encoded).collect()
@@ -65,7 +64,7 @@ fn expect(
         finished,
         ..view(spec, finished.len() as u64 + 1)
     };
-    build(spec).0.expect(&view, points, &mut Memory::default())
+    build(spec).expect(&view, points, &mut Memory::default())
 }
 
 #[test]
@@ -109,7 +108,7 @@ fn the_point_proposed_promises_most() {
             finished: &finished,
             ..view(&spec, 21)
         };
-        let (strategy, _) = build(&spec);
+        let strategy = build(&spec);
         let proposed = strategy.afresh(&view, 1).unwrap().points.remove(0).encoded;
         let mut points = vec![proposed];
         let random = study(
@@ -119,7 +118,6 @@ fn the_point_proposed_promises_most() {
             Vec::new(),
         );
         let others = build(&random)
-            .0
             .afresh(&crate::studies::view(&random, 1), 500)
             .unwrap()
             .points;
@@ -178,7 +176,7 @@ fn without_a_model_nothing_is_expected() {
         spec.strategy.random_share = 0.1;
         let finished = results(&spec, 20, 0);
         let answer = expect(&spec, &finished, &point);
-        let strategy = build(&spec).0.name();
+        let strategy = build(&spec).name();
         if strategy == "gp" {
             assert_eq!(answer.unwrap().promise.len(), 1, "{name:?}");
             let early = expect(&spec, &finished[..2], &point);
@@ -197,7 +195,7 @@ fn chosen(spec: &StudySpec, finished: &[FinishedTrial], memory: &mut Memory) -> 
         proposed: next - 1,
         ..view(spec, next)
     };
-    let (strategy, _) = build(spec);
+    let strategy = build(spec);
     let proposed = strategy.propose(&view, 1, memory);
     assert_eq!(
         all_bits(&proposed),
@@ -310,7 +308,7 @@ fn those_proposed_at_once_are_apart_where_little_is_to_be_gained() {
         finished: &finished,
         ..view(&spec, 41)
     };
-    let points = build(&spec).0.afresh(&view, 9).unwrap().points;
+    let points = build(&spec).afresh(&view, 9).unwrap().points;
     for (i, a) in points.iter().enumerate() {
         for b in &points[..i] {
             let pairs = a.encoded.iter().zip(&b.encoded);
@@ -323,7 +321,7 @@ fn those_proposed_at_once_are_apart_where_little_is_to_be_gained() {
 #[test]
 fn where_the_best_value_is_expected_one_is_tried_at_a_time() {
     let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
-    let (strategy, _) = build(&spec);
+    let strategy = build(&spec);
     let far = spread(&spec, 1).remove(0);
     let (mut alone, mut beside) = (0, 0);
     goes_on(&spec, 40, value, |point, _, finished| {

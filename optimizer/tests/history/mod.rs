@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use tunesmith_common::TrialNumber;
 use tunesmith_common::space::{Scale, Space};
 use tunesmith_common::study::{StrategyName, StudySpec};
-use tunesmith_optimizer::{FinishedTrial, Memory, StudyView};
+use tunesmith_optimizer::{FinishedTrial, Memory, StudyView, build};
 
 use crate::check_contract;
 use crate::studies::{
-    Afresh as _, all_bits, bits, build, float, grid, learns, registry, space, spaces, study, view,
+    Afresh as _, all_bits, bits, float, grid, learns, registry, space, spaces, study, view,
 };
 
 /// A study that learns from another one.
@@ -41,7 +41,7 @@ fn value(encoded: &[f64]) -> f64 {
 /// Random trials of another study.
 fn others(space: &Space, count: usize) -> Vec<FinishedTrial> {
     let spec = study(space.clone(), StrategyName::Random, 99, Vec::new());
-    let points = build(&spec).0.afresh(&view(&spec, 1), count).unwrap().points;
+    let points = build(&spec).afresh(&view(&spec, 1), count).unwrap().points;
     points
         .into_iter()
         .map(|point| {
@@ -59,7 +59,7 @@ fn the_contract_is_kept_with_trials_of_other_studies() {
     {
         for name in registry() {
             let spec = learner(&space, name, 5);
-            let (strategy, _) = build(&spec);
+            let strategy = build(&spec);
             let mut memory = Memory::default();
             // Fewer than a model needs, and more.
             for count in [3, 60] {
@@ -105,7 +105,7 @@ fn strategies_that_learn_begin_where_other_studies_found_the_best() {
                     finished,
                     ..view(&spec, 1)
                 };
-                let points = build(&spec).0.afresh(&view, 8).unwrap().points;
+                let points = build(&spec).afresh(&view, 8).unwrap().points;
                 points
                     .iter()
                     .map(|point| value(&point.encoded))
@@ -124,7 +124,7 @@ fn what_another_study_has_tried_is_not_tried_again_by_those_that_only_enumerate(
     for kind in ["finite", "conditional", "constrained"] {
         let (_, space) = spaces.iter().find(|(name, _)| *name == kind).unwrap();
         let spec = study(space.clone(), grid(false, 3), 1, Vec::new());
-        let cells = build(&spec).0.afresh(&view(&spec, 1), 1_000).unwrap().points;
+        let cells = build(&spec).afresh(&view(&spec, 1), 1_000).unwrap().points;
         let known: Vec<FinishedTrial> = cells
             .iter()
             .step_by(2)
@@ -138,7 +138,7 @@ fn what_another_study_has_tried_is_not_tried_again_by_those_that_only_enumerate(
             StrategyName::Sobol,
         ] {
             let spec = learner(space, name, 1);
-            let (strategy, _) = build(&spec);
+            let strategy = build(&spec);
             let view = StudyView {
                 finished: &known,
                 ..view(&spec, 1)
@@ -166,7 +166,6 @@ fn what_another_study_has_tried_is_not_tried_again_by_those_that_only_enumerate(
             };
             check_contract(&spec, &view, 2);
             let points = build(&spec)
-                .0
                 .afresh(&view, 2)
                 .map_or(0, |batch| batch.points.len());
             assert_eq!(points, if name == StrategyName::Random { 2 } else { 0 }, "{kind}");

@@ -4,10 +4,10 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Parameter, Scale, Space};
 use tunesmith_common::study::{Acquisition, StrategyName};
-use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, StudyView};
+use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, StudyView, build};
 
 use crate::studies::{
-    Afresh as _, all_bits, build, choices, float, gp, int, learns, registry, space, spaces, study, view,
+    Afresh as _, all_bits, choices, float, gp, int, learns, registry, space, spaces, study, view,
 };
 
 /// A deterministic objective with a failure here and there.
@@ -38,7 +38,7 @@ fn what_is_kept_between_proposals_changes_none_of_them() {
     {
         for name in registry().into_iter().filter(|name| learns(*name)) {
             let spec = study(space.clone(), name, 5, Vec::new());
-            let (strategy, _) = build(&spec);
+            let strategy = build(&spec);
             let mut memory = Memory::default();
             let mut finished: Vec<FinishedTrial> = Vec::new();
             let mut open: Vec<(u64, Vec<f64>)> = Vec::new();
@@ -103,7 +103,7 @@ fn what_is_kept_between_proposals_changes_none_of_them() {
 /// The best value of so many trials.
 fn best(space: &Space, name: StrategyName, seed: u64, trials: u64, objective: &dyn Fn(&[f64]) -> f64) -> f64 {
     let spec = study(space.clone(), name, seed, Vec::new());
-    let (strategy, _) = build(&spec);
+    let strategy = build(&spec);
     let mut memory = Memory::default();
     let mut finished: Vec<FinishedTrial> = Vec::new();
     for number in 1..=trials {
@@ -229,7 +229,7 @@ fn for_gp_a_trial_that_was_stopped_early_is_one_that_went_no_further() {
             proposed: 13,
             ..view(&spec, 14)
         };
-        build(&spec).0.afresh(&view, 1).unwrap().points[0].encoded[0]
+        build(&spec).afresh(&view, 1).unwrap().points[0].encoded[0]
     };
     let x = proposed(&finished);
     assert!((x - 0.3).abs() < 0.15, "{x}");
@@ -252,7 +252,7 @@ fn what_is_kept_changes_nothing_where_the_model_becomes_a_local_one_either() {
         .collect();
     let spec = study(space(parameters, &[]), gp(Acquisition::LogEi), 5, Vec::new());
     let draws = study(spec.space.clone(), StrategyName::Random, 3, Vec::new());
-    let draws = build(&draws).0.afresh(&view(&draws, 1), 1_298).unwrap();
+    let draws = build(&draws).afresh(&view(&draws, 1), 1_298).unwrap();
     let end = |number: u64, encoded: Vec<f64>| {
         let (value, failed) = outcome(&encoded, number);
         FinishedTrial {
@@ -266,7 +266,7 @@ fn what_is_kept_changes_nothing_where_the_model_becomes_a_local_one_either() {
             violations: Box::default(),
         }
     };
-    let (strategy, _) = build(&spec);
+    let strategy = build(&spec);
     let mut memory = Memory::default();
     // Around the first local model and the second one: trial 7 of each 11 has a value that is no number, but a result all the same.
     for from in [1_198_usize, 1_298] {

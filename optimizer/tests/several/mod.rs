@@ -8,10 +8,10 @@ use tunesmith_common::TrialNumber;
 use tunesmith_common::space::{Scale, Space};
 use tunesmith_common::study::{Acquisition, StrategyName};
 use tunesmith_optimizer::pareto::hypervolume;
-use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, StudyView};
+use tunesmith_optimizer::{FinishedTrial, Memory, RunningTrial, StudyView, build};
 
 use crate::check_contract;
-use crate::studies::{Afresh as _, all_bits, build, float, gp, learns, registry, space, spaces, study, view};
+use crate::studies::{Afresh as _, all_bits, float, gp, learns, registry, space, spaces, study, view};
 
 fn ended(trial: u64, encoded: &[f64], values: &[f64], violations: &[f64]) -> FinishedTrial {
     FinishedTrial {
@@ -64,7 +64,7 @@ fn what_is_kept_changes_nothing_with_several_objectives_and_constraints_either()
                     continue;
                 }
                 let spec = study(space.clone(), name, 5, Vec::new());
-                let (strategy, _) = build(&spec);
+                let strategy = build(&spec);
                 let mut memory = Memory::default();
                 let mut finished: Vec<FinishedTrial> = Vec::new();
                 let mut open: Vec<(u64, Vec<f64>)> = Vec::new();
@@ -172,7 +172,7 @@ type Problem = dyn Fn(&[f64]) -> (Vec<f64>, Vec<f64>);
 /// So many trials of a study, one after the other.
 fn trials(space: &Space, name: StrategyName, seed: u64, count: u64, problem: &Problem) -> Vec<FinishedTrial> {
     let spec = study(space.clone(), name, seed, Vec::new());
-    let (strategy, _) = build(&spec);
+    let strategy = build(&spec);
     let mut memory = Memory::default();
     let mut finished: Vec<FinishedTrial> = Vec::new();
     for number in 1..=count {

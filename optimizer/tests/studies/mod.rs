@@ -226,11 +226,6 @@ pub(crate) fn schedules(name: StrategyName) -> Vec<Option<Schedule>> {
     vec![None, Some(Schedule::Halving(bohb))]
 }
 
-/// The strategy of a study of one objective.
-pub(crate) fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
-    tunesmith_optimizer::build(spec)
-}
-
 pub(crate) fn view(spec: &StudySpec, next: u64) -> StudyView<'_> {
     StudyView {
         space: &spec.space,

@@ -1,24 +1,9 @@
-//! The registry: from what a study asks for to a strategy, and the choice that `auto` makes.
+//! The choice that `auto` makes.
 
 use std::num::NonZeroU32;
 
-use tunesmith_common::space::Dimension;
-use tunesmith_common::study::{Acquisition, Schedule, StrategyName, StudySpec, rungs};
-
-use super::SearchStrategy;
-use super::baseline::Baseline;
-use super::cmaes::Cmaes;
-use super::evolution::Evolution;
-use super::gp::Gp;
-use super::grid::Grid;
-use super::highest::HighestRung;
-use super::initial::Initial;
-use super::manual::Manual;
-use super::nsga2::Nsga2;
-use super::random::Random;
-use super::sobol::Sobol;
-use super::tpe::Tpe;
-use super::untried::Untried;
+use super::spec::{Acquisition, StrategyName, StudySpec};
+use crate::space::Dimension;
 
 /// Combinations up to which a space without a budget of trials is searched completely.
 const SMALL_GRID: u128 = 1_000;
@@ -28,54 +13,15 @@ const MOST_TRIALS: u64 = 10_000;
 /// Objectives up to which it is.
 const MOST_OBJECTIVES: usize = 4;
 
-/// The strategy that a study asks for, and what its owner should know about it: which one `auto` chose and why. The note is
-/// empty if nothing was left to choose.
-#[must_use]
-pub fn build(spec: &StudySpec) -> (Box<dyn SearchStrategy>, String) {
-    let (name, note) = choice(spec);
-    let mut strategy: Box<dyn SearchStrategy> = match name {
-        StrategyName::Manual => Box::new(Manual),
-        StrategyName::Grid { shuffle, points } => Box::new(Grid::new(shuffle, points.get())),
-        StrategyName::Random => Box::new(Random),
-        StrategyName::Tpe => Box::new(Tpe::new(&spec.space)),
-        StrategyName::Cmaes => Box::new(Cmaes::new(&spec.space)),
-        StrategyName::Evolution => Box::new(Evolution::new(&spec.space)),
-        StrategyName::Nsga2 => Box::new(Nsga2::new(&spec.space)),
-        StrategyName::Gp { acquisition } => Box::new(Gp::new(&spec.space, acquisition)),
-        // `auto` has been replaced by its choice.
-        StrategyName::Auto | StrategyName::Sobol => Box::new(Sobol::new(spec.space.dimensions().len())),
-    };
-    if let (StrategyName::Tpe, Some(Schedule::Halving(halving))) = (name, &spec.strategy.schedule) {
-        let rungs = rungs(halving.min_steps, halving.reduction, Some(halving.max_steps)).collect();
-        strategy = Box::new(HighestRung {
-            then: strategy,
-            rungs,
-        });
-    }
-    if matches!(name, StrategyName::Random | StrategyName::Sobol) && !spec.strategy.history.is_empty() {
-        strategy = Box::new(Untried { then: strategy });
-    }
-    if spec.strategy.random_share > 0.0 {
-        strategy = Box::new(Baseline {
-            share: spec.strategy.random_share,
-            then: strategy,
-        });
-    }
-    if !spec.strategy.initial.is_empty() {
-        strategy = Box::new(Initial {
-            points: spec.strategy.initial.clone(),
-            then: strategy,
-        });
-    }
-    (strategy, note)
-}
-
-/// The strategy that [`build`] makes, `auto` replaced by its choice, and the note.
-#[must_use]
-pub fn choice(spec: &StudySpec) -> (StrategyName, String) {
-    match spec.strategy.name {
-        StrategyName::Auto => choose(spec),
-        name => (name, String::new()),
+impl StudySpec {
+    /// The strategy that proposes, `auto` replaced by its choice, and what the study's owner should know about it: which one `auto` chose and why.
+    /// The note is empty if nothing was left to choose.
+    #[must_use]
+    pub fn chosen_strategy(&self) -> (StrategyName, String) {
+        match self.strategy.name {
+            StrategyName::Auto => choose(self),
+            name => (name, String::new()),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tunesmith_common::TrialNumber;
+use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::study::{StrategyName, StudySpec};
 use tunesmith_optimizer::{
     FinishedTrial, Memory, Proposal, RunningTrial, SearchStrategy, StrategyError, StudyView, Suggestion,
@@ -367,6 +368,20 @@ pub(super) fn propose(
 }
 
 impl StudyCore {
+    /// Of a trial that is made now, knowing no result.
+    pub(super) fn provenance(&self, origin: Origin, strategy: &str, note: String) -> Provenance {
+        Provenance {
+            origin,
+            strategy: strategy.to_owned(),
+            settings: None,
+            seed: self.spec.strategy.seed,
+            history_revision: self.revision,
+            results: 0,
+            cursor: None,
+            note,
+        }
+    }
+
     /// The proposal for the next trial, if it can be had now.
     ///
     /// # Errors
@@ -543,68 +558,4 @@ impl StudyCore {
 }
 
 #[cfg(test)]
-mod tests {
-    use tunesmith_common::study::StudyFile;
-
-    use super::*;
-
-    /// A strategy whose models cannot be fitted, or which panics.
-    #[derive(Debug)]
-    struct Unfit {
-        panics: bool,
-    }
-
-    impl SearchStrategy for Unfit {
-        fn name(&self) -> &'static str {
-            "unfit"
-        }
-
-        fn propose(&self, _: &StudyView<'_>, _: usize, _: &mut Memory) -> Result<Proposal, StrategyError> {
-            assert!(!self.panics, "the matrix is singular");
-            Err(StrategyError::Fit {
-                reason: "the covariance matrix of 9 results has no Cholesky factor".to_owned(),
-            })
-        }
-    }
-
-    #[test]
-    fn where_no_model_can_be_fitted_a_point_is_drawn_at_random_and_says_so() {
-        let spec = StudyFile::parse(
-            "objective: {metric: loss, goal: minimize}\nspace: {x: {type: bool}}\n",
-            "unfit.yaml",
-        );
-        let spec = Arc::new(spec.unwrap().1);
-        let answer = |panics| {
-            let question = PointQuestion {
-                spec: spec.clone(),
-                strategy: Arc::new(Unfit { panics }),
-                desk: Desk::default(),
-                next: TrialNumber(4),
-                proposed: 3,
-                cursor: None,
-                running: Vec::new(),
-                count: 2,
-            };
-            let PointAdvice { proposal, panic, .. } = question.answer();
-            let points = proposal.unwrap().points;
-            assert_eq!(
-                points.len(),
-                1,
-                "the next one is asked for with what is known then"
-            );
-            (points[0].note.clone(), points[0].encoded.clone(), panic)
-        };
-        let (note, point, panic) = answer(false);
-        assert_eq!(
-            note,
-            "drawn at random: the model cannot be fitted: the covariance matrix of 9 results has no Cholesky factor"
-        );
-        assert_eq!(panic, None);
-        let (note, same, panic) = answer(true);
-        assert!(
-            note.starts_with("drawn at random: ") && note.contains("panicked"),
-            "{note}"
-        );
-        assert_eq!((same, panic.as_deref()), (point, Some("the matrix is singular")));
-    }
-}
+mod tests;

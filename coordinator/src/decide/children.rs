@@ -296,14 +296,8 @@ impl StudyCore {
             changed,
         };
         let provenance = Provenance {
-            origin: Origin::Strategy,
-            strategy: self.course_name().to_owned(),
-            settings: None,
-            seed: self.spec.strategy.seed,
-            history_revision: self.revision,
             results: seen as u64,
-            cursor: None,
-            note,
+            ..self.provenance(Origin::Strategy, self.course_name(), note)
         };
         self.begin_child(out, ctx, child.params, provenance, Some(parent), checkpoint)
     }

@@ -208,16 +208,7 @@ impl StudyCore {
         } else {
             Origin::Manual
         };
-        let provenance = Provenance {
-            origin,
-            strategy: String::new(),
-            settings: None,
-            seed: self.spec.strategy.seed,
-            history_revision: self.revision,
-            results: 0,
-            cursor: None,
-            note: format!("added by {}", add.actor),
-        };
+        let provenance = self.provenance(origin, "", format!("added by {}", add.actor));
         self.audit(out, ctx, &add.actor, "add_trial", Some(number), "");
         let mut trial = self.new_trial(ctx, number, params, provenance, add.note)?;
         trial.told = told;
@@ -363,14 +354,10 @@ impl StudyCore {
             seen,
         } = self.advice()?;
         let provenance = Provenance {
-            origin: Origin::Strategy,
-            strategy: self.adviser.name().to_owned(),
             settings: Some(self.adviser.settings()),
-            seed: self.spec.strategy.seed,
-            history_revision: self.revision,
             results: seen as u64,
             cursor: point.cursor,
-            note: point.note,
+            ..self.provenance(Origin::Strategy, self.adviser.name(), point.note)
         };
         let trial = self.active_trial(
             ctx,

@@ -131,19 +131,11 @@ impl StudyCore {
         }
         let number = TrialNumber(self.next_number);
         let place = self.segments().map_or(0, |segments| segments.trials.len());
+        let count = self.segments().map_or(0, Segments::count);
+        let note = format!("segment {} of {count}", place + 1);
         let provenance = Provenance {
-            origin: Origin::Strategy,
-            strategy: "replay".to_owned(),
-            settings: None,
-            seed: self.spec.strategy.seed,
-            history_revision: self.revision,
             results: self.adviser.results() as u64,
-            cursor: None,
-            note: format!(
-                "segment {} of {}",
-                place + 1,
-                self.segments().map_or(0, Segments::count)
-            ),
+            ..self.provenance(Origin::Strategy, "replay", note)
         };
         let parent = from.as_ref().map(|(trial, checkpoint)| {
             let before = self

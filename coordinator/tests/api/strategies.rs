@@ -203,6 +203,24 @@ async fn auto_chooses_again_when_the_budget_changes_and_what_people_add_is_left_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trials_that_were_retried_by_hand_change_nothing_of_what_was_proposed() {
+    let world = World::start().await;
+    world.create(study("tpe")).await;
+    for number in 1..=24 {
+        tell(&world, ask(&world, 1).await.remove(0)).await;
+        if number % 8 == 0 {
+            let retry = v1::RetryTrialRequest {
+                name: format!("studies/study/trials/{}", number - 3),
+                ..Default::default()
+            };
+            world.trials().retry_trial(retry).await.unwrap();
+        }
+    }
+    let answer = replayed(&world, "study", 0).await;
+    assert_eq!((answer.same, answer.not_proposed), (22, 3), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trials_asked_for_at_once_are_all_there_and_all_different() {
     let world = World::start().await;
     world.create(study("gp")).await;

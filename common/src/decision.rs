@@ -24,7 +24,8 @@ pub struct Provenance {
     pub origin: Origin,
     /// Name of the strategy, such as `sobol`; empty for manual and imported trials.
     pub strategy: String,
-    /// The strategy with its settings, which is what `auto` chose then; none for manual and imported trials and those that go on from another one.
+    /// The strategy with its settings, which is what `auto` chose then; none for manual and imported trials, those that go on from another one,
+    /// and those that were stored before it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<StrategyName>,
     /// The study's seed.

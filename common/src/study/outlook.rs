@@ -13,6 +13,7 @@ impl StudySpec {
         }
         let cells = match strategy {
             StrategyName::Grid { points, .. } => self.space.cells(points.get()),
+            // `auto` has been replaced by its choice.
             StrategyName::Auto
             | StrategyName::Manual
             | StrategyName::Random

@@ -385,14 +385,23 @@ fn what_is_allowed_but_hardly_meant_is_a_warning() {
             "trial.command[0] is \"./a b\", a program whose name contains a space: no shell splits it into arguments",
         ]
     );
-    assert_eq!(
-        warnings(
-            "strategy: {name: asha, max_steps: 9}\nconstraints: [{metric: mem_gb, at_most: 16}]\ntrial: {command: [a]}"
+    for (strategy, warning) in [
+        (
+            "{name: asha, max_steps: 9}",
+            "the objective alone decides which trials go on: a bound of a metric in constraints counts for the best trial only",
         ),
-        [
-            "which trials go on the objective alone decides: a bound of a metric in constraints counts for the best trial, and for what the sampler proposes"
-        ]
-    );
+        (
+            "{name: bohb, max_steps: 9}",
+            "the objective alone decides which trials go on: a bound of a metric in constraints counts for the best trial and what the sampler proposes only",
+        ),
+        (
+            "{name: pbt, interval: 3, max_steps: 9}",
+            "the objective alone decides which trials are replaced: a bound of a metric in constraints counts for the best trial only",
+        ),
+    ] {
+        let more = "constraints: [{metric: mem_gb, at_most: 16}]\ntrial: {command: [a, '{checkpoint_dir}']}";
+        assert_eq!(warnings(&format!("strategy: {strategy}\n{more}")), [warning]);
+    }
     let wide: String = (0..5).map(|i| format!("  p{i}: {{type: bool}}\n")).collect();
     assert_eq!(
         parse(&format!("objective: {{metric: loss, goal: minimize}}\nspace:\n{wide}  c: {{type: constant, value: 1}}\nstrategy: grid\n")).warnings(),

@@ -62,9 +62,13 @@ impl StudySpec {
             Some(Schedule::Population(_)) => "trials are replaced",
             Some(Schedule::Replay(_)) | None => return,
         };
+        let counts = match self.strategy.name {
+            StrategyName::Gp { .. } | StrategyName::Tpe => "the best trial and what the sampler proposes",
+            _ => "the best trial",
+        };
         if !self.measured_constraints.is_empty() {
             warnings.push(format!(
-                "which {which} the objective alone decides: a bound of a metric in constraints counts for the best trial, and for what the sampler proposes"
+                "the objective alone decides which {which}: a bound of a metric in constraints counts for {counts} only"
             ));
         }
     }

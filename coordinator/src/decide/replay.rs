@@ -250,8 +250,16 @@ impl Replay {
             };
             return Some((number, outcome));
         }
-        if let Some(settings) = provenance.settings {
-            self.take_up(settings);
+        match provenance.settings {
+            Some(settings) => self.take_up(settings),
+            None if provenance.strategy != self.strategy.name() => {
+                let reason = format!(
+                    "{} proposed it, and with which settings is not stored",
+                    provenance.strategy
+                );
+                return Some((number, different(None, reason)));
+            }
+            None => {}
         }
         let proposal = self.with_view(number, seen, |strategy, view, memory| {
             propose(strategy, view, 1, memory)

@@ -292,8 +292,11 @@ impl Engine {
             return if reload { Err(Ended::Reload) } else { Ok(()) };
         }
         let (changes, orders) = core.close(out, &ctx);
-        // A place that is free now waits for the commit and for the next point: both at once.
-        self.ask(core, asked);
+        // A place that is free now waits for the commit and for the next point: both at once. If the commit fails the study is loaded again, and the
+        // answer is never looked at.
+        if !reload {
+            self.ask(core, asked);
+        }
         crash_point!(BeforeCommit);
         match self.store.commit(owner, &changes).await {
             Ok(advanced) => {
@@ -385,7 +388,7 @@ impl Engine {
         }
     }
 
-    /// Has computed what the study wants to know.
+    /// Begins to compute what the study wants to know and is not being computed.
     fn ask(&self, core: &mut StudyCore, asked: &mut Asked) {
         // Before the other question, which takes the results away.
         if let Some(question) = core.gain_question() {

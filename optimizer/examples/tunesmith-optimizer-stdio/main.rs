@@ -7,7 +7,8 @@
 //! it reports, as in a study file. Then `report` with `id`, `step` and `value` says whether the trial should `stop`, and `tell` of one that has
 //! stopped has `partial`, the step that it reached.
 //!
-//! `algorithm` is the name of a strategy, or `gp-ei` or `gp-ucb`; `init` may have `strategy` instead, a strategy with its keys, as in a study file. Where
+//! `algorithm` is the name of a strategy, or `gp-ei` or `gp-ucb`; `init` may have `strategy` instead, a strategy with its keys, as in a study file, but for `seed`, `initial`
+//! and `history`. Where
 //! there is nothing more to try, as at the end of a grid, the `id` in the answer to `ask` is null. All strategies go but `pbt` and `pb2`, whose trials
 //! begin with another one's weights.
 //!
@@ -400,12 +401,19 @@ fn trained_by(request: &Value) -> anyhow::Result<StudySpec> {
         value => value.clone(),
     };
     let strategy = match (&request["strategy"], request["algorithm"].as_str()) {
-        (Value::Null, None) => json!("auto"),
+        (Value::Null, None) if request["algorithm"].is_null() => json!("auto"),
+        (Value::Null, None) => anyhow::bail!("algorithm is {}, which is no name", request["algorithm"]),
         (Value::Null, Some("gp-ei")) => json!({"name": "gp", "acquisition": "ei"}),
         (Value::Null, Some("gp-ucb")) => json!({"name": "gp", "acquisition": "ucb"}),
         (Value::Null, Some(name)) => json!(name),
         (strategy, _) => strategy.clone(),
     };
+    for key in ["seed", "initial", "history"] {
+        anyhow::ensure!(
+            strategy[key].is_null(),
+            "strategy.{key} is not spoken of here: init has the seed, and trials are only those that ask made"
+        );
+    }
     let study = json!({
         "objective": {"metric": "value", "goal": "minimize", "from": given("from", json!("last"))},
         "space": {"x": {"type": "float", "low": 0, "high": 1}},

@@ -217,8 +217,20 @@ fn a_grid_ends_and_a_study_of_manual_trials_has_none() {
 }
 
 #[test]
-fn an_unknown_strategy_is_refused_by_name() {
-    let refused = Session::new(&json!({"space": space(), "algorithm": "gps"}));
-    let why = format!("{:#}", refused.err().unwrap());
-    assert!(why.contains(r#""gps"; did you mean "gp"?"#), "{why}");
+fn a_strategy_that_is_not_to_be_had_is_refused_by_name() {
+    for (more, expected) in [
+        (json!({"algorithm": "gps"}), r#""gps"; did you mean "gp"?"#),
+        (json!({"algorithm": 3}), "algorithm is 3, which is no name"),
+        (
+            json!({"strategy": {"name": "grid", "initial": [{"x": 0.5}]}}),
+            "strategy.initial is not spoken of here",
+        ),
+    ] {
+        let mut init = json!({"space": space()});
+        init.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let why = format!("{:#}", Session::new(&init).err().unwrap());
+        assert!(why.contains(expected), "{why}");
+    }
 }

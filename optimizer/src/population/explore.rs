@@ -73,12 +73,12 @@ pub fn breed(
             let note = match chosen {
                 None => "by chance, since there is too little to learn from",
                 Some(points) => {
-                    let mut children = points.into_iter().map(|point| child_at(point, &mut rng));
-                    if let Some(params) = children.find_map(|child| child) {
+                    let child = points.into_iter().find_map(|point| child_at(point, &mut rng));
+                    if let Some(params) = child {
                         let note = String::new();
                         return Ok(Child { params, note });
                     }
-                    "by chance, since the constraints refuse all that the model looked at"
+                    "by chance, since nothing that the model looked at satisfies the constraints and differs from its parent"
                 }
             };
             (0.25, &[0.8, 1.2][..], note)

@@ -52,7 +52,7 @@ impl Interval {
 }
 
 /// Where a child is expected to gain in the next interval, those where most is first: each of shape `(d,)`, its parent's point `at` with the coordinates
-/// `open` changed. None if there is too little to learn from.
+/// `open` changed. None if there is too little to learn from, or nothing to change.
 ///
 /// `value`: what the parent had come to at `step`.
 pub(super) fn choose(
@@ -68,7 +68,7 @@ pub(super) fn choose(
         .iter()
         .filter_map(|interval| Some((interval, interval.gain()?)))
         .collect();
-    if known.len() < LEAST.max(LEAST_EACH * open.len()) || !value.is_finite() {
+    if known.len() < LEAST.max(LEAST_EACH * open.len()) || open.is_empty() || !value.is_finite() {
         return None;
     }
     let scale = |values: &mut dyn Iterator<Item = f64>| {
@@ -146,5 +146,6 @@ pub(super) fn choose(
     let mut bounded: Vec<(Vec<f64>, f64)> = candidates.into_iter().zip(bounds).collect();
     bounded.retain(|(_, bound)| bound.is_finite());
     bounded.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    Some(bounded.into_iter().map(|(point, _)| point).collect())
+    let points: Vec<Vec<f64>> = bounded.into_iter().map(|(point, _)| point).collect();
+    (!points.is_empty()).then_some(points)
 }

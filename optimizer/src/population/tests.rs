@@ -279,7 +279,7 @@ fn a_model_goes_where_the_constraints_let_it() {
     for child in children(&space, 0.5, 24) {
         assert_eq!(
             child.note,
-            "by chance, since the constraints refuse all that the model looked at"
+            "by chance, since nothing that the model looked at satisfies the constraints and differs from its parent"
         );
         assert!(space.satisfies(&child.params));
     }

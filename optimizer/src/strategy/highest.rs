@@ -2,7 +2,7 @@
 //!
 //! After Falkner, Klein and Hutter 2018, "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", algorithm 2, whose models are of the
 //! largest budget with enough results. What a trial had come to at a rung is its first result at or beyond the rung's step; a trial that failed
-//! is one of every rung. Beyond the last rung lie the trials that were trained to the end.
+//! is one of every rung; one that has not ended and has a result there is that result, and not one of those under way. Beyond the last rung lie the trials that were trained to the end.
 
 use std::collections::HashSet;
 

@@ -1,6 +1,6 @@
 """Writes improvement.json: expected improvements by mpmath at arguments up to the extremes of 64-bit numbers, for the tests of
-src/gp/acquisition.rs. Each row is the best value, mean, variance, the improvement expected, and its derivatives with respect to mean and
-variance. Run: python make_improvement.py (needs mpmath)."""
+src/gp/acquisition.rs. Each row is the best value, mean, variance, the improvement expected, its derivatives with respect to mean and variance, and
+the logarithm of it and the derivatives of that. Run: python make_improvement.py (needs mpmath)."""
 
 import json
 import pathlib
@@ -21,5 +21,7 @@ for case in cases:
     density = mp.exp(-z * z / 2) / mp.sqrt(2 * mp.pi)
     cumulative = mp.erfc(-z / mp.sqrt(2)) / 2
     improvement = (best - mean) * cumulative + deviation * density
-    rows.append([*map(float, case), float(improvement), float(-cumulative), float(density / (2 * deviation))])
+    by_mean, by_variance = -cumulative, density / (2 * deviation)
+    results = improvement, by_mean, by_variance, mp.log(improvement), by_mean / improvement, by_variance / improvement
+    rows.append([*map(float, case), *map(float, results)])
 (pathlib.Path(__file__).parent / "improvement.json").write_text(json.dumps(rows) + "\n")

@@ -22,8 +22,10 @@ const LIVES_WITHIN: Duration = Duration::from_secs(2);
 /// One that was not needed for that long is closed.
 const CLOSED_AFTER: Duration = Duration::from_secs(600);
 
+/// Asks the other end of a connection whether it is there.
+///
 /// # Errors
-/// [`sqlx::Error::Io`] if the other end is gone, or does not say that it is there.
+/// [`sqlx::Error::Io`] if it is not, or does not say so in time.
 pub(super) async fn lives(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     answered_within(LIVES_WITHIN, connection.ping()).await
 }

@@ -91,7 +91,19 @@ pub(super) async fn connect(url: &str, options: &PostgresOptions) -> Result<(PgP
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // The pool's own question may wait for as long as all of the above.
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(async { lives(connection).await.map(|()| true) }))
+        .before_acquire(|connection, _| {
+            Box::pin(async {
+                let lives = lives(connection).await;
+                if let Err(error) = &lives {
+                    let error: &dyn std::error::Error = error;
+                    tracing::info!(
+                        error,
+                        "a connection to the database was gone; another one is made"
+                    );
+                }
+                Ok(lives.is_ok())
+            })
+        })
         .connect_with(limited)
         .await
         .map_err(|source| server.failed("connect to", source))?;

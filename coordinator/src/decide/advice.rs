@@ -283,20 +283,7 @@ impl PointQuestion {
             running: &running,
         };
         let memory = &mut self.desk.memory;
-        let proposing = AssertUnwindSafe(|| propose(&*self.strategy, &view, self.count, memory));
-        let (proposal, panic) = match catch_unwind(proposing) {
-            Ok(proposal) => (proposal, None),
-            Err(panic) => {
-                let text = text_of(&*panic);
-                let error = StrategyError::Fit {
-                    reason: "the strategy panicked, which the coordinator's log tells more about".to_owned(),
-                };
-                (fallback(&view, &error), Some(text))
-            }
-        };
-        if panic.is_some() {
-            self.desk.memory = Memory::default();
-        }
+        let (proposal, panic) = propose(&*self.strategy, &view, self.count, memory);
         PointAdvice {
             strategy: self.strategy.name(),
             next: self.next,
@@ -354,16 +341,25 @@ pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("no text").to_owned()
 }
 
-/// What the strategy proposes; where its model cannot be fitted, points drawn at random that say so.
+/// What the strategy proposes, and what it panicked with if it did. Where it panics or its model cannot be fitted, the point is drawn at random and
+/// says so.
 pub(super) fn propose(
     strategy: &dyn SearchStrategy,
     view: &StudyView<'_>,
     count: usize,
     memory: &mut Memory,
-) -> Result<Proposal, StrategyError> {
-    match strategy.propose(view, count, memory) {
-        Err(error @ StrategyError::Fit { .. }) => fallback(view, &error),
-        proposal => proposal,
+) -> (Result<Proposal, StrategyError>, Option<String>) {
+    match catch_unwind(AssertUnwindSafe(|| strategy.propose(view, count, memory))) {
+        Ok(Err(error @ StrategyError::Fit { .. })) => (fallback(view, &error), None),
+        Ok(proposal) => (proposal, None),
+        Err(panic) => {
+            // It may be half of something.
+            *memory = Memory::default();
+            let error = StrategyError::Fit {
+                reason: "the strategy panicked, which the coordinator's log tells more about".to_owned(),
+            };
+            (fallback(view, &error), Some(text_of(&*panic)))
+        }
     }
 }
 
@@ -417,7 +413,8 @@ impl StudyCore {
             finished: &desk.finished,
             running: &running,
         };
-        let proposal = propose(&*self.adviser.strategy, &view, 1, &mut desk.memory);
+        // Where it panics, the panic's own message is in the log.
+        let (proposal, _) = propose(&*self.adviser.strategy, &view, 1, &mut desk.memory);
         match proposal.map(|proposal| proposal.points.into_iter().next()) {
             Ok(Some(suggestion)) => Ok(Advised {
                 suggestion,
@@ -558,4 +555,4 @@ impl StudyCore {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -38,6 +38,22 @@ pub(super) struct Descent {
     from: Heir,
 }
 
+impl Descent {
+    /// The parameters of the child.
+    fn bred(
+        &self,
+        spec: &StudySpec,
+        population: &Population,
+        intervals: &[Interval],
+    ) -> (Result<Child, StrategyError>, Option<String>) {
+        let Heir {
+            params, step, value, ..
+        } = &self.from;
+        let begun = (*step, spec.objective.goal.to_minimize(*value));
+        bred(spec, population, self.child, params, begun, intervals)
+    }
+}
+
 /// What a model says about a child.
 #[derive(Debug)]
 pub(super) struct ReadyChild {
@@ -76,11 +92,7 @@ impl ChildQuestion {
             intervals,
             seen,
         } = self;
-        let from = |intervals: &[Interval]| bred(&spec, &population, &descent, intervals);
-        let (child, panic) = match catch_unwind(AssertUnwindSafe(|| from(&intervals))) {
-            Ok(child) => (child, None),
-            Err(panic) => (from(&[]), Some(text_of(&*panic))),
-        };
+        let (child, panic) = descent.bred(&spec, &population, &intervals);
         ChildAdvice {
             ready: ReadyChild { descent, child, seen },
             panic,
@@ -88,25 +100,31 @@ impl ChildQuestion {
     }
 }
 
-/// The parameters of a child.
-fn bred(
+/// The parameters of a child of one with these `params`, which `begun` at a step with a value, and what the model panicked with if it did. The child
+/// differs at random then.
+pub(super) fn bred(
     spec: &StudySpec,
     population: &Population,
-    descent: &Descent,
+    child: TrialNumber,
+    params: &Params,
+    begun: (i64, f64),
     intervals: &[Interval],
-) -> Result<Child, StrategyError> {
-    let Heir {
-        params, step, value, ..
-    } = &descent.from;
-    breed(
-        &spec.space,
-        population,
-        spec.strategy.seed,
-        descent.child,
-        params,
-        (*step, spec.objective.goal.to_minimize(*value)),
-        intervals,
-    )
+) -> (Result<Child, StrategyError>, Option<String>) {
+    let from = |intervals: &[Interval]| {
+        breed(
+            &spec.space,
+            population,
+            spec.strategy.seed,
+            child,
+            params,
+            begun,
+            intervals,
+        )
+    };
+    match catch_unwind(AssertUnwindSafe(|| from(intervals))) {
+        Ok(child) => (child, None),
+        Err(panic) => (from(&[]), Some(text_of(&*panic))),
+    }
 }
 
 impl StudyCore {
@@ -258,7 +276,7 @@ impl StudyCore {
                 }
             }
         } else {
-            let child = bred(&self.spec, members.contest.population(), &descent, &[]);
+            let (child, _) = descent.bred(&self.spec, members.contest.population(), &[]);
             (child, self.adviser.results())
         };
         let child = child.map_err(|error| NoTrial::Population(error.to_string()))?;

@@ -9,10 +9,11 @@ use tunesmith_common::decision::{Origin, Provenance};
 use tunesmith_common::study::{Population, Schedule, StrategyName, StudySpec};
 use tunesmith_common::{Params, Timestamp, TrialNumber};
 use tunesmith_optimizer::{
-    Contest, Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, breed, build,
+    Contest, Expected, FinishedTrial, Memory, RunningTrial, SearchStrategy, StudyView, build,
 };
 
 use super::advice::propose;
+use super::children::bred;
 use super::history::seen;
 use super::stages::{seen_at, seen_earlier, shown};
 use super::values::{Past, Values};
@@ -262,7 +263,7 @@ impl Replay {
             None => {}
         }
         let proposal = self.with_view(number, seen, |strategy, view, memory| {
-            propose(strategy, view, 1, memory)
+            propose(strategy, view, 1, memory).0
         });
         let outcome = match proposal {
             Err(error) => different(None, error.to_string()),
@@ -310,15 +311,8 @@ impl Replay {
                 .any(|trial| trial.number == number && trial.was_alive(seen, child))
         };
         let begun = (parent.step, goal.to_minimize(parent.value));
-        let bred = breed(
-            &self.spec.space,
-            population,
-            self.spec.strategy.seed,
-            child,
-            &known.params,
-            begun,
-            &contest.intervals(is_trained),
-        );
+        let intervals = contest.intervals(is_trained);
+        let (bred, _) = bred(&self.spec, population, child, &known.params, begun, &intervals);
         bred.map(|child| child.params).map_err(|error| error.to_string())
     }
 
@@ -370,7 +364,7 @@ impl Replay {
         self.skip_to(next);
         let seen = self.finished.len() as u64;
         let proposal = self.with_view(next, seen, |strategy, view, memory| {
-            propose(strategy, view, 1, memory)
+            propose(strategy, view, 1, memory).0
         });
         let points = proposal.map_err(|error| error.to_string())?.points;
         let first = points.into_iter().next();
@@ -422,5 +416,28 @@ impl Iterator for Replay {
         let replayed = self.replay()?;
         self.pass();
         Some(replayed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tunesmith_common::study::StudyFile;
+
+    use super::super::advice::tests::Unfit;
+    use super::*;
+
+    #[test]
+    fn what_was_drawn_at_random_since_the_strategy_panicked_is_drawn_again() {
+        let (_, spec) = StudyFile::parse(
+            "objective: {metric: loss, goal: minimize}\nspace: {x: {type: float, low: 0, high: 1}}\n",
+            "unfit.yaml",
+        )
+        .unwrap();
+        let proposed = |panics| {
+            let mut replay = History::new(spec.clone()).replay();
+            replay.strategy = Box::new(Unfit { panics });
+            replay.next_proposal().unwrap()
+        };
+        assert_eq!(proposed(true), proposed(false));
     }
 }

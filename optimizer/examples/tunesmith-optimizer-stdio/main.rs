@@ -1,7 +1,7 @@
 //! Drives any strategy over standard input and output, for programs that compare optimisers: one JSON object a line in, one out.
 //!
 //! `init` may say how many `objectives` (1 if it does not) and measured `constraints` (0) there are. `tell` then has `values` instead of `value`, of
-//! which smaller is better, and `violations`, which are none where they are 0 or less; null where one is missing.
+//! which smaller is better, and `violations`, which are none where they are 0 or less; null where one is missing. What is not finite counts as failed: null, `NaN`, `Infinity`.
 //!
 //! `init` may have `early_stopping`, rules as in a study file, with `steps`, the last step of a training, and `from`, how a trial's value comes from what
 //! it reports, as in a study file. Then `report` with `id`, `step` and `value` says whether the trial should `stop`, and `tell` of one that has
@@ -29,7 +29,7 @@ use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
 use tunesmith_common::study::{Budget, Objective, Schedule, StrategySpec, StudyFile, StudySpec};
 use tunesmith_optimizer::{
     FinishedTrial, Memory, Promotions, RunningTrial, SearchStrategy, Stoppers, StrategyError, StudyView,
-    build,
+    build, fallback,
 };
 
 struct Session {
@@ -91,7 +91,7 @@ impl Begun {
 fn main() -> anyhow::Result<()> {
     let mut session: Option<Session> = None;
     for line in std::io::stdin().lock().lines() {
-        let request: Value = serde_json::from_str(&line?)?;
+        let request = read(&line?)?;
         let answer = match (request["op"].as_str(), session.as_mut()) {
             (Some("init"), _) => {
                 session = Some(Session::new(&request)?);
@@ -107,6 +107,16 @@ fn main() -> anyhow::Result<()> {
         println!("{answer}");
     }
     Ok(())
+}
+
+/// A request. Values that are no numbers may be written as `null` or, which many programs do, as `NaN`, `Infinity` and `-Infinity`.
+fn read(line: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(line).or_else(|error| {
+        let plain = ["NaN", "-Infinity", "Infinity"]
+            .iter()
+            .fold(line.to_owned(), |line, word| line.replace(word, "null"));
+        serde_json::from_str(&plain).map_err(|_| error)
+    })
 }
 
 impl Session {
@@ -218,6 +228,8 @@ impl Session {
         let point = match self.strategy.propose(&view, 1, &mut self.memory) {
             Ok(mut proposal) => proposal.points.remove(0),
             Err(StrategyError::Exhausted | StrategyError::WaitsForPeople) => return Ok(json!({"id": null})),
+            // As the coordinator does.
+            Err(error @ StrategyError::Fit { .. }) => fallback(&view, &error)?.points.remove(0),
             Err(error) => return Err(error.into()),
         };
         self.cursor = point.cursor.or(self.cursor);

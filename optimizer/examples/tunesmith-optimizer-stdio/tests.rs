@@ -1,3 +1,5 @@
+use tunesmith_optimizer::Proposal;
+
 use super::*;
 
 fn session(more: &Value) -> Session {
@@ -233,4 +235,42 @@ fn a_strategy_that_is_not_to_be_had_is_refused_by_name() {
         let why = format!("{:#}", Session::new(&init).err().unwrap());
         assert!(why.contains(expected), "{why}");
     }
+}
+
+/// A strategy whose model cannot be fitted.
+#[derive(Debug)]
+struct Unfit;
+
+impl SearchStrategy for Unfit {
+    fn name(&self) -> &'static str {
+        "unfit"
+    }
+
+    fn propose(&self, _: &StudyView<'_>, _: usize, _: &mut Memory) -> Result<Proposal, StrategyError> {
+        Err(StrategyError::Fit {
+            reason: "no hyperparameters fit".to_owned(),
+        })
+    }
+}
+
+#[test]
+fn where_no_model_can_be_fitted_a_point_is_drawn_at_random() {
+    let request = json!({
+        "space": [{"name": "x", "kind": "float", "lo": 0.0, "hi": 1.0, "log": false}], "algorithm": "random", "seed": 1,
+    });
+    let mut session = Session::new(&request).unwrap();
+    session.strategy = Box::new(Unfit);
+    let points: Vec<Value> = (0..3).map(|_| session.ask().unwrap()["params"]["x"].take()).collect();
+    assert!(points.iter().all(Value::is_f64) && points[0] != points[1] && points[1] != points[2]);
+}
+
+#[test]
+fn what_is_no_number_is_told_in_json_or_as_many_programs_write_it() {
+    for word in ["null", "NaN", "Infinity", "-Infinity"] {
+        let request = read(&format!(r#"{{"op": "tell", "id": 1, "value": {word}}}"#)).unwrap();
+        assert_eq!(request, json!({"op": "tell", "id": 1, "value": null}));
+    }
+    let named = r#"{"op": "tell", "id": "NaN", "value": 1}"#;
+    assert_eq!(read(named).unwrap()["id"], "NaN");
+    assert!(read(r#"{"op": NaM}"#).unwrap_err().to_string().contains("column 8"));
 }

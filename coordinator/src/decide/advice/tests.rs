@@ -4,8 +4,8 @@ use super::*;
 
 /// A strategy whose models cannot be fitted, or which panics.
 #[derive(Debug)]
-struct Unfit {
-    panics: bool,
+pub(in super::super) struct Unfit {
+    pub(in super::super) panics: bool,
 }
 
 impl SearchStrategy for Unfit {

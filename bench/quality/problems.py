@@ -218,6 +218,7 @@ def noisy_hartmann() -> Problem:
 
 
 WORST_LOSS = 3.0
+WORST_ERROR = 5.0
 
 
 def digits() -> Problem:
@@ -255,11 +256,78 @@ def digits() -> Problem:
     return Problem("digits", about, space, evaluate)
 
 
+def diabetes() -> tuple:
+    """442 patients by 10 measurements, and how far the disease has gone a year later."""
+    from sklearn.datasets import load_diabetes
+
+    return load_diabetes(return_X_y=True)
+
+
+def error_on_unseen(model, x, y, parts: int) -> float:
+    """The root of the mean squared error in a cross-validation whose parts are always the same."""
+    from sklearn.model_selection import KFold, cross_val_predict
+
+    guess = cross_val_predict(model, x, y, cv=KFold(parts, shuffle=True, random_state=0))
+    return float(np.sqrt(np.mean((guess - y) ** 2)))
+
+
+def support_vectors() -> Problem:
+    """A real training with numbers alone. Both sides of the data are scaled to a standard deviation of 1."""
+    data = []
+
+    def evaluate(p):
+        import warnings
+
+        from sklearn.svm import SVR
+
+        if not data:
+            x, y = diabetes()
+            data.extend((x / np.std(x, axis=0), (y - np.mean(y)) / np.std(y)))
+        model = SVR(C=p["penalty"], gamma=p["gamma"], epsilon=p["tube"], max_iter=5000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # That it stops at max_iter is meant: bad parameters would take minutes.
+            return min(error_on_unseen(model, *data, parts=5), WORST_ERROR)
+
+    space = [number("penalty", 1e-3, 1e4, log=True), number("gamma", 1e-6, 10, log=True), number("tube", 1e-3, 3, log=True)]
+    about = (
+        "scikit-learn's support vector regression on its diabetes data, error in a cross-validation of 5 parts, in standard deviations: "
+        "3 parameters; its optimum is the best value that any run found"
+    )
+    return Problem("diabetes-svr", about, space, evaluate)
+
+
+def boosting() -> Problem:
+    """A real training by chance, which is drawn by the same seed each time: the same parameters give the same error."""
+    data = []
+
+    def evaluate(p):
+        from sklearn.ensemble import GradientBoostingRegressor
+
+        if not data:
+            data.extend(diabetes())
+        model = GradientBoostingRegressor(
+            n_estimators=p["trees"], learning_rate=p["rate"], max_depth=p["depth"], subsample=p["share"],
+            min_samples_leaf=p["leaf"], max_features=None if p["features"] == "all" else p["features"], random_state=0,
+        )
+        return error_on_unseen(model, *data, parts=3)
+
+    space = [
+        whole("trees", 4, 64, log=True), number("rate", 0.01, 1, log=True), whole("depth", 1, 7), number("share", 0.2, 1),
+        whole("leaf", 1, 60, log=True), choice("features", ["sqrt", "log2", "all"]),
+    ]
+    about = (
+        "scikit-learn's gradient boosting on its diabetes data, error in a cross-validation of 3 parts: 6 parameters; "
+        "its optimum is the best value that any run found"
+    )
+    return Problem("diabetes-boosting", about, space, evaluate)
+
+
 PROBLEMS = {
     problem.name: problem
     for problem in [
         on_box("branin", "Branin, 2 dimensions", branin, [(-5, 10), (0, 15)], (math.pi, 2.275), 0.39788736),
         on_box("hartmann6", "Hartmann, 6 dimensions", hartmann6, [(0, 1)] * 6, HARTMANN_BEST, HARTMANN_OPTIMUM),
-        noisy_hartmann(), shifted_ackley(), f8(), f15(), embedded(), mixed(), tree(), digits(),
+        noisy_hartmann(), shifted_ackley(), f8(), f15(), embedded(), mixed(), tree(), digits(), support_vectors(),
+        boosting(),
     ]
 }

@@ -348,7 +348,7 @@ pub enum TrialCommand {
         /// The trial, as STUDY/NUMBER
         trial: TrialRef,
     },
-    /// Add a trial with parameters of your choice; the strategy chooses those left out
+    /// Add a trial with parameters of your choice; those left out are drawn at random
     Add(TrialAddArgs),
     /// Stop a trial
     Stop {

@@ -96,7 +96,31 @@ fn misplaced_program(spec: &StudySpec, path: &Path) -> Option<String> {
 }
 
 /// The definition `spec` with overrides, under a new name.
-pub(crate) fn change(spec: pb::StudySpec, set: &[String], new_name: &str) -> Result<pb::StudySpec, CliError> {
+///
+/// Where these name another strategy, the keys that are only for the one before are left out.
+pub(crate) fn change(
+    mut spec: pb::StudySpec,
+    set: &[String],
+    new_name: &str,
+) -> Result<pb::StudySpec, CliError> {
+    let names = |word: &String| {
+        let (key, name) = word.split_once('=')?;
+        (key.trim() == "strategy.name").then(|| name.trim().to_owned())
+    };
+    if let Some(strategy) = &mut spec.strategy
+        && let Some(name) = set.iter().filter_map(names).next_back()
+        && name != strategy.name
+    {
+        let before = std::mem::take(strategy);
+        *strategy = pb::Strategy {
+            name: before.name,
+            seed: before.seed,
+            initial: before.initial,
+            random_share: before.random_share,
+            history: before.history,
+            ..pb::Strategy::default()
+        };
+    }
     let mut overrides = set.to_vec();
     overrides.push(format!("name={new_name}"));
     Ok(convert::study::to_wire(&overridden(&spec, &overrides)?))
@@ -314,5 +338,26 @@ mod tests {
                 .to_string()
                 .contains("No such file")
         );
+    }
+
+    #[test]
+    fn another_strategy_does_not_inherit_the_keys_of_the_one_before() {
+        let grid = pb::StudySpec {
+            strategy: Some(pb::Strategy {
+                name: "grid".to_owned(),
+                points: Some(4),
+                history: vec!["coarse".to_owned()],
+                random_share: Some(0.25),
+                ..pb::Strategy::default()
+            }),
+            ..samples::spec()
+        };
+        let strategy = |words: &[&str]| change(grid.clone(), &set(words), "closer").unwrap().strategy.unwrap();
+        let kept = strategy(&["budget.trials=5"]);
+        assert_eq!((kept.name.as_str(), kept.points), ("grid", Some(4)));
+        assert_eq!(strategy(&["strategy.name=grid"]), kept);
+        let other = strategy(&["strategy.name=gp", "strategy.acquisition=ei"]);
+        assert_eq!((other.name.as_str(), other.points, other.acquisition.as_str()), ("gp", None, "ei"));
+        assert_eq!((other.history, other.random_share), (kept.history, Some(0.25)));
     }
 }

@@ -341,7 +341,7 @@ async fn replay(study: &StudyRef, context: &Context) -> Result<(), CliError> {
                 wrong.join(" and "),
             ),
             hints: vec![
-                "a trial that was retried by hand, or another version of Tunesmith, explains differences"
+                "another version of Tunesmith explains differences"
                     .to_owned(),
             ],
         }),

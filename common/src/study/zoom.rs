@@ -2,7 +2,7 @@
 
 use super::check::{FieldError, SpecErrors};
 use super::raw::{RawConstraint, RawKind, RawParameter, RawStudy, RawTrial, RawValues};
-use super::spec::{Baseline, StopperRule, StudySpec};
+use super::spec::{Baseline, Schedule, StopperRule, StudySpec};
 use super::values::{Ordered, RawNumber, RawValue};
 use crate::document::{nearest, shorten};
 use crate::id::StudyName;
@@ -29,8 +29,14 @@ impl StudySpec {
     ///
     /// # Errors
     /// All that is wrong with the narrowings, as fields of `ranges`; or what is wrong with the study that comes out, such as constraints that
-    /// nothing left satisfies.
+    /// nothing left satisfies; or that this one repeats one training, as its `name`.
     pub fn zoom(&self, name: &StudyName, narrowings: &[(String, Narrowing)]) -> Result<Zoomed, SpecErrors> {
+        if let Some(Schedule::Replay(_)) = self.strategy.schedule {
+            return Err(SpecErrors(vec![FieldError {
+                path: "name".to_owned(),
+                message: "is a study that repeats one training, in which there is nothing to look at more closely; name another study".to_owned(),
+            }]));
+        }
         let mut study = RawStudy::from(self);
         let mut problems = Vec::new();
         let mut parameters: Vec<(String, RawParameter)> = study
@@ -85,6 +91,24 @@ impl StudySpec {
         if let Some(trial) = &mut study.trial {
             leave_out(trial, &gone);
         }
+        let vary = std::mem::take(&mut study.strategy.vary);
+        let (vary, fixed): (Vec<String>, Vec<String>) = vary.into_iter().partition(|name| {
+            let mut left = left.iter();
+            left.any(|(known, parameter)| known == name && parameter.kind != RawKind::Constant)
+        });
+        if !fixed.is_empty() {
+            if vary.is_empty() {
+                return Err(SpecErrors(vec![FieldError {
+                    path: "ranges".to_owned(),
+                    message: format!(
+                        "leave no values to vary while a training goes on: strategy.vary is {}; leave one of these a range",
+                        fixed.join(", ")
+                    ),
+                }]));
+            }
+            notes.push(format!("{} no longer varies while a training goes on", fixed.join(", ")));
+        }
+        study.strategy.vary = vary;
         study.space = Ordered::from_pairs(left).unwrap_or_default();
         let mut rules = self.early_stopping.iter();
         study.early_stopping.retain(|rule| {

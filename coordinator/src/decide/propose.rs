@@ -80,7 +80,7 @@ pub struct Offer {
 /// A trial added by a person or a program.
 #[derive(Clone, Debug)]
 pub struct AddRequest {
-    /// Values of some or all parameters; the strategy chooses the others.
+    /// Values of some or all parameters; the others are drawn at random.
     pub params: Params,
     /// Free text for people.
     pub note: String,

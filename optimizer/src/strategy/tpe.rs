@@ -18,6 +18,7 @@ use super::SearchStrategy;
 use super::memory::Memory;
 use super::random::draw;
 use super::sobol::Sobol;
+use super::tried::Tried;
 use super::untried::spread;
 use super::view::{Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::rng::{Purpose, purpose_rng};
@@ -48,8 +49,14 @@ impl Tpe {
         }
     }
 
-    fn suggest(&self, view: &StudyView<'_>, known: &mut Known) -> Result<Suggestion, StrategyError> {
+    fn suggest(
+        &self,
+        view: &StudyView<'_>,
+        known: &mut Known,
+        tried: &mut Tried,
+    ) -> Result<Suggestion, StrategyError> {
         known.read(view.finished);
+        tried.read(view.finished);
         if known.results() < STARTUP {
             return spread(&self.sobol, view);
         }
@@ -63,7 +70,7 @@ impl Tpe {
         let dimensions = view.space.dimensions();
         let good = Mixture::new(dimensions, &good);
         let others = Mixture::new(dimensions, &others);
-        let mut candidates = candidates(view, &good);
+        let mut candidates = candidates(view, &good, tried);
         let scores = good.log_densities(&candidates).into_iter();
         let scores = scores
             .zip(others.log_densities(&candidates))
@@ -99,22 +106,35 @@ impl SearchStrategy for Tpe {
         count: usize,
         memory: &mut Memory,
     ) -> Result<Proposal, StrategyError> {
-        let known = memory.of::<Known>();
-        one_by_one(view, count, |view| self.suggest(view, known))
+        let (known, tried) = memory.of::<(Known, Tried)>();
+        one_by_one(view, count, |view| self.suggest(view, known, tried))
     }
 }
 
-/// Snapped points from a mixture that satisfy the constraints; none if these refuse all that are drawn.
-fn candidates(view: &StudyView<'_>, mixture: &Mixture) -> Vec<Vec<f64>> {
+/// Snapped points from a mixture that satisfy the constraints and were not tried. If all that are drawn were tried, those; none if the constraints
+/// refuse all.
+fn candidates(view: &StudyView<'_>, mixture: &Mixture, tried: &Tried) -> Vec<Vec<f64>> {
     let mut rng = purpose_rng(view.seed, view.next, Purpose::Search);
     let constrained = !view.space.constraints().is_empty();
-    (0..MOST_DRAWS)
-        .filter_map(|_| {
-            let latent = mixture.sample(&mut rng);
-            let mut encoded = vec![0.0; latent.len()];
-            view.space.snap(&latent, &mut encoded);
-            (!constrained || view.space.satisfies(&view.space.decode(&encoded))).then_some(encoded)
-        })
-        .take(CANDIDATES)
-        .collect()
+    let (mut new, mut again) = (Vec::with_capacity(CANDIDATES), Vec::new());
+    for _ in 0..MOST_DRAWS {
+        if new.len() == CANDIDATES {
+            break;
+        }
+        let latent = mixture.sample(&mut rng);
+        let mut encoded = vec![0.0; latent.len()];
+        view.space.snap(&latent, &mut encoded);
+        if constrained && !view.space.satisfies(&view.space.decode(&encoded)) {
+            continue;
+        }
+        if !tried.has(&encoded, view.running) {
+            new.push(encoded);
+        } else if again.len() < CANDIDATES {
+            again.push(encoded);
+        }
+    }
+    if new.is_empty() { again } else { new }
 }
+
+#[cfg(test)]
+mod tests;

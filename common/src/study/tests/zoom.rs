@@ -307,3 +307,48 @@ fn the_box_around_some_points_has_them_and_a_margin() {
     assert!(!found.contains_key("momentum"), "no point has it");
     assert!(around(&[&one], 1.0).keys().all(|name| name == "optimizer"));
 }
+
+fn with_strategy(strategy: &str) -> StudySpec {
+    parse(&format!(
+        "objective: {{metric: loss, goal: minimize}}
+space:
+  lr: {{type: float, low: 0.001, high: 1, scale: log}}
+  momentum: {{type: float, low: 0, high: 1}}
+  kind: {{type: categorical, choices: [x, y]}}
+strategy: {strategy}
+"
+    ))
+}
+
+#[test]
+fn a_population_goes_on_varying_what_still_can() {
+    let still = range(0.5, 0.5);
+    for vary in ["", ", vary: [momentum, lr]"] {
+        let spec = with_strategy(&format!("{{name: pbt, interval: 5, max_steps: 50{vary}}}"));
+        let (closer, notes) = zoom(&spec, &[("momentum", still.clone())]).unwrap();
+        let Some(Schedule::Population(population)) = closer.strategy.schedule else {
+            panic!("{:?}", closer.strategy)
+        };
+        let varies: Vec<&str> = population.vary.iter().map(|name| name.as_str()).collect();
+        let expected = if vary.is_empty() { vec!["lr", "kind"] } else { vec!["lr"] };
+        assert_eq!(varies, expected);
+        assert_eq!(notes, ["momentum no longer varies while a training goes on"]);
+    }
+    // Not all the others instead.
+    let spec = with_strategy("{name: pbt, interval: 5, max_steps: 50, vary: [momentum]}");
+    assert_eq!(
+        zoom(&spec, &[("momentum", still)]).unwrap_err(),
+        "ranges: leave no values to vary while a training goes on: strategy.vary is momentum; leave one of these a range"
+    );
+}
+
+#[test]
+fn a_study_that_repeats_one_training_is_refused() {
+    let spec = with_strategy(
+        "{name: replay, segments: [{until: 5, parameters: {lr: 0.1, momentum: 0, kind: x}}, {until: 9, parameters: {lr: 0.2, momentum: 0, kind: x}}]}",
+    );
+    assert_eq!(
+        zoom(&spec, &[]).unwrap_err(),
+        "name: is a study that repeats one training, in which there is nothing to look at more closely; name another study"
+    );
+}

@@ -208,6 +208,48 @@ fn every_strategy_that_proposes_is_driven() {
 }
 
 #[test]
+fn every_schedule_and_sampler_is_driven() {
+    for strategy in ["asha", "hyperband", "bohb"] {
+        for sampler in ["random", "sobol", "tpe", "gp"] {
+            let drive = || {
+                let mut session = session(&json!({
+                    "space": space(), "strategy": {"name": strategy, "sampler": sampler}, "steps": 9, "from": "last", "seed": 3, "budget": 40,
+                }));
+                let (mut points, mut resumed) = (Vec::new(), 0);
+                let mut at: BTreeMap<u64, (f64, i64)> = BTreeMap::new();
+                loop {
+                    let asked = session.ask().unwrap();
+                    let Some(id) = asked["id"].as_u64() else { break };
+                    if let Some(x) = asked["params"]["x"].as_f64() {
+                        at.insert(id, (x, 0));
+                        points.push(x);
+                    } else {
+                        assert_eq!(asked["resume"], at[&id].1, "{strategy} of {sampler}");
+                        resumed += 1;
+                    }
+                    let (x, step) = at.get_mut(&id).unwrap();
+                    loop {
+                        *step += 1;
+                        let value = (*x - 0.3).powi(2) + 1.0 / *step as f64;
+                        if report(&mut session, id, *step, value)["pause"] == true {
+                            rest(&mut session, id);
+                            break;
+                        }
+                        if *step == 9 {
+                            session.tell(&json!({"id": id, "value": value})).unwrap();
+                            break;
+                        }
+                    }
+                }
+                assert!(points.len() >= 40 && resumed > 0, "{strategy} of {sampler}: {points:?}, {resumed}");
+                points
+            };
+            assert_eq!(drive(), drive(), "{strategy} of {sampler} says the same again");
+        }
+    }
+}
+
+#[test]
 fn a_grid_ends_and_a_study_of_manual_trials_has_none() {
     let grid = json!({"name": "grid", "points": 3});
     let points = drive(&json!({"space": space(), "strategy": grid}), 100);

@@ -179,11 +179,29 @@ fn a_thousand_parameters_are_learned_from() {
     let cases = Cases {
         places: &PLACES[..1],
         // Models of so many parameters take long: what is learned from, and what is not.
-        outcomes: &[OUTCOMES[0], OUTCOMES[OUTCOMES.len() - 1]],
+        outcomes: &[OUTCOMES[0], OUTCOMES[1], OUTCOMES[3], OUTCOMES[OUTCOMES.len() - 1]],
         // More than the first model needs.
         results: 12,
     };
     check(MANY, &space, &registry(), &cases);
+    let duplicates = Cases {
+        places: &PLACES[1..2],
+        outcomes: &OUTCOMES[OUTCOMES.len() - 1..],
+        ..cases
+    };
+    check(MANY, &space, &registry(), &duplicates);
+}
+
+#[test]
+fn one_trial_is_a_history() {
+    let cases = Cases {
+        places: &PLACES[..1],
+        outcomes: &OUTCOMES,
+        results: 1,
+    };
+    for (kind, space) in spaces() {
+        check(kind, &space, &registry(), &cases);
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ const MOST: usize = 128;
 /// Those there are at least, for each parameter that may change, before anything is learnt.
 const LEAST_EACH: usize = 2;
 const LEAST: usize = 4;
+/// Gains that differ by less, as a share of the largest, are the same.
+const SAME: f64 = 1e-12;
 /// Points looked at, half of them near the parent.
 const LOOKS: usize = 512;
 /// Standard deviation of those near it, as a share of the range.
@@ -64,7 +66,7 @@ pub(super) fn choose(
     rng: &mut ChaCha8Rng,
 ) -> Option<Vec<Vec<f64>>> {
     let newest = intervals.len().saturating_sub(MOST);
-    let known: Vec<(&Interval, f64)> = intervals[newest..]
+    let mut known: Vec<(&Interval, f64)> = intervals[newest..]
         .iter()
         .filter_map(|interval| Some((interval, interval.gain()?)))
         .collect();
@@ -75,8 +77,10 @@ pub(super) fn choose(
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
             (low.min(x), high.max(x))
         });
-        let width = if high > low { high - low } else { 1.0 };
-        move |x: f64| (x - low) / width
+        // Halves, since the difference of two finite numbers need not be finite.
+        let (low, width) = (0.5 * low, 0.5 * high - 0.5 * low);
+        let width = if width > 0.0 { width } else { 1.0 };
+        move |x: f64| (0.5 * x - low) / width
     };
     let to = step + interval;
     let time = scale(&mut known.iter().map(|(known, _)| known.to as f64).chain([to as f64]));
@@ -86,11 +90,16 @@ pub(super) fn choose(
         row.extend([time(to as f64), level(before)]);
         row
     };
+    // As shares of the largest, whose squares are numbers.
+    let largest = known.iter().map(|(_, gain)| gain.abs()).fold(0.0, f64::max);
+    for (_, gain) in &mut known {
+        *gain /= largest;
+    }
     let count = known.len() as f64;
     let mean = known.iter().map(|(_, gain)| gain).sum::<f64>() / count;
     let variance = known.iter().map(|(_, gain)| (gain - mean).powi(2)).sum::<f64>() / count;
     let deviation = variance.sqrt();
-    if !(deviation.is_finite() && deviation > 0.0) {
+    if deviation.is_nan() || deviation < SAME {
         return None;
     }
     let outcomes: Vec<f64> = known.iter().map(|(_, gain)| (gain - mean) / deviation).collect();

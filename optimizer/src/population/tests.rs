@@ -284,3 +284,51 @@ fn a_model_goes_where_the_constraints_let_it() {
         assert!(space.satisfies(&child.params));
     }
 }
+
+/// What came before and after an interval of a number, and the first coordinate of its point.
+type Awkward = fn(u32) -> (f64, f64, f64);
+
+#[test]
+fn whatever_the_intervals_are_a_child_is_a_point_of_the_space() {
+    let space = space();
+    let numbers = ["lr", "momentum", "batch", "layers"];
+    let population = Population {
+        vary: numbers.iter().map(|name| name.parse().unwrap()).collect(),
+        ..all_vary(&space, Explore::Model)
+    };
+    let spread = |k: u32| (f64::from(k) * 0.618).fract();
+    let cases: [(&str, bool, Awkward); 7] = [
+        ("equal gains", false, |k| (1.0, 0.5, f64::from(k) / 40.0)),
+        ("duplicates", true, |k| (1.0, f64::from(k % 3), 0.5)),
+        ("close", true, |k| (1.0, f64::from(k % 3), 0.5 + 1e-12 * f64::from(k))),
+        ("huge levels", true, |k| {
+            let level = if k % 2 == 0 { f64::MAX } else { -f64::MAX };
+            (level, level * (1.0 - 1e-12 * f64::from(k % 5)), f64::from(k) / 40.0)
+        }),
+        ("huge gains", false, |k| {
+            (f64::MAX, if k % 2 == 0 { -f64::MAX } else { 0.0 }, f64::from(k) / 40.0)
+        }),
+        ("tiny", true, |k| (1e-300, 1e-300 * f64::from(k % 7), f64::from(k) / 40.0)),
+        ("at the ends", true, |k| (1.0, f64::from(k % 4), if k % 2 == 0 { 0.0 } else { 1.0 - f64::EPSILON })),
+    ];
+    for (what, learns, case) in cases {
+        let intervals: Vec<Interval> = (0..40)
+            .map(|k| {
+                let (before, after, x) = case(k);
+                Interval {
+                    point: [x, spread(k), 0.5, 0.4, 0.25, 0.5].into(),
+                    from: 5 * i64::from(k / 8),
+                    to: 5 * i64::from(k / 8) + 5,
+                    before,
+                    after: (k < 38).then_some(after),
+                }
+            })
+            .collect();
+        let parent = space.decode(&[0.3, 0.5, 0.5, 0.4, 0.25, 0.5]);
+        let begun = (25, intervals[0].before);
+        let child = breed(&space, &population, 3, TrialNumber(50), &parent, begun, &intervals).unwrap();
+        assert!(space.satisfies(&child.params) && space.encode(&child.params).is_ok(), "{what}: {child:?}");
+        assert_ne!(child.params, parent, "{what}");
+        assert_eq!(child.note.is_empty(), learns, "{what}: {}", child.note);
+    }
+}

@@ -10,10 +10,14 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 rng = np.random.default_rng(5)
 cases = []
-for m, n in [(2, 40), (3, 40), (4, 30), (5, 20), (6, 16), (8, 12)]:
-    # Rounded, so that some coordinates are the same; and half of the points near a sphere, so that there are large fronts.
-    points = np.round(rng.random((n, m)), 2)
-    points[::2] = np.round(points[::2] / np.linalg.norm(points[::2], axis=1, keepdims=True), 4)
+for m, n, tied in [(2, 40, True), (3, 40, True), (4, 30, True), (5, 20, True), (6, 16, True), (8, 12, True), (2, 30, False), (3, 30, False), (5, 16, False)]:
+    # Half of the points near a sphere, so that there are large fronts.
+    points = rng.random((n, m))
+    points = np.round(points, 2) if tied else points + 0.3
+    points[::2] /= np.linalg.norm(points[::2], axis=1, keepdims=True)
+    # Rounded, some coordinates are the same; not rounded, none are, and crowding does not depend on the order.
+    if tied:
+        points[::2] = np.round(points[::2], 4)
     fronts, ranks = NonDominatedSorting().do(points, return_rank=True)
     first = points[fronts[0]]
     crowding = calc_crowding_distance(first)

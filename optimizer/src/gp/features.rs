@@ -232,3 +232,61 @@ impl Points {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tunesmith_common::study::StudyFile;
+
+    use super::*;
+
+    #[test]
+    fn distances_are_those_that_each_kind_of_parameter_is_said_to_have() {
+        let file = "objective: {metric: loss, goal: minimize}
+space:
+  kind: {type: categorical, choices: [a, b, c]}
+  only: {type: constant, value: 3}
+  x: {type: float, low: 0, high: 1}
+  rate: {type: float, low: 0, high: 1, when: {kind: [a, b]}}
+  inner: {type: categorical, choices: [p, q], when: {kind: [a, b]}}
+";
+        let space = StudyFile::parse(file, "s.yaml").unwrap().1.space;
+        let layout = Layout::new(&space).with_fidelity(5);
+        let kinds: Vec<Kind> = layout.groups().iter().map(|group| group.kind).collect();
+        let expected = [Kind::Category, Kind::Plain, Kind::Arc, Kind::Category, Kind::Fidelity];
+        assert_eq!(kinds, expected, "what has one value only has no group");
+        // Weights of which each sum shows what it is made of.
+        let weights = [1.0, 10.0, 100.0, 1e4, 1e5];
+        let between = |a: &[f64], b: &[f64]| {
+            let rows = Points::from_rows(&layout, [a, b]);
+            let mut out = [f64::NAN; 2];
+            rows.distances(&layout, &weights, 0, &rows, &mut out);
+            assert!(out[0].abs() < 1e-12, "{out:?}");
+            // What is summed over pairs is the same, each pair being counted twice.
+            let sums = rows.weighted_sums(&layout, &Array2::ones((2, 2)));
+            let total: f64 = sums.iter().zip(weights).map(|(sum, weight)| 0.5 * sum * weight).sum();
+            assert!((total - out[1]).abs() < 1e-9, "{total} {out:?}");
+            out[1]
+        };
+        let arc = |angle: f64| 100.0 * 2.0 * (1.0 - angle.cos());
+        let (a, b, c) = (1.0 / 6.0, 0.5, 5.0 / 6.0);
+        let (p, q, none) = (0.25, 0.75, f64::NAN);
+        for (left, right, distance) in [
+            ([a, 0.5, 0.2, 0.3, p], [a, 0.5, 0.2, 0.3, p], 0.0),
+            // Any two categories are equally far from each other.
+            ([a, 0.5, 0.2, 0.3, p], [b, 0.5, 0.2, 0.3, p], 1.0),
+            ([a, 0.5, 0.2, 0.3, p], [a, 0.5, 0.7, 0.3, q], 10.0 * 0.25 + 1e4),
+            ([a, 0.5, 0.2, 0.3, p], [a, 0.5, 0.2, 0.8, p], arc(0.5)),
+            ([a, 0.5, 0.2, 0.0, p], [a, 0.5, 0.2, 1.0, p], arc(1.0)),
+            // As far from any value, on the arc's radius.
+            ([a, 0.5, 0.2, 0.0, p], [c, 0.5, 0.2, none, none], 1.0 + 100.0 + 1e4),
+            ([b, 0.5, 0.2, 0.7, q], [c, 0.5, 0.2, none, none], 1.0 + 100.0 + 1e4),
+            ([c, 0.5, 0.2, none, none], [c, 0.5, 0.2, none, none], 0.0),
+        ] {
+            assert!((between(&left, &right) - distance).abs() < 1e-9, "{left:?} {right:?}");
+            assert!((between(&right, &left) - distance).abs() < 1e-9, "{left:?} {right:?}");
+        }
+        // All the way, where it is not said.
+        let (short, whole) = ([a, 0.5, 0.2, 0.3, p, 0.5], [a, 0.5, 0.2, 0.3, p]);
+        assert!((between(&short, &whole) - 1e5 * 0.25).abs() < 1e-6);
+    }
+}

@@ -58,6 +58,21 @@ fn the_list_of_trials_fits_the_terminal() {
 }
 
 #[test]
+fn a_trial_that_was_drawn_at_random_says_why() {
+    let note = "drawn at random: the model cannot be fitted: no hyperparameters fit the first 12 results";
+    let mut sample = samples::trial(9, pb::TrialState::Running, None);
+    sample.provenance = Some(pb::Provenance {
+        origin: "strategy".to_owned(),
+        strategy: "gp".to_owned(),
+        note: note.to_owned(),
+        results: 12,
+        ..Default::default()
+    });
+    let shown = trial::show(&sample, &samples::running_study(), &[], PLAIN, NOW);
+    assert!(shown.contains(note), "{shown}");
+}
+
+#[test]
 fn one_trial_tells_why_it_was_tried_and_why_it_was_stopped() {
     let study = samples::running_study();
     let mut sample = samples::trial(9, pb::TrialState::EarlyStopped, Some(0.75));

@@ -58,10 +58,14 @@ fn point(trial: &v1::AskedTrial) -> [f64; 2] {
 
 async fn tell(world: &World, asked: v1::AskedTrial) {
     let [x, y] = point(&asked);
+    tell_value(world, asked, (x - 0.3).powi(2) + (y - 0.8).powi(2)).await;
+}
+
+async fn tell_value(world: &World, asked: v1::AskedTrial, value: f64) {
     let request = v1::TellTrialRequest {
         name: asked.trial.unwrap().name,
         lease: asked.lease,
-        value: Some((x - 0.3).powi(2) + (y - 0.8).powi(2)),
+        value: Some(value),
         ..Default::default()
     };
     world.trials().tell_trial(request).await.unwrap();
@@ -248,4 +252,34 @@ async fn a_trial_tells_which_results_its_strategy_had_seen() {
     let second = ask(&world, 1).await.remove(0).trial.unwrap();
     let provenance = second.provenance.unwrap();
     assert_eq!((provenance.strategy.as_str(), provenance.results), ("tpe", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_that_no_model_could_propose_says_so() {
+    let world = World::start().await;
+    world.create(study("gp")).await;
+    let (mut revision, mut noted) = (0, false);
+    for number in 1..=8_u64 {
+        let asked = ask(&world, 1).await.remove(0);
+        let request = v1::GetTrialRequest {
+            name: asked.trial.as_ref().unwrap().name.clone(),
+        };
+        let trial = world.trials().get_trial(request).await.unwrap().into_inner();
+        let provenance = trial.trial.unwrap().provenance.unwrap();
+        // Which results it had seen need not be the newest.
+        assert!(provenance.strategy == "gp" && provenance.results < number, "{provenance:?}");
+        assert!(provenance.history_revision > revision || number == 1, "{provenance:?}");
+        revision = provenance.history_revision;
+        // The first four need no model.
+        noted = provenance.results >= 4;
+        let expected = if noted {
+            "not from a model: no two results are numbers that differ"
+        } else {
+            ""
+        };
+        assert_eq!(provenance.note, expected, "trial {number}");
+        tell_value(&world, asked, 0.5).await;
+    }
+    assert!(noted);
+    assert_eq!(replayed(&world, "study", 0).await.same, 8);
 }

@@ -352,12 +352,20 @@ mod tests {
             }),
             ..samples::spec()
         };
-        let strategy = |words: &[&str]| change(grid.clone(), &set(words), "closer").unwrap().strategy.unwrap();
+        let strategy = |words: &[&str]| {
+            change(grid.clone(), &set(words), "closer")
+                .unwrap()
+                .strategy
+                .unwrap()
+        };
         let kept = strategy(&["budget.trials=5"]);
         assert_eq!((kept.name.as_str(), kept.points), ("grid", Some(4)));
         assert_eq!(strategy(&["strategy.name=grid"]), kept);
         let other = strategy(&["strategy.name=gp", "strategy.acquisition=ei"]);
-        assert_eq!((other.name.as_str(), other.points, other.acquisition.as_str()), ("gp", None, "ei"));
+        assert_eq!(
+            (other.name.as_str(), other.points, other.acquisition.as_str()),
+            ("gp", None, "ei")
+        );
         assert_eq!((other.history, other.random_share), (kept.history, Some(0.25)));
     }
 }

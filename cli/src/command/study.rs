@@ -340,10 +340,7 @@ async fn replay(study: &StudyRef, context: &Context) -> Result<(), CliError> {
                 study.0,
                 wrong.join(" and "),
             ),
-            hints: vec![
-                "another version of Tunesmith explains differences"
-                    .to_owned(),
-            ],
+            hints: vec!["another version of Tunesmith explains differences".to_owned()],
         }),
     }
 }

@@ -106,7 +106,10 @@ impl StudySpec {
                     ),
                 }]));
             }
-            notes.push(format!("{} no longer varies while a training goes on", fixed.join(", ")));
+            notes.push(format!(
+                "{} no longer varies while a training goes on",
+                fixed.join(", ")
+            ));
         }
         study.strategy.vary = vary;
         study.space = Ordered::from_pairs(left).unwrap_or_default();

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tunesmith_common::TrialNumber;
 use tunesmith_common::params::{ParamValue, Params};
 use tunesmith_common::study::StudySpec;
 use tunesmith_coordinator::decide::{History, Replayed};
-use tunesmith_coordinator::store::{MemoryStore, Store, TrialQuery};
+use tunesmith_coordinator::store::{Changes, MemoryStore, Store, TrialQuery, TrialRow};
 use tunesmith_proto::convert::value::params_to_wire;
 use tunesmith_proto::v1;
 
@@ -267,8 +268,14 @@ async fn a_trial_that_no_model_could_propose_says_so() {
         let trial = world.trials().get_trial(request).await.unwrap().into_inner();
         let provenance = trial.trial.unwrap().provenance.unwrap();
         // Which results it had seen need not be the newest.
-        assert!(provenance.strategy == "gp" && provenance.results < number, "{provenance:?}");
-        assert!(provenance.history_revision > revision || number == 1, "{provenance:?}");
+        assert!(
+            provenance.strategy == "gp" && provenance.results < number,
+            "{provenance:?}"
+        );
+        assert!(
+            provenance.history_revision > revision || number == 1,
+            "{provenance:?}"
+        );
         revision = provenance.history_revision;
         // The first four need no model.
         noted = provenance.results >= 4;
@@ -282,4 +289,44 @@ async fn a_trial_that_no_model_could_propose_says_so() {
     }
     assert!(noted);
     assert_eq!(replayed(&world, "study", 0).await.same, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_that_is_stored_otherwise_is_told() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let World { running, folder, .. } = run("sobol", &store).await;
+    running.stop().await;
+    let study = store
+        .study_find(&"study".parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    let fetched = async |number| {
+        store
+            .trial_fetch(study.id, TrialNumber(number))
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let changed = TrialRow {
+        params: fetched(7).await.params,
+        ..fetched(20).await
+    };
+    let proposed = params_to_wire(&fetched(20).await.params);
+    let stored = params_to_wire(&changed.params);
+    let owner = store.study_take(study.id).await.unwrap();
+    let changes = Changes {
+        trials: vec![changed],
+        ..Changes::default()
+    };
+    store.commit(&owner, &changes).await.unwrap();
+    let world = World::again(store, folder).await;
+    let answer = replayed(&world, "study", 0).await;
+    assert_eq!((answer.same, answer.differences.len()), (39, 1));
+    let difference = &answer.differences[0];
+    assert_eq!(difference.trial, 20);
+    assert_eq!(
+        (&difference.stored, &difference.again),
+        (&Some(stored), &Some(proposed))
+    );
 }

@@ -241,7 +241,10 @@ fn every_schedule_and_sampler_is_driven() {
                         }
                     }
                 }
-                assert!(points.len() >= 40 && resumed > 0, "{strategy} of {sampler}: {points:?}, {resumed}");
+                assert!(
+                    points.len() >= 40 && resumed > 0,
+                    "{strategy} of {sampler}: {points:?}, {resumed}"
+                );
                 points
             };
             assert_eq!(drive(), drive(), "{strategy} of {sampler} says the same again");
@@ -302,7 +305,9 @@ fn where_no_model_can_be_fitted_a_point_is_drawn_at_random() {
     });
     let mut session = Session::new(&request).unwrap();
     session.strategy = Box::new(Unfit);
-    let points: Vec<Value> = (0..3).map(|_| session.ask().unwrap()["params"]["x"].take()).collect();
+    let points: Vec<Value> = (0..3)
+        .map(|_| session.ask().unwrap()["params"]["x"].take())
+        .collect();
     assert!(points.iter().all(Value::is_f64) && points[0] != points[1] && points[1] != points[2]);
 }
 
@@ -314,5 +319,10 @@ fn what_is_no_number_is_told_in_json_or_as_many_programs_write_it() {
     }
     let named = r#"{"op": "tell", "id": "NaN", "value": 1}"#;
     assert_eq!(read(named).unwrap()["id"], "NaN");
-    assert!(read(r#"{"op": NaM}"#).unwrap_err().to_string().contains("column 8"));
+    assert!(
+        read(r#"{"op": NaM}"#)
+            .unwrap_err()
+            .to_string()
+            .contains("column 8")
+    );
 }

@@ -252,7 +252,13 @@ space:
         let space = StudyFile::parse(file, "s.yaml").unwrap().1.space;
         let layout = Layout::new(&space).with_fidelity(5);
         let kinds: Vec<Kind> = layout.groups().iter().map(|group| group.kind).collect();
-        let expected = [Kind::Category, Kind::Plain, Kind::Arc, Kind::Category, Kind::Fidelity];
+        let expected = [
+            Kind::Category,
+            Kind::Plain,
+            Kind::Arc,
+            Kind::Category,
+            Kind::Fidelity,
+        ];
         assert_eq!(kinds, expected, "what has one value only has no group");
         // Weights of which each sum shows what it is made of.
         let weights = [1.0, 10.0, 100.0, 1e4, 1e5];
@@ -263,7 +269,11 @@ space:
             assert!(out[0].abs() < 1e-12, "{out:?}");
             // What is summed over pairs is the same, each pair being counted twice.
             let sums = rows.weighted_sums(&layout, &Array2::ones((2, 2)));
-            let total: f64 = sums.iter().zip(weights).map(|(sum, weight)| 0.5 * sum * weight).sum();
+            let total: f64 = sums
+                .iter()
+                .zip(weights)
+                .map(|(sum, weight)| 0.5 * sum * weight)
+                .sum();
             assert!((total - out[1]).abs() < 1e-9, "{total} {out:?}");
             out[1]
         };
@@ -278,12 +288,26 @@ space:
             ([a, 0.5, 0.2, 0.3, p], [a, 0.5, 0.2, 0.8, p], arc(0.5)),
             ([a, 0.5, 0.2, 0.0, p], [a, 0.5, 0.2, 1.0, p], arc(1.0)),
             // As far from any value, on the arc's radius.
-            ([a, 0.5, 0.2, 0.0, p], [c, 0.5, 0.2, none, none], 1.0 + 100.0 + 1e4),
-            ([b, 0.5, 0.2, 0.7, q], [c, 0.5, 0.2, none, none], 1.0 + 100.0 + 1e4),
+            (
+                [a, 0.5, 0.2, 0.0, p],
+                [c, 0.5, 0.2, none, none],
+                1.0 + 100.0 + 1e4,
+            ),
+            (
+                [b, 0.5, 0.2, 0.7, q],
+                [c, 0.5, 0.2, none, none],
+                1.0 + 100.0 + 1e4,
+            ),
             ([c, 0.5, 0.2, none, none], [c, 0.5, 0.2, none, none], 0.0),
         ] {
-            assert!((between(&left, &right) - distance).abs() < 1e-9, "{left:?} {right:?}");
-            assert!((between(&right, &left) - distance).abs() < 1e-9, "{left:?} {right:?}");
+            assert!(
+                (between(&left, &right) - distance).abs() < 1e-9,
+                "{left:?} {right:?}"
+            );
+            assert!(
+                (between(&right, &left) - distance).abs() < 1e-9,
+                "{left:?} {right:?}"
+            );
         }
         // All the way, where it is not said.
         let (short, whole) = ([a, 0.5, 0.2, 0.3, p, 0.5], [a, 0.5, 0.2, 0.3, p]);

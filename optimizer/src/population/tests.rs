@@ -300,16 +300,34 @@ fn whatever_the_intervals_are_a_child_is_a_point_of_the_space() {
     let cases: [(&str, bool, Awkward); 7] = [
         ("equal gains", false, |k| (1.0, 0.5, f64::from(k) / 40.0)),
         ("duplicates", true, |k| (1.0, f64::from(k % 3), 0.5)),
-        ("close", true, |k| (1.0, f64::from(k % 3), 0.5 + 1e-12 * f64::from(k))),
+        ("close", true, |k| {
+            (1.0, f64::from(k % 3), 0.5 + 1e-12 * f64::from(k))
+        }),
         ("huge levels", true, |k| {
             let level = if k % 2 == 0 { f64::MAX } else { -f64::MAX };
-            (level, level * (1.0 - 1e-12 * f64::from(k % 5)), f64::from(k) / 40.0)
+            (
+                level,
+                level * (1.0 - 1e-12 * f64::from(k % 5)),
+                f64::from(k) / 40.0,
+            )
         }),
         ("huge gains", false, |k| {
-            (f64::MAX, if k % 2 == 0 { -f64::MAX } else { 0.0 }, f64::from(k) / 40.0)
+            (
+                f64::MAX,
+                if k % 2 == 0 { -f64::MAX } else { 0.0 },
+                f64::from(k) / 40.0,
+            )
         }),
-        ("tiny", true, |k| (1e-300, 1e-300 * f64::from(k % 7), f64::from(k) / 40.0)),
-        ("at the ends", true, |k| (1.0, f64::from(k % 4), if k % 2 == 0 { 0.0 } else { 1.0 - f64::EPSILON })),
+        ("tiny", true, |k| {
+            (1e-300, 1e-300 * f64::from(k % 7), f64::from(k) / 40.0)
+        }),
+        ("at the ends", true, |k| {
+            (
+                1.0,
+                f64::from(k % 4),
+                if k % 2 == 0 { 0.0 } else { 1.0 - f64::EPSILON },
+            )
+        }),
     ];
     for (what, learns, case) in cases {
         let intervals: Vec<Interval> = (0..40)
@@ -326,8 +344,20 @@ fn whatever_the_intervals_are_a_child_is_a_point_of_the_space() {
             .collect();
         let parent = space.decode(&[0.3, 0.5, 0.5, 0.4, 0.25, 0.5]);
         let begun = (25, intervals[0].before);
-        let child = breed(&space, &population, 3, TrialNumber(50), &parent, begun, &intervals).unwrap();
-        assert!(space.satisfies(&child.params) && space.encode(&child.params).is_ok(), "{what}: {child:?}");
+        let child = breed(
+            &space,
+            &population,
+            3,
+            TrialNumber(50),
+            &parent,
+            begun,
+            &intervals,
+        )
+        .unwrap();
+        assert!(
+            space.satisfies(&child.params) && space.encode(&child.params).is_ok(),
+            "{what}: {child:?}"
+        );
         assert_ne!(child.params, parent, "{what}");
         assert_eq!(child.note.is_empty(), learns, "{what}: {}", child.note);
     }

@@ -179,7 +179,12 @@ fn a_thousand_parameters_are_learned_from() {
     let cases = Cases {
         places: &PLACES[..1],
         // Models of so many parameters take long: what is learned from, and what is not.
-        outcomes: &[OUTCOMES[0], OUTCOMES[1], OUTCOMES[3], OUTCOMES[OUTCOMES.len() - 1]],
+        outcomes: &[
+            OUTCOMES[0],
+            OUTCOMES[1],
+            OUTCOMES[3],
+            OUTCOMES[OUTCOMES.len() - 1],
+        ],
         // More than the first model needs.
         results: 12,
     };

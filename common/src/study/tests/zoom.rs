@@ -330,7 +330,11 @@ fn a_population_goes_on_varying_what_still_can() {
             panic!("{:?}", closer.strategy)
         };
         let varies: Vec<&str> = population.vary.iter().map(|name| name.as_str()).collect();
-        let expected = if vary.is_empty() { vec!["lr", "kind"] } else { vec!["lr"] };
+        let expected = if vary.is_empty() {
+            vec!["lr", "kind"]
+        } else {
+            vec!["lr"]
+        };
         assert_eq!(varies, expected);
         assert_eq!(notes, ["momentum no longer varies while a training goes on"]);
     }

@@ -254,3 +254,47 @@ async fn what_makes_no_sense_with_several_objectives_is_refused_by_field() {
         refused(refusal, Code::InvalidArgument, "INVALID_ARGUMENT", field);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zoom_lies_around_the_pareto_set_or_the_best_of_those_that_keep_the_constraints() {
+    let world = World::start().await;
+    let one = v1::StudySpec {
+        more_objectives: Vec::new(),
+        ..two("one", 8)
+    };
+    world.create(one).await;
+    world.create(two("two", 8)).await;
+    let around = async |study: &str, best| {
+        let request = v1::PlanZoomRequest {
+            name: format!("studies/{study}"),
+            best,
+            ..Default::default()
+        };
+        world
+            .studies()
+            .plan_zoom(request)
+            .await
+            .map(|plan| plan.into_inner().trials)
+    };
+    // The second has the best values of all, and too much memory.
+    for (loss, ms, mem) in [
+        (0.5, 5.0, 16.0),
+        (0.1, 1.0, 18.0),
+        (0.7, 7.0, 1.0),
+        (0.3, 9.0, 1.0),
+    ] {
+        tell(&world, "two", &[("loss", loss), ("ms", ms), ("mem", mem)]).await;
+        tell(&world, "one", &[("loss", loss), ("mem", mem)]).await;
+    }
+    let mut set = around("two", 0).await.unwrap();
+    set.sort_unstable();
+    assert_eq!(set, [1, 4]);
+    assert_eq!(around("one", 2).await.unwrap(), [4, 1]);
+    assert_eq!(around("one", 0).await.unwrap(), [4, 1, 3]);
+    refused(
+        around("two", 2).await,
+        Code::InvalidArgument,
+        "INVALID_ARGUMENT",
+        "best: is 2, but a study of several objectives is zoomed around its Pareto set; leave it out",
+    );
+}

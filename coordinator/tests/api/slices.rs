@@ -1,5 +1,6 @@
 //! What the model of a study expects along its parameters.
 
+use pbjson_types::Value;
 use tonic::Code;
 use tunesmith_proto::v1;
 
@@ -164,5 +165,101 @@ async fn slices_tell_what_the_model_expects_and_why_a_point_was_proposed() {
         Code::FailedPrecondition,
         "NO_MODEL",
         "the strategy random has no model of the objective, only gp has",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_run_along_categories_and_conditions_for_each_objective_as_it_is_measured() {
+    let world = World::start().await;
+    let mut both = study("both", "gp", &[]);
+    both.more_objectives = vec![v1::Objective {
+        metric: "acc".to_owned(),
+        goal: v1::Goal::Maximize.into(),
+        from: String::new(),
+    }];
+    let texts = |names: &[&str]| names.iter().map(|&name| Value::from(name.to_owned())).collect();
+    both.space = vec![
+        v1::Parameter {
+            name: "kind".to_owned(),
+            r#type: "categorical".to_owned(),
+            choices: texts(&["good", "bad"]),
+            ..Default::default()
+        },
+        both.space[0].clone(),
+        v1::Parameter {
+            name: "depth".to_owned(),
+            r#type: "int".to_owned(),
+            low: Some(1.0),
+            high: Some(4.0),
+            when: vec![v1::Condition {
+                parent: "kind".to_owned(),
+                values: texts(&["good"]),
+            }],
+            ..Default::default()
+        },
+    ];
+    world.create(both).await;
+    let mut last_good = 0;
+    for number in 1..=20 {
+        let asked = soon(world.ask("both")).await;
+        let trial = asked.trial.unwrap();
+        let parameters = trial.parameters.as_ref();
+        let x = coordinate(parameters, "x");
+        let is_good = parameters.unwrap().fields.contains_key("depth");
+        if is_good {
+            last_good = number;
+        }
+        // Kind `good` has less loss, depth makes it more accurate.
+        let (loss, acc) = if is_good {
+            (x, 0.5 + 0.1 * coordinate(parameters, "depth"))
+        } else {
+            (2.0 + x, 0.4)
+        };
+        let request = v1::TellTrialRequest {
+            name: trial.name,
+            lease: asked.lease,
+            values: [("loss".to_owned(), loss), ("acc".to_owned(), acc)].into(),
+            ..Default::default()
+        };
+        world.trials().tell_trial(request).await.unwrap();
+    }
+    let request = v1::SliceStudyRequest {
+        name: "studies/both".to_owned(),
+        trial: last_good,
+        points: 11,
+        ..Default::default()
+    };
+    let slices = soon(async { world.studies().slice_study(request).await })
+        .await
+        .unwrap()
+        .into_inner()
+        .slices;
+    let names: Vec<&str> = slices.iter().map(|slice| &*slice.parameter).collect();
+    assert_eq!(names, ["kind", "x", "depth"]);
+    for slice in &slices {
+        let metrics: Vec<&str> = slice
+            .objectives
+            .iter()
+            .map(|expected| &*expected.metric)
+            .collect();
+        assert_eq!(metrics, ["loss", "acc"]);
+    }
+    let means = |slice: usize, objective: usize| &slices[slice].objectives[objective].mean[..];
+    assert_eq!(slices[0].values, texts(&["good", "bad"]));
+    assert!(
+        means(0, 0)[0] + 1.0 < means(0, 0)[1],
+        "less loss: {:?}",
+        means(0, 0)
+    );
+    assert!(
+        means(0, 1)[0] > means(0, 1)[1] + 0.05,
+        "more accurate: {:?}",
+        means(0, 1)
+    );
+    assert_eq!(slices[2].values, [1.0, 2.0, 3.0, 4.0].map(Value::from));
+    let accurate = means(2, 1);
+    assert!(
+        accurate.is_sorted() && accurate[3] > accurate[0] + 0.15,
+        "{accurate:?}"
     );
 }

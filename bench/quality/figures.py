@@ -5,6 +5,8 @@ import numpy as np
 BASELINE, BASELINE_AT = "random", 10
 # Regrets are compared to so many digits after the point: what is solved by two solvers is a tie, not a race for the last digit.
 DIGITS = 3
+# Of values so many are recorded.
+ALL_DIGITS = 7
 
 
 def best_so_far(values: list):
@@ -48,11 +50,11 @@ def mean_ranks(table: list) -> dict:
     return {name: float(np.mean([place[name] for place in places])) for name in complete}
 
 
-def reached(curves: list, regret: float):
-    """After how many evaluations the median regret is no larger than `regret` to DIGITS digits; None if that was not seen."""
+def reached(curves: list, regret: float, digits: int = DIGITS):
+    """After how many evaluations the median regret is no larger than `regret` to so many digits; None if that was not seen."""
     length = min(map(len, curves))
-    medians = np.median([curve[:length] for curve in curves], axis=0).round(DIGITS)
-    found = np.nonzero(medians <= round(float(regret), DIGITS))[0]
+    medians = np.median([curve[:length] for curve in curves], axis=0).round(digits)
+    found = np.nonzero(medians <= round(float(regret), digits))[0]
     return int(found[0]) + 1 if len(found) else None
 
 

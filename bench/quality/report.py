@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot, ticker
 
 from document import INK, rewrite, save, table
-from figures import BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, reached, regrets, versions
+from figures import ALL_DIGITS, BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, reached, regrets, versions
 from problems import PROBLEMS
 from run import RESULTS, recorded
 from solvers import SOLVERS
@@ -118,7 +118,7 @@ def parallel(curves: dict) -> list:
 
 def batch_table(curves: dict, name: str) -> list:
     """How many evaluations are needed with several under way for what so many as BATCH_AT says reach one after the other."""
-    rows, ratios = [], {at: [] for at in BATCH_AT}
+    rows, ratios, exact = [], {at: [] for at in BATCH_AT}, {at: [] for at in BATCH_AT}
     for problem, by_solver in curves.items():
         if name not in by_solver:
             continue
@@ -131,6 +131,8 @@ def batch_table(curves: dict, name: str) -> list:
             needed = reached(by_solver["auto"], one[1]), reached(by_solver[name], one[1])
             length = min(map(len, by_solver[name]))
             ratios[at].append(needed[1] / needed[0] if needed[1] else np.inf)
+            to_all = [reached(by_solver[solver], one[1], ALL_DIGITS) for solver in ("auto", name)]
+            exact[at].append(to_all[1] / to_all[0] if to_all[1] else np.inf)
             row += [
                 f"{one[1]:.{DIGITS}f}",
                 f"{needed[0]} / {needed[1] or f'more than {length}'}",
@@ -140,10 +142,12 @@ def batch_table(curves: dict, name: str) -> list:
     head = ["Problem"]
     for at in BATCH_AT:
         head += [f"regret after {at}", f"`auto` / `{name}`", "ratio"]
-    medians_are = " and ".join(f"{np.median(found):.2f} for that after {at}" for at, found in ratios.items() if found)
+    medians_are, exact_are = (
+        " and ".join(f"{np.median(found):.2f} for that after {at}" for at, found in kind.items() if found) for kind in (ratios, exact)
+    )
     return [
         f"Evaluations after which `auto` first has the median regret that it has after so many, and after which `{name}` has it. The medians of"
-        f" the ratios are {medians_are}.", "",
+        f" the ratios are {medians_are}; with regrets compared to {ALL_DIGITS} digits {exact_are}.", "",
         *table(head, rows),
     ]
 

@@ -45,11 +45,11 @@ SOLVERS = {
         Solver("optuna-tpe", "optuna", ("optuna",)),
         Solver("optuna-tpe-16", "optuna", ("optuna",), parallel=16),
         Solver("hyperopt-tpe", "hyperopt", ("hyperopt", "setuptools")),
-        Solver("optuna-gp", *TORCH, optional=True),
+        Solver("optuna-gp", *TORCH),
         Solver("optuna-gp-16", *TORCH, optional=True, parallel=16),
-        Solver("smac3", "smac3", ("smac",), optional=True),
-        Solver("botorch", *TORCH, optional=True),
-        # HEBO wants numpy below 1.25 and GPy's newer releases 2: left to find one between, pip did not end within nine minutes.
+        Solver("smac3", "smac3", ("smac",)),
+        Solver("botorch", *TORCH),
+        # Hours for what others do in minutes. HEBO wants numpy below 1.25 and GPy's newer releases 2: left to find one between, pip did not end within nine minutes.
         Solver("hebo", "hebo", ("HEBO", "GPy==1.13.1"), optional=True),
     ]
 }

@@ -42,10 +42,10 @@ fn proposed(space: &Space, finished: &[FinishedTrial], running: &[RunningTrial<'
 fn trials_that_run_count_among_the_others_so_that_the_next_goes_elsewhere() {
     let space = space("x: {type: float, low: 0, high: 1}");
     // Good at either end.
-    let finished: Vec<FinishedTrial> = (0..40)
-        .map(|k| {
-            let x = (f64::from(k) + 0.5) / 40.0;
-            result(k as u64 + 1, &[x], x * (1.0 - x))
+    let finished: Vec<FinishedTrial> = (1..=40)
+        .map(|number| {
+            let x = (number as f64 - 0.5) / 40.0;
+            result(number, &[x], x * (1.0 - x))
         })
         .collect();
     let alone = proposed(&space, &finished, &[])[0];

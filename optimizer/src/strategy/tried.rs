@@ -163,16 +163,7 @@ mod tests {
     use super::*;
 
     fn trial(number: u64, x: f64, value: f64) -> FinishedTrial {
-        FinishedTrial {
-            trial: TrialNumber(number),
-            encoded: [x, f64::NAN].into(),
-            value: Some(value),
-            failed: false,
-            partial: false,
-            last_step: None,
-            others: Box::default(),
-            violations: Box::default(),
-        }
+        FinishedTrial::completed(TrialNumber(number), [x, f64::NAN], value)
     }
 
     #[test]

@@ -59,6 +59,21 @@ pub struct FinishedTrial {
 }
 
 impl FinishedTrial {
+    /// A trial of one objective that went as far as it was to.
+    #[must_use]
+    pub fn completed(trial: TrialNumber, encoded: impl Into<Box<[f64]>>, value: f64) -> Self {
+        Self {
+            trial,
+            encoded: encoded.into(),
+            value: Some(value),
+            failed: false,
+            partial: false,
+            last_step: None,
+            others: Box::default(),
+            violations: Box::default(),
+        }
+    }
+
     /// Whether it is a trial of another study.
     #[must_use]
     pub fn is_of_other(&self) -> bool {

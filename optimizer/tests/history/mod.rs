@@ -20,16 +20,7 @@ fn learner(space: &Space, name: StrategyName, seed: u64) -> StudySpec {
 }
 
 fn finished(number: u64, encoded: Vec<f64>, value: f64) -> FinishedTrial {
-    FinishedTrial {
-        trial: TrialNumber(number),
-        encoded: encoded.into(),
-        value: Some(value),
-        failed: false,
-        partial: false,
-        last_step: None,
-        others: Box::default(),
-        violations: Box::default(),
-    }
+    FinishedTrial::completed(TrialNumber(number), encoded, value)
 }
 
 /// The better the nearer to 0.3.

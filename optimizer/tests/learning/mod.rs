@@ -114,16 +114,11 @@ fn best(space: &Space, name: StrategyName, seed: u64, trials: u64, objective: &d
         };
         let point = strategy.propose(&view, 1, &mut memory).unwrap().points.remove(0);
         let value = objective(&point.encoded);
-        finished.push(FinishedTrial {
-            trial: TrialNumber(number),
-            encoded: point.encoded.into(),
-            value: Some(value),
-            failed: false,
-            partial: false,
-            last_step: None,
-            others: Box::default(),
-            violations: Box::default(),
-        });
+        finished.push(FinishedTrial::completed(
+            TrialNumber(number),
+            point.encoded,
+            value,
+        ));
     }
     finished
         .iter()

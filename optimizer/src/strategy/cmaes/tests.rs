@@ -213,16 +213,11 @@ fn a_point_of_a_person_pulls_but_does_not_tear() {
     assert!((&before - 0.3).iter().take(2).all(|x| x.abs() < 0.05), "{before}");
     let size = study.search().weights.ranks.len();
     for k in 0..size {
-        study.finished.push(FinishedTrial {
-            trial: TrialNumber(1_000_000 + k as u64),
-            encoded: [0.9, 0.9, 5.5 / 6.0, 0.5].into(),
-            value: Some(-1.0),
-            failed: false,
-            partial: false,
-            last_step: None,
-            others: Box::default(),
-            violations: Box::default(),
-        });
+        study.finished.push(FinishedTrial::completed(
+            TrialNumber(1_000_000 + k as u64),
+            [0.9, 0.9, 5.5 / 6.0, 0.5],
+            -1.0,
+        ));
         study.run(0, 1, bowl);
     }
     let moved = &study.search().gaussian.mean - &before;

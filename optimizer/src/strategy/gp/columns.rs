@@ -357,16 +357,7 @@ mod tests {
                 let (x, y) = (unit(mix(2 * k)), unit(mix(2 * k + 1)));
                 let mut encoded = vec![x, y];
                 encoded.resize(space.dimensions().len(), (k % 2) as f64);
-                FinishedTrial {
-                    trial: TrialNumber(k + 1),
-                    encoded: encoded.into(),
-                    value: Some(function(x, y)),
-                    failed: false,
-                    partial: false,
-                    last_step: None,
-                    others: Box::default(),
-                    violations: Box::default(),
-                }
+                FinishedTrial::completed(TrialNumber(k + 1), encoded, function(x, y))
             })
             .collect();
         let column = Column {

@@ -184,16 +184,7 @@ mod tests {
     }
 
     fn trial(number: u64, x: f64, value: f64) -> FinishedTrial {
-        FinishedTrial {
-            trial: TrialNumber(number),
-            encoded: [x].into(),
-            value: Some(value),
-            failed: false,
-            partial: false,
-            last_step: None,
-            others: Box::default(),
-            violations: Box::default(),
-        }
+        FinishedTrial::completed(TrialNumber(number), [x], value)
     }
 
     fn view<'a>(space: &'a Space, running: &'a [RunningTrial<'a>]) -> StudyView<'a> {

@@ -12,16 +12,7 @@ fn space(parameters: &str) -> Space {
 }
 
 fn result(number: u64, encoded: &[f64], value: f64) -> FinishedTrial {
-    FinishedTrial {
-        trial: TrialNumber(number),
-        encoded: encoded.into(),
-        value: Some(value),
-        failed: false,
-        partial: false,
-        last_step: None,
-        others: Box::default(),
-        violations: Box::default(),
-    }
+    FinishedTrial::completed(TrialNumber(number), encoded, value)
 }
 
 fn proposed(space: &Space, finished: &[FinishedTrial], running: &[RunningTrial<'_>]) -> Vec<f64> {

@@ -50,7 +50,9 @@ async fn a_zoom_goes_on_from_what_its_parent_found_and_survives_it() {
             "--set",
             "strategy.name=gp",
             "--set",
-            "budget.trials=12",
+            "strategy.seed=3",
+            "--set",
+            "budget.trials=24",
         ];
         let ran = coordinator.cli(&zoom).await.expect_code(0);
         assert!(ran.err.contains("around its trials"), "{}", ran.err);
@@ -82,7 +84,7 @@ async fn a_zoom_goes_on_from_what_its_parent_found_and_survives_it() {
             .await
             .expect_code(0);
         assert!(
-            ran.out.contains("12 proposals made again and the same"),
+            ran.out.contains("24 proposals made again and the same"),
             "{}",
             ran.out
         );

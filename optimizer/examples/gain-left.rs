@@ -111,16 +111,11 @@ fn measure(
             if value < best {
                 (best, best_trial) = (value, TrialNumber(number));
             }
-            finished.push(FinishedTrial {
-                trial: TrialNumber(number),
-                value: Some(value),
-                failed: false,
-                partial: false,
-                last_step: None,
-                others: Box::default(),
-                violations: Box::default(),
-                encoded: point.encoded.into(),
-            });
+            finished.push(FinishedTrial::completed(
+                TrialNumber(number),
+                point.encoded,
+                value,
+            ));
             bests.push(best);
             if let Some(patience) = patience {
                 let before = bests.len().checked_sub(1 + patience).map(|k| bests[k]);

@@ -10,7 +10,7 @@
 //! * Trials that run count among the others (a constant liar), trials that failed are the worst of them.
 //! * The others are thinned to at most [`MOST_OTHERS`] kernels, and what is known of the history is kept, so that the cost stays flat.
 
-use tunesmith_common::space::Space;
+use tunesmith_common::space::{Dimension, Space};
 
 use self::known::Known;
 use self::mixture::Mixture;
@@ -40,12 +40,18 @@ const MOST_DRAWS: usize = 40 * CANDIDATES;
 #[derive(Debug)]
 pub(super) struct Tpe {
     sobol: Sobol,
+    /// Whether there are points without a continuous parameter: others are never drawn twice, and need not be remembered.
+    repeats: bool,
 }
 
 impl Tpe {
     pub(super) fn new(space: &Space) -> Self {
+        let dimensions = space.dimensions();
+        let mut all = dimensions.iter().enumerate();
         Self {
-            sobol: Sobol::new(space.dimensions().len()),
+            sobol: Sobol::new(dimensions.len()),
+            repeats: !all
+                .any(|(k, dimension)| *dimension == Dimension::Continuous && !space.is_conditional(k)),
         }
     }
 
@@ -56,7 +62,9 @@ impl Tpe {
         tried: &mut Tried,
     ) -> Result<Suggestion, StrategyError> {
         known.read(view.finished);
-        tried.read(view.finished);
+        if self.repeats {
+            tried.read(view.finished);
+        }
         if known.results() < STARTUP {
             return spread(&self.sobol, view);
         }

@@ -6,11 +6,11 @@ pub(crate) struct Outcomes {
     pub(crate) values: Vec<f64>,
     /// Logarithm of the change of density, by which evidences of different warps of the same outcomes become comparable.
     pub(crate) log_jacobian: f64,
-    /// The way back.
+    /// The way back to raw outcomes.
     pub(crate) back: Back,
 }
 
-/// The way back from a model's outcomes to raw ones.
+/// The way between a model's outcomes and raw ones.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Back {
     warp: Warp,
@@ -26,6 +26,33 @@ impl Back {
     /// Whether outcomes better than all that were seen have a raw one, too.
     pub(crate) fn reaches_beyond(&self) -> bool {
         self.warp != Warp::Ranks
+    }
+
+    /// The model's outcome for a raw one of those that were seen.
+    pub(crate) fn outcome(&self, raw: f64) -> f64 {
+        (self.warped(raw) - self.mean) / self.scale
+    }
+
+    /// A raw outcome of those that were seen, warped.
+    fn warped(&self, raw: f64) -> f64 {
+        let (best, median) = (self.finite[0], self.finite[self.finite.len() / 2]);
+        match self.warp {
+            Warp::Linear => raw,
+            Warp::Log { softness } => ((raw - best) / (softness * self.spread)).ln_1p(),
+            Warp::Tail => raw.min(median) + self.spread * ((raw - median) / self.spread).max(0.0).ln_1p(),
+            Warp::Ranks => self.finite.partition_point(|other| *other < raw) as f64,
+        }
+    }
+
+    /// The logarithm of the warp's slope at a raw outcome of those that were seen; 0 for ranks, which have none.
+    fn log_slope(&self, raw: f64) -> f64 {
+        match self.warp {
+            Warp::Linear | Warp::Ranks => 0.0,
+            Warp::Log { softness } => -(softness * self.spread).ln() - self.warped(raw),
+            Warp::Tail => -((raw - self.finite[self.finite.len() / 2]) / self.spread)
+                .max(0.0)
+                .ln_1p(),
+        }
     }
 
     /// The raw outcome that an outcome of the model stands for, which may lie beyond all that were seen.
@@ -111,37 +138,18 @@ impl Warp {
         let spread = [median - best, worst - best]
             .into_iter()
             .find(|spread| *spread > 0.0)?;
-        let mut log_jacobian = 0.0;
-        let values: Vec<f64> = raw
-            .iter()
-            .map(|y| {
-                let y = y.filter(|y| y.is_finite()).unwrap_or(worst);
-                match self {
-                    Self::Linear => y,
-                    Self::Log { softness } => {
-                        let width = softness * spread;
-                        let log = ((y - best) / width).ln_1p();
-                        log_jacobian -= width.ln() + log;
-                        log
-                    }
-                    Self::Tail => {
-                        let log = ((y - median) / spread).max(0.0).ln_1p();
-                        log_jacobian -= log;
-                        y.min(median) + spread * log
-                    }
-                    Self::Ranks => finite.partition_point(|other| *other < y) as f64,
-                }
-            })
-            .collect();
-        let (values, mean, scale) = standardized(values)?;
-        log_jacobian -= values.len() as f64 * scale.ln();
-        let back = Back {
+        let mut back = Back {
             warp: self,
             finite,
             spread,
-            mean,
-            scale,
+            mean: 0.0,
+            scale: 1.0,
         };
+        let numbers = || raw.iter().map(|y| y.filter(|y| y.is_finite()).unwrap_or(worst));
+        let slopes: f64 = numbers().map(|y| back.log_slope(y)).sum();
+        let (values, mean, scale) = standardized(numbers().map(|y| back.warped(y)).collect())?;
+        let log_jacobian = slopes - values.len() as f64 * scale.ln();
+        (back.mean, back.scale) = (mean, scale);
         Some(Outcomes {
             values,
             log_jacobian,
@@ -242,6 +250,7 @@ mod tests {
             let Outcomes { values, back, .. } = warp.apply(&raw).unwrap();
             for (value, raw) in values.iter().zip(raw.iter().flatten()) {
                 assert!((back.raw(*value) - raw).abs() < 1e-9 * raw, "{warp:?} {raw}");
+                assert_eq!(back.outcome(*raw), *value, "{warp:?} {raw}");
             }
             let beyond = |value: f64| [back.raw(values[1] - value), back.raw(values[6] + value)];
             let [better, worse] = beyond(0.1);

@@ -218,10 +218,8 @@ impl Gp {
     }
 
     /// The improvement expected at a point, as a share of how much better the best result is than the better quarter of the study's first ones, which were
-    /// spread over the space.
+    /// spread over the space; both on the model's scale, on which a tenth of what is left counts as much however little that is.
     fn expected_gain(&self, part: &Part<'_>, ready: &Ready<'_>, found: &Candidate) -> Option<f64> {
-        /// Improvement in the model's units over which the way back is taken to be straight.
-        const STEP: f64 = 1e-3;
         let Goal::Outcome { incumbent, .. } = ready.criterion.goal else {
             return None;
         };
@@ -232,7 +230,6 @@ impl Gp {
         let at = Points::from_rows(ready.layout, [&found.encoded[..]]);
         let &(mean, variance) = model.predict(ready.layout, &at).first()?;
         let (log, ..) = acquisition::value(Acquisition::LogEi, incumbent, mean, variance);
-        let slope = (back.raw(incumbent) - back.raw(incumbent - STEP)) / STEP;
         let finished = part.view.finished.iter();
         let least = finished.clone().map(badness).fold(f64::INFINITY, f64::min);
         let mut first: Vec<f64> = finished
@@ -241,8 +238,8 @@ impl Gp {
             .filter(|value| value.is_finite())
             .collect();
         first.sort_by(f64::total_cmp);
-        let spread = first.get(first.len() / 4)? - least;
-        (spread > 0.0).then(|| log.exp() * slope / spread)
+        let spread = back.outcome(*first.get(first.len() / 4)?) - back.outcome(least);
+        (spread > 0.0).then(|| log.exp() / spread)
     }
 
     /// The name of what a point was chosen by, and how promising others are by it: those that were left aside as little as the least of the others.

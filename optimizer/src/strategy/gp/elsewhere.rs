@@ -18,7 +18,7 @@ const FAR: f64 = 1.2;
 /// What is to be gained, as a share of how much better the best result is than the better quarter of the first ones, at which the first trials go
 /// elsewhere; over so many orders of magnitude below it their share grows from none to one, but never beyond [`MOST_TRIALS`].
 const LITTLE: f64 = 0.01;
-const ORDERS: f64 = 1.5;
+const ORDERS: f64 = 2.0;
 const MOST_TRIALS: f64 = 0.85;
 /// Variance of the noise, as a share of the function's, at which none go elsewhere: what is expected to be gained at a point does not count what a
 /// result there tells of its neighbours, which is most where none is exact.
@@ -283,7 +283,7 @@ mod tests {
             (f64::NAN, 0.0, 0.0),
             (1.0, 0.0, 0.0),
             (0.01, 0.0, 0.0),
-            (1e-3, 0.0, 2.0 / 3.0),
+            (1e-3, 0.0, 0.5),
             (1e-5, 0.0, 0.85),
             (0.0, 0.0, 0.85),
             (0.0, 0.02, 0.51),

@@ -312,7 +312,7 @@ fn where_results_differ_by_orders_of_magnitude_little_is_little_beside_what_is_l
         });
         steps.sum()
     };
-    let best = (0..5).map(|seed| {
+    let best = (0..3).map(|seed| {
         let spec = study(
             space(parameters.clone().into(), &[]),
             gp(Acquisition::LogEi),
@@ -323,10 +323,10 @@ fn where_results_differ_by_orders_of_magnitude_little_is_little_beside_what_is_l
         let values = finished.iter().filter_map(|trial| trial.value);
         values.fold(f64::INFINITY, f64::min)
     });
-    // With a hundredth of what the raw results differ by, one of 30 and the others of 70 to 530.
+    // With a hundredth of what the raw results differ by, 110 to 530.
     let mut best: Vec<f64> = best.collect();
     best.sort_by(f64::total_cmp);
-    assert!(best[2] < 10.0, "{best:?}");
+    assert!(best[1] < 10.0, "{best:?}");
 }
 
 #[test]

@@ -178,11 +178,12 @@ class Smac:
         self.facade.tell(trial, TrialValue(cost=value))
 
 
-@peer("botorch")
+@peer("botorch", "botorch-16")
 class Botorch:
     """BoTorch's defaults: a `SingleTaskGP` and log expected improvement, after as many Sobol points as `2 d`, 5 to 20.
 
-    Numbers lie on [0, 1], categories are one-hot, and a parameter that does not apply lies in the middle.
+    Numbers lie on [0, 1], categories are one-hot, and a parameter that does not apply lies in the middle. With sixteen at a time it is `qLogEI`, which is told what is
+    under way.
     """
 
     library = "botorch"
@@ -193,6 +194,7 @@ class Botorch:
         torch.set_num_threads(1)
         torch.manual_seed(seed)
         self.torch, self.space, self.noisy = torch, space, noisy
+        self.at_once, self.pending = solver.endswith("-16"), []
         self.widths = [len(p["choices"]) if p["kind"] == "cat" else 1 for p in space]
         self.sobol = torch.quasirandom.SobolEngine(sum(self.widths), scramble=True, seed=seed)
         self.first = min(max(2 * len(space), 5), 20)
@@ -231,10 +233,12 @@ class Botorch:
         else:
             row = self.model_based()
         params = self.decode(row.tolist())
-        return self.encode(params), params
+        point = self.encode(params)
+        self.pending.append(point)
+        return point, params
 
     def model_based(self):
-        from botorch.acquisition import LogExpectedImprovement
+        from botorch.acquisition import LogExpectedImprovement, qLogExpectedImprovement
         from botorch.fit import fit_gpytorch_mll
         from botorch.models import SingleTaskGP
         from botorch.models.transforms import Standardize
@@ -249,12 +253,16 @@ class Botorch:
         box = torch.tensor([[0.0] * x.shape[1], [1.0] * x.shape[1]], dtype=torch.double)
         # The best of noisy values is a lucky one.
         best = model.posterior(x).mean.max().detach() if self.noisy else y.max()
-        found, _ = optimize_acqf(
-            LogExpectedImprovement(model, best_f=best), bounds=box, q=1, num_restarts=4, raw_samples=256
-        )
+        if self.at_once:
+            pending = torch.tensor(self.pending, dtype=torch.double) if self.pending else None
+            criterion = qLogExpectedImprovement(model, best_f=best, X_pending=pending)
+        else:
+            criterion = LogExpectedImprovement(model, best_f=best)
+        found, _ = optimize_acqf(criterion, bounds=box, q=1, num_restarts=4, raw_samples=256)
         return found[0].detach()
 
     def tell(self, point, value):
+        self.pending.remove(point)
         self.points.append(point)
         self.values.append(value)
 

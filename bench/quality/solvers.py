@@ -49,6 +49,8 @@ SOLVERS = {
         Solver("optuna-gp-16", *TORCH, optional=True, parallel=16),
         Solver("smac3", "smac3", ("smac",)),
         Solver("botorch", *TORCH),
+        # An hour for a few runs.
+        Solver("botorch-16", *TORCH, optional=True, parallel=16),
         # Hours for what others do in minutes. HEBO wants numpy below 1.25 and GPy's newer releases 2: left to find one between, pip did not end within nine minutes.
         Solver("hebo", "hebo", ("HEBO", "GPy==1.13.1"), optional=True),
     ]

@@ -58,6 +58,13 @@ def reached(curves: list, regret: float, digits: int = DIGITS):
     return int(found[0]) + 1 if len(found) else None
 
 
+def middle_ratio(ratios: list) -> str:
+    """The median of ratios of evaluations, each with whether it was seen; of one that was not it is known that it is larger."""
+    bound = np.median([ratio for ratio, _ in ratios])
+    is_seen = np.isfinite(np.median([ratio if seen else np.inf for ratio, seen in ratios]))
+    return f"{bound:.2f}" if is_seen else f"more than {bound:.2f}"
+
+
 def versions(runs: list) -> str:
     """The versions of a solver's runs, the one that ran first at the front, with each version's builds in one pair of brackets."""
     builds = {}

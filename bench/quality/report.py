@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot, ticker
 
 from document import INK, rewrite, save, table
-from figures import ALL_DIGITS, BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, quartiles, reached, regrets, versions
+from figures import ALL_DIGITS, BASELINE, BASELINE_AT, DIGITS, duel, mean_ranks, middle_ratio, quartiles, reached, regrets, versions
 from problems import PROBLEMS
 from run import RESULTS, recorded
 from solvers import SOLVERS
@@ -112,15 +112,16 @@ def parallel(curves: dict) -> list:
         "## Sixteen at a time", "",
         "With 16 evaluations under way: the oldest ends, then the next is asked for. Median regrets; the best of each number of evaluations is bold.", "",
         *table(head, rows),
-        *(batch_table(curves, "auto-16") if "auto-16" in solvers else []),
+        *batch_table(curves),
+        *batch_medians(curves, solvers),
     ]
 
 
-def batch_table(curves: dict, name: str) -> list:
-    """How many evaluations are needed with several under way for what so many as BATCH_AT says reach one after the other."""
-    rows, ratios, exact = [], {at: [] for at in BATCH_AT}, {at: [] for at in BATCH_AT}
+def batch_table(curves: dict) -> list:
+    """How many evaluations `auto` needs with sixteen under way for what so many as BATCH_AT says reach one after the other."""
+    rows, exact = [], {at: [] for at in BATCH_AT}
     for problem, by_solver in curves.items():
-        if name not in by_solver:
+        if "auto-16" not in by_solver:
             continue
         row = [f"`{problem}`"]
         for at in BATCH_AT:
@@ -128,28 +129,59 @@ def batch_table(curves: dict, name: str) -> list:
             if not one:
                 row += ["–"] * 3
                 continue
-            needed = reached(by_solver["auto"], one[1]), reached(by_solver[name], one[1])
-            length = min(map(len, by_solver[name]))
-            ratios[at].append(needed[1] / needed[0] if needed[1] else np.inf)
-            to_all = [reached(by_solver[solver], one[1], ALL_DIGITS) for solver in ("auto", name)]
-            exact[at].append(to_all[1] / to_all[0] if to_all[1] else np.inf)
-            row += [
-                f"{one[1]:.{DIGITS}f}",
-                f"{needed[0]} / {needed[1] or f'more than {length}'}",
-                f"{ratios[at][-1]:.2f}" if needed[1] else f"more than {length / needed[0]:.2f}",
-            ]
+            exact[at].append(batch_ratio(by_solver, "auto", one[1], ALL_DIGITS))
+            ratio = batch_ratio(by_solver, "auto", one[1])
+            needed = reached(by_solver["auto"], one[1]), reached(by_solver["auto-16"], one[1])
+            length = min(map(len, by_solver["auto-16"]))
+            row += [f"{one[1]:.{DIGITS}f}", f"{needed[0]} / {needed[1] or f'more than {length}'}", middle_ratio([ratio])]
         rows.append(row)
     head = ["Problem"]
     for at in BATCH_AT:
-        head += [f"regret after {at}", f"`auto` / `{name}`", "ratio"]
-    medians_are, exact_are = (
-        " and ".join(f"{np.median(found):.2f} for that after {at}" for at, found in kind.items() if found) for kind in (ratios, exact)
-    )
+        head += [f"regret after {at}", "`auto` / `auto-16`", "ratio"]
+    if not rows:
+        return []
+    exact_are = " and ".join(f"{middle_ratio(found)} for that after {at}" for at, found in exact.items() if found)
     return [
-        f"Evaluations after which `auto` first has the median regret that it has after so many, and after which `{name}` has it. The medians of"
-        f" the ratios are {medians_are}; with regrets compared to {ALL_DIGITS} digits {exact_are}.", "",
+        "Evaluations after which `auto` first has the median regret that it has after so many, and after which `auto-16` has it. With regrets compared to"
+        f" {ALL_DIGITS} digits the medians of the ratios are {exact_are}.", "",
         *table(head, rows),
     ]
+
+
+def batch_medians(curves: dict, solvers: list) -> list:
+    """How many times the evaluations solvers need with sixteen under way."""
+    rows = []
+    for name in [solver.removesuffix("-16") for solver in solvers]:
+        found = {at: [] for at in BATCH_AT}
+        for by_solver in curves.values():
+            for at in BATCH_AT:
+                one = quartiles(by_solver.get(name, []), at)
+                if one and f"{name}-16" in by_solver:
+                    found[at].append(batch_ratio(by_solver, name, one[1]))
+        if all(found.values()):
+            rows.append([f"`{name}-16`", f"`{name}`", str(len(found[BATCH_AT[0]])), *map(middle_ratio, found.values())])
+    others = [s.name for s in SOLVERS.values() if s.environment and s.parallel == 1]
+    found = {at: [] for at in BATCH_AT}
+    for by_solver in (each for each in curves.values() if "auto-16" in each):
+        for at in BATCH_AT:
+            ends = [three[1] for s in others if (three := quartiles(by_solver.get(s, []), at))]
+            if ends:
+                needed, length = reached(by_solver["auto-16"], min(ends), ALL_DIGITS), min(map(len, by_solver["auto-16"]))
+                found[at].append(((needed or length) / at, bool(needed)))
+    if all(found.values()):
+        rows.append(["`auto-16`", "best other library on each problem", str(len(found[BATCH_AT[0]])), *map(middle_ratio, found.values())])
+    head = ["Sixteen at a time", "One at a time", "Problems", *(f"ratio at the regret after {at}" for at in BATCH_AT)]
+    return [
+        "The medians of such ratios over the problems: how many times the evaluations are needed with sixteen under way for the median regret that is reached one at a time.", "",
+        *table(head, rows),
+    ]
+
+
+def batch_ratio(by_solver: dict, name: str, regret: float, digits: int = DIGITS):
+    """How many times the evaluations a solver needs with sixteen under way, and whether that was seen: if not, more."""
+    one, many = by_solver[name], by_solver[f"{name}-16"]
+    needed = reached(many, regret, digits)
+    return (needed or min(map(len, many))) / reached(one, regret, digits), bool(needed)
 
 
 def seconds_table(runs: dict, solvers: list) -> list:

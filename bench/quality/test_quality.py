@@ -8,7 +8,7 @@ import sys
 import unittest
 
 import run
-from figures import ALL_DIGITS, best_so_far, duel, mean_ranks, quartiles, ranks, reached, regrets, versions
+from figures import ALL_DIGITS, best_so_far, duel, mean_ranks, middle_ratio, quartiles, ranks, reached, regrets, versions
 from problems import PROBLEMS, check, is_active
 from solvers import HERE, SOLVERS, Solver
 from talking import Conversation, Unavailable
@@ -182,6 +182,10 @@ class Figures(unittest.TestCase):
         curves = [[0.9, 0.5, 0.1], [0.8, 0.2, 0.1], [0.7, 0.2004, 0.0, 0.0]]
         self.assertEqual([reached(curves, regret) for regret in (0.8, 0.3, 0.2, 0.1, 0.01)], [1, 2, 2, 3, None])
         self.assertEqual(reached(curves, 0.2, ALL_DIGITS), 3)
+
+    def test_a_median_of_ratios_says_so_where_it_was_not_seen(self):
+        self.assertEqual(middle_ratio([(1.5, True), (1.25, True), (2.0, False)]), "1.50")
+        self.assertEqual(middle_ratio([(1.5, True), (1.25, False), (2.0, False)]), "more than 1.50")
 
     def test_equal_scores_share_the_mean_of_their_places(self):
         self.assertEqual(ranks({"a": 0.5, "b": 0.1, "c": 0.5, "d": 0.9}), {"a": 2.5, "b": 1, "c": 2.5, "d": 4})

@@ -175,6 +175,48 @@ async fn a_study_begins_where_the_one_that_it_knows_has_found_the_best() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn schedules_begin_with_given_points_draw_their_share_at_random_and_know_what_others_found() {
+    let world = World::on(Arc::new(MemoryStore::default())).await;
+    world.create(study("first", "random", &[])).await;
+    run(&world, "first", 12).await;
+    for (schedule, sampler) in [
+        ("asha", "random"),
+        ("asha", "gp"),
+        ("hyperband", "sobol"),
+        ("hyperband", "tpe"),
+        ("bohb", ""),
+    ] {
+        let name = format!("{schedule}-{sampler}").trim_end_matches('-').to_owned();
+        let mut scheduled = study(&name, schedule, &["first"]);
+        let strategy = scheduled.strategy.as_mut().unwrap();
+        strategy.sampler = sampler.to_owned();
+        (strategy.min_steps, strategy.max_steps, strategy.reduction) = (Some(1), Some(9), Some(3));
+        strategy.initial = parameters(&[("x", 0.25), ("y", 0.75)]).into_iter().collect();
+        strategy.random_share = Some(0.5);
+        assert_eq!(world.create(scheduled).await.history[0].taken, 12, "{name}");
+        let trials = run(&world, &name, 12).await;
+        let first = trials.iter().find(|trial| trial.number == 1).unwrap();
+        assert_eq!(
+            ["x", "y"].map(|axis| coordinate(first.parameters.as_ref(), axis)),
+            [0.25, 0.75],
+            "{name}"
+        );
+        let (mut drawn, mut own) = (0, 0);
+        for trial in trials.iter().filter(|trial| trial.number > 1) {
+            let provenance = trial.provenance.as_ref().unwrap();
+            assert!(provenance.results >= 12, "{name}: {provenance:?}");
+            if provenance.note == "drawn at random, as a baseline" {
+                drawn += 1;
+            } else {
+                own += 1;
+            }
+        }
+        assert!(drawn > 0 && own > 0, "{name}: {drawn} {own}");
+        assert_eq!(same_again(&world, &name).await, 12, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_study_names_must_be_there_and_have_its_values() {
     let world = World::start().await;
     world.create(study("wide", "random", &[])).await;

@@ -129,10 +129,10 @@ def batch_table(curves: dict) -> list:
             if not one:
                 row += ["–"] * 3
                 continue
-            exact[at].append(batch_ratio(by_solver, "auto", one[1], ALL_DIGITS))
-            ratio = batch_ratio(by_solver, "auto", one[1])
-            needed = reached(by_solver["auto"], one[1]), reached(by_solver["auto-16"], one[1])
-            length = min(map(len, by_solver["auto-16"]))
+            alone, many = by_solver["auto"], by_solver["auto-16"]
+            exact[at].append(batch_ratio(alone, many, one[1], ALL_DIGITS))
+            ratio = batch_ratio(alone, many, one[1])
+            needed, length = (reached(alone, one[1]), reached(many, one[1])), min(map(len, many))
             row += [f"{one[1]:.{DIGITS}f}", f"{needed[0]} / {needed[1] or f'more than {length}'}", middle_ratio([ratio])]
         rows.append(row)
     head = ["Problem"]
@@ -157,17 +157,17 @@ def batch_medians(curves: dict, solvers: list) -> list:
             for at in BATCH_AT:
                 one = quartiles(by_solver.get(name, []), at)
                 if one and f"{name}-16" in by_solver:
-                    found[at].append(batch_ratio(by_solver, name, one[1]))
+                    found[at].append(batch_ratio(by_solver[name], by_solver[f"{name}-16"], one[1]))
         if all(found.values()):
             rows.append([f"`{name}-16`", f"`{name}`", str(len(found[BATCH_AT[0]])), *map(middle_ratio, found.values())])
     others = [s.name for s in SOLVERS.values() if s.environment and s.parallel == 1]
     found = {at: [] for at in BATCH_AT}
     for by_solver in (each for each in curves.values() if "auto-16" in each):
         for at in BATCH_AT:
-            ends = [three[1] for s in others if (three := quartiles(by_solver.get(s, []), at))]
+            ends = [(three[1], s) for s in others if (three := quartiles(by_solver.get(s, []), at))]
             if ends:
-                needed, length = reached(by_solver["auto-16"], min(ends), ALL_DIGITS), min(map(len, by_solver["auto-16"]))
-                found[at].append(((needed or length) / at, bool(needed)))
+                regret, best = min(ends)
+                found[at].append(batch_ratio(by_solver[best], by_solver["auto-16"], regret))
     if all(found.values()):
         rows.append(["`auto-16`", "best other library on each problem", str(len(found[BATCH_AT[0]])), *map(middle_ratio, found.values())])
     head = ["Sixteen at a time", "One at a time", "Problems", *(f"ratio at the regret after {at}" for at in BATCH_AT)]
@@ -177,9 +177,8 @@ def batch_medians(curves: dict, solvers: list) -> list:
     ]
 
 
-def batch_ratio(by_solver: dict, name: str, regret: float, digits: int = DIGITS):
-    """How many times the evaluations a solver needs with sixteen under way, and whether that was seen: if not, more."""
-    one, many = by_solver[name], by_solver[f"{name}-16"]
+def batch_ratio(one: list, many: list, regret: float, digits: int = DIGITS):
+    """How many times the evaluations of one at a time are needed with many under way, and whether that was seen: if not, more."""
     needed = reached(many, regret, digits)
     return (needed or min(map(len, many))) / reached(one, regret, digits), bool(needed)
 

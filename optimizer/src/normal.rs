@@ -78,11 +78,16 @@ pub(crate) fn log_improvement(z: f64) -> (f64, f64) {
 mod tests {
     use super::*;
 
+    /// `normal.json`, made by `make_normal.py` beside it.
+    fn golden() -> Vec<[f64; 3]> {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/golden/normal.json")).unwrap();
+        serde_json::from_value(golden["rows"].clone()).unwrap()
+    }
+
     #[test]
     fn log_improvement_is_that_of_mpmath_far_into_the_tail() {
-        // `normal.json`, made by `make_normal.py` beside it.
-        let rows: Vec<[f64; 3]> = serde_json::from_str(include_str!("../tests/golden/normal.json")).unwrap();
-        for [z, log, slope] in rows {
+        for [z, log, slope] in golden() {
             let (our_log, our_slope) = log_improvement(z);
             assert!(
                 (our_log - log).abs() <= 1e-10 * log.abs().max(1.0),
@@ -109,8 +114,7 @@ mod tests {
     #[test]
     fn log_cumulative_is_what_follows_from_log_improvement() {
         // The improvement's derivative is the cumulative.
-        let rows: Vec<[f64; 3]> = serde_json::from_str(include_str!("../tests/golden/normal.json")).unwrap();
-        for [z, log, slope] in rows {
+        for [z, log, slope] in golden() {
             let (ours, _) = log_cumulative(z);
             let expected = log + slope.ln();
             assert!(

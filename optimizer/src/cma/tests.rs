@@ -1,4 +1,4 @@
-//! Against pycma and closed forms.
+//! Against pycma, cmaes and closed forms.
 
 use ndarray::{Array1, Array2};
 use serde_json::Value;
@@ -14,9 +14,14 @@ fn numbers(value: &Value) -> Array1<f64> {
         .collect()
 }
 
+fn runs(golden: &str) -> Vec<Value> {
+    let golden: Value = serde_json::from_str(golden).unwrap();
+    golden["runs"].as_array().unwrap().clone()
+}
+
 fn golden() -> Vec<Value> {
     // Made by `make_cma.py` beside it.
-    serde_json::from_str(include_str!("../../tests/golden/cma.json")).unwrap()
+    runs(include_str!("../../tests/golden/cma.json"))
 }
 
 fn weights(run: &Value) -> Weights {
@@ -48,27 +53,54 @@ fn weights_and_rates_are_those_of_pycma() {
     }
 }
 
+/// Updates a distribution with the ranked samples of `run`, and compares it after each generation.
+fn assert_updates(run: &Value, weights: &Weights, diagonal: bool) {
+    let sigma = run["sigma"].as_f64().unwrap();
+    let mut gaussian = Gaussian::new(numbers(&run["start"]), sigma, diagonal);
+    for (generation, expected) in run["generations"].as_array().unwrap().iter().enumerate() {
+        let ranked = expected["ranked"].as_array().unwrap().iter();
+        let steps: Vec<Array1<f64>> = ranked
+            .map(|point| (numbers(point) - &gaussian.mean) / gaussian.sigma)
+            .collect();
+        assert!(gaussian.update(&steps, weights));
+        let what = |of: &str| format!("{of} after {generation}");
+        assert_near(gaussian.sigma, &expected["sigma"], &what("sigma"));
+        let covariance = gaussian.covariance();
+        for (k, mean) in gaussian.mean.iter().enumerate() {
+            assert_near(*mean, &expected["mean"][k], &what("mean"));
+            if diagonal {
+                assert_near(covariance[(k, k)], &expected["variances"][k], &what("C"));
+                continue;
+            }
+            for j in 0..gaussian.mean.len() {
+                assert_near(covariance[(k, j)], &expected["covariance"][k][j], &what("C"));
+            }
+        }
+    }
+}
+
 #[test]
 fn updates_are_those_of_pycma() {
     for run in golden() {
-        let weights = weights(&run);
-        let mut gaussian = Gaussian::new(numbers(&run["start"]), run["sigma"].as_f64().unwrap(), false);
-        for (generation, expected) in run["generations"].as_array().unwrap().iter().enumerate() {
-            let ranked = expected["ranked"].as_array().unwrap().iter();
-            let steps: Vec<Array1<f64>> = ranked
-                .map(|point| (numbers(point) - &gaussian.mean) / gaussian.sigma)
-                .collect();
-            assert!(gaussian.update(&steps, &weights));
-            let what = |of: &str| format!("{of} after {generation}");
-            assert_near(gaussian.sigma, &expected["sigma"], &what("sigma"));
-            let covariance = gaussian.covariance();
-            for (k, mean) in gaussian.mean.iter().enumerate() {
-                assert_near(*mean, &expected["mean"][k], &what("mean"));
-                for j in 0..gaussian.mean.len() {
-                    assert_near(covariance[(k, j)], &expected["covariance"][k][j], &what("C"));
-                }
-            }
-        }
+        assert_updates(&run, &weights(&run), false);
+    }
+}
+
+#[test]
+fn updates_of_a_diagonal_covariance_are_those_of_cmaes() {
+    // Made by `make_diagonal_cma.py` beside it, which says why the weights are not our own.
+    for run in runs(include_str!("../../tests/golden/diagonal_cma.json")) {
+        let number = |of: &str| run[of].as_f64().unwrap();
+        let weights = Weights {
+            ranks: numbers(&run["weights"]).to_vec(),
+            effective: number("effective"),
+            rate_sigma: number("rate_sigma"),
+            damping: number("damping"),
+            rate_path: number("rate_path"),
+            rate_one: number("rate_one"),
+            rate_ranks: number("rate_ranks"),
+        };
+        assert_updates(&run, &weights, true);
     }
 }
 

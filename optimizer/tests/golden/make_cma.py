@@ -44,4 +44,4 @@ def run(start: list[float], sigma: float, size: int, generations: int, seed: int
 
 runs = [run([0.3, 0.6, 0.5, 0.45], 0.2, 8, 12, 3), run([5.0, -4.0, 3.0], 1e-3, 12, 8, 4)]
 print([[g["stalled"] for g in r["generations"]] for r in runs])
-(pathlib.Path(__file__).parent / "cma.json").write_text(json.dumps(runs, separators=(",", ":")) + "\n")
+(pathlib.Path(__file__).parent / "cma.json").write_text(json.dumps({"cma": cma.__version__.split()[0], "runs": runs}, separators=(",", ":")) + "\n")

@@ -3,6 +3,7 @@ import json
 import pathlib
 
 import numpy as np
+import sklearn
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
@@ -35,6 +36,7 @@ def values(correlation):
 
 
 out = {
+    "scikit-learn": sklearn.__version__,
     "x": x.tolist(), "y": y.tolist(), "at": at.tolist(), "lengths": lengths.tolist(), "amplitude": amplitude, "noise": noise,
     "matern": values(Matern(lengths, nu=2.5)), "gaussian": values(RBF(lengths)),
 }

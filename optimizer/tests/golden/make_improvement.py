@@ -24,4 +24,4 @@ for case in cases:
     by_mean, by_variance = -cumulative, density / (2 * deviation)
     results = improvement, by_mean, by_variance, mp.log(improvement), by_mean / improvement, by_variance / improvement
     rows.append([*map(float, case), *map(float, results)])
-(pathlib.Path(__file__).parent / "improvement.json").write_text(json.dumps(rows) + "\n")
+(pathlib.Path(__file__).parent / "improvement.json").write_text(json.dumps({"mpmath": mp.__version__, "rows": rows}) + "\n")

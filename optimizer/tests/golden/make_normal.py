@@ -29,4 +29,4 @@ for z in zs:
         log = -mp.mpf(z) ** 2 / 2 - mp.log(2 * mp.pi) / 2 + mp.log(factor)
         slope = (1 - factor) / -mp.mpf(z) / factor
     rows.append([z, float(log), float(slope)])
-(pathlib.Path(__file__).parent / "normal.json").write_text(json.dumps(rows) + "\n")
+(pathlib.Path(__file__).parent / "normal.json").write_text(json.dumps({"mpmath": mp.__version__, "rows": rows}) + "\n")

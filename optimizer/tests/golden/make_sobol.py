@@ -9,6 +9,7 @@ points 1, 500 and 1,023 whole. All numbers are multiples of 2^-30 and sums of at
 import json
 import pathlib
 
+import scipy
 from scipy.stats import qmc
 
 
@@ -16,6 +17,7 @@ def main() -> None:
     small = qmc.Sobol(d=10, scramble=False).random(64)
     large = qmc.Sobol(d=1000, scramble=False).random(1024)
     golden = {
+        "scipy": scipy.__version__,
         "first_64_in_10_dimensions": small.tolist(),
         "sums_of_1024_in_1000_dimensions": large.sum(axis=1).tolist(),
         "in_1000_dimensions": {str(index): large[index].tolist() for index in (1, 500, 1023)},

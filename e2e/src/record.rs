@@ -120,7 +120,11 @@ fn key(path: &Path) -> Option<(u64, u32)> {
 
 fn parse(text: &str) -> Told {
     let mut told = Told::default();
-    for line in text.lines() {
+    // What has no end yet is being written: a reader may see a line up to where a page of the file ends.
+    for line in text
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'))
+    {
         let fact: Value = serde_json::from_str(line).unwrap();
         match fact["fact"].as_str().unwrap() {
             "start" => told
@@ -210,5 +214,20 @@ impl ProbeStudy {
             yaml.push_str(&format!("  {line}\n"));
         }
         yaml
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_line_that_is_being_written_is_left_for_later() {
+        let whole = "{\"fact\":\"start\",\"pid\":7}\n{\"fact\":\"point\",\"metric\":\"score\",\"step\":1,\"value\":0.5}\n";
+        for end in 0..=whole.len() {
+            let told = parse(&whole[..end]);
+            assert_eq!(told.pids.len(), usize::from(end > whole.find('\n').unwrap()));
+            assert_eq!(told.points.len(), usize::from(end == whole.len()));
+        }
     }
 }

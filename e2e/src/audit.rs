@@ -75,7 +75,11 @@ pub async fn audit(api: &mut Api, name: &str, records: &Records) -> Findings {
         }
         whole_curve(api, trial).await;
     }
-    for (trial, attempt) in told.keys() {
+    for ((trial, attempt), told) in &told {
+        assert!(
+            !told.unfinished,
+            "the record of attempt {attempt} of trial {trial} breaks off"
+        );
         let known = trials
             .iter()
             .any(|it| it.number == *trial && it.attempts.iter().any(|it| it.attempt == *attempt));

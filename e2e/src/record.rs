@@ -25,6 +25,8 @@ pub struct Told {
     pub signals: usize,
     /// Whether it came to its end.
     pub ended: bool,
+    /// Whether the record's last line has no end: it is being written.
+    pub unfinished: bool,
 }
 
 /// Folder of the records of one test's trainings.
@@ -119,12 +121,13 @@ fn key(path: &Path) -> Option<(u64, u32)> {
 }
 
 fn parse(text: &str) -> Told {
-    let mut told = Told::default();
-    // What has no end yet is being written: a reader may see a line up to where a page of the file ends.
-    for line in text
-        .split_inclusive('\n')
-        .filter_map(|line| line.strip_suffix('\n'))
-    {
+    // A reader may see a line that is being written up to where a page of the file ends.
+    let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
+    let mut told = Told {
+        unfinished: !rest.is_empty(),
+        ..Told::default()
+    };
+    for line in whole.lines() {
         let fact: Value = serde_json::from_str(line).unwrap();
         match fact["fact"].as_str().unwrap() {
             "start" => told
@@ -228,6 +231,7 @@ mod tests {
             let told = parse(&whole[..end]);
             assert_eq!(told.pids.len(), usize::from(end > whole.find('\n').unwrap()));
             assert_eq!(told.points.len(), usize::from(end == whole.len()));
+            assert_eq!(told.unfinished, end > 0 && !whole[..end].ends_with('\n'));
         }
     }
 }

@@ -6,6 +6,10 @@
 #![expect(clippy::print_stdout, reason = "figures are on standard output")]
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
 #![expect(clippy::disallowed_methods, reason = "measures time")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "probes the machine with LAPACK, from one thread"
+)]
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};

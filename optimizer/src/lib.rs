@@ -9,6 +9,7 @@ mod brackets;
 mod cma;
 mod gp;
 pub mod importance;
+mod lapack;
 mod lbfgs;
 mod normal;
 pub mod pareto;

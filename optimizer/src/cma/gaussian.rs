@@ -1,9 +1,9 @@
 //! The distribution of the numeric parameters, and its update.
 
 use ndarray::{Array1, Array2};
-use ndarray_linalg::{Eigh as _, UPLO};
 
 use super::Weights;
+use crate::lapack;
 
 /// Largest growth of sigma's logarithm in one update (Hansen 2011, "Injecting external solutions into CMA-ES").
 const LARGEST_GROWTH: f64 = 1.0;
@@ -204,7 +204,7 @@ impl Gaussian {
                     return true;
                 }
                 self.stale = 0.0;
-                let Ok((values, vectors)) = covariance.eigh(UPLO::Lower) else {
+                let Some((values, vectors)) = lapack::eigenvectors(covariance) else {
                     return false;
                 };
                 *roots = values.mapv(f64::sqrt);

@@ -9,10 +9,10 @@
 //! * noise small but not excluded.
 
 use ndarray::{Array1, Array2};
-use ndarray_linalg::{Diag, FactorizeCInto, InverseCInto, SolveTriangular, UPLO};
 
 use super::features::{Layout, Points};
 use super::kernel::Kernel;
+use crate::lapack;
 use crate::lbfgs::{Limits, minimize};
 
 /// Smallest variance of the noise, as a share of the outcomes' variance: keeps the matrices well conditioned.
@@ -183,9 +183,7 @@ impl<'a> Problem<'a> {
         for i in 0..n {
             covariance[(i, i)] += hyper.noise;
         }
-        let factor = covariance.factorizec_into(UPLO::Lower).ok()?;
-        let log_root: f64 = factor.factor.diag().iter().map(|x| x.ln()).sum();
-        let inverse = factor.invc_into().ok()?;
+        let (inverse, log_root) = lapack::inverse(covariance)?;
 
         let ones = inverse.sum_axis(ndarray::Axis(1));
         let mean = ones.dot(&self.outcomes) / ones.sum();
@@ -222,34 +220,4 @@ impl<'a> Problem<'a> {
 
 fn sum_of_products(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
     a.rows().into_iter().zip(b.rows()).map(|(a, b)| a.dot(&b)).sum()
-}
-
-/// The inverse of a lower triangular matrix, shape `(n, n)`, by rows.
-pub(crate) fn inverse_of_lower(factor: &Array2<f64>) -> Array2<f64> {
-    /// From here on the library's blocked algorithm is quicker than the plain one.
-    const LARGE: usize = 96;
-    let n = factor.nrows();
-    if n >= LARGE
-        && let Ok(inverse) = factor.solve_triangular(UPLO::Lower, Diag::NonUnit, &Array2::eye(n))
-    {
-        return inverse.as_standard_layout().into_owned();
-    }
-    let mut inverse = vec![0.0; n * n];
-    for i in 0..n {
-        let (done, rest) = inverse.split_at_mut(i * n);
-        let row = &mut rest[..=i];
-        // Row i is (e_i - sum over j < i of L_ij times row j) / L_ii.
-        for (j, above) in done.chunks_exact(n).enumerate() {
-            let l = factor[(i, j)];
-            for (x, above) in row.iter_mut().zip(&above[..=j]) {
-                *x -= l * above;
-            }
-        }
-        row[i] = 1.0;
-        let scale = 1.0 / factor[(i, i)];
-        for x in row {
-            *x *= scale;
-        }
-    }
-    Array2::from_shape_vec((n, n), inverse).unwrap_or_else(|_| Array2::zeros((n, n)))
 }

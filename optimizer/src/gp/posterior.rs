@@ -5,10 +5,10 @@
 //! before them as it was: appending and going back cost O(n^2).
 
 use ndarray::{Array1, Array2, ArrayView1, Axis, s};
-use ndarray_linalg::{Cholesky, UPLO};
 
 use super::features::{Kind, Layout, Points};
-use super::fit::{Hyper, LEAST_NOISE, inverse_of_lower};
+use super::fit::{Hyper, LEAST_NOISE};
+use crate::lapack;
 
 /// Variance below which a prediction counts as certain, as a share of the amplitude.
 const LEAST_VARIANCE: f64 = 1e-12;
@@ -43,12 +43,12 @@ impl Posterior {
             }
             covariance[(i, i)] = hyper.amplitude + hyper.noise;
         }
-        let factor = covariance.cholesky(UPLO::Lower).or_else(|_| {
+        let factor = lapack::cholesky(&covariance).or_else(|| {
             let more = 1e4 * LEAST_NOISE * hyper.amplitude.max(1.0);
             covariance.diag_mut().mapv_inplace(|x| x + more);
-            covariance.cholesky(UPLO::Lower)
+            lapack::cholesky(&covariance)
         });
-        let inverse_factor = inverse_of_lower(&factor.ok()?);
+        let inverse_factor = lapack::inverse_of_lower(&factor?);
         if inverse_factor.iter().any(|x| !x.is_finite()) {
             return None;
         }

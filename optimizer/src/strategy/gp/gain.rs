@@ -19,7 +19,6 @@
 use std::collections::HashSet;
 
 use ndarray::{Array2, Axis};
-use ndarray_linalg::{Cholesky, UPLO};
 use rand_chacha::ChaCha8Rng;
 use tunesmith_common::TrialNumber;
 use tunesmith_common::space::Space;
@@ -32,6 +31,7 @@ use crate::gp::features::{Layout, Points};
 use crate::gp::local::Region;
 use crate::gp::posterior::Posterior;
 use crate::gp::search::{Effort, Search};
+use crate::lapack;
 use crate::rng::{Purpose, mix, normal, purpose_rng};
 use crate::strategy::tried::{badness, counts};
 use crate::strategy::view::{FinishedTrial, StrategyError, StudyView};
@@ -317,7 +317,7 @@ fn draw(
         covariance
             .diag_mut()
             .mapv_inplace(|x| x + jitter * model.amplitude());
-        covariance.cholesky(UPLO::Lower).ok()
+        lapack::cholesky(&covariance)
     })?;
     let normals = Array2::from_shape_simple_fn((at.len(), count), || normal(rng));
     Some(factor.dot(&normals) + mean.insert_axis(Axis(1)))

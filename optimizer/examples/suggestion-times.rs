@@ -1,8 +1,8 @@
 //! Measures how long suggestions take, and what memory a strategy needs: one JSON line for each figure. Asserts nothing.
 //!
 //! `suggestion-times [STRATEGIES [SIZES [DIMENSIONS [OBJECTIVES]]]]`, each separated by commas. Each figure is of consecutive suggestions of one
-//! study that begins with so many finished trials: model, refits and all, as one slot after the other would ask. Beside each
-//! stands a probe of the machine's speed at that moment. Set `OPENBLAS_NUM_THREADS=1` where the system's OpenBLAS has threads of its own.
+//! study that begins with so many finished trials: model, refits and all, as one slot after the other would ask. Those beginning with `anew` are of
+//! the first suggestions of studies with other results, of which nothing is known yet, as after a restart: all is fitted anew. Beside each stands a probe of the machine's speed at that moment. Set `OPENBLAS_NUM_THREADS=1` where the system's OpenBLAS has threads of its own.
 #![expect(clippy::print_stdout, reason = "figures are on standard output")]
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
 #![expect(clippy::disallowed_methods, reason = "measures time")]
@@ -26,6 +26,9 @@ use tunesmith_optimizer::{FinishedTrial, Memory, StudyView, build};
 /// Suggestions that are timed: a quarter of the finished trials, within these, and for how long at most.
 const SUGGESTIONS: (u64, u64) = (16, 120);
 const LONGEST: Duration = Duration::from_secs(20);
+/// Studies of which the first suggestion is timed, and for how long at most.
+const STUDIES: u64 = 21;
+const LONGEST_ANEW: Duration = Duration::from_secs(5);
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -53,49 +56,67 @@ fn measure(name: &str, d: usize, n: u64, objectives: u32) -> anyhow::Result<()> 
     let mut spec = spec(name, d)?;
     spec.more_objectives = vec![spec.objective.clone(); usize::try_from(objectives.saturating_sub(1))?];
     let strategy = build(&spec);
-    let mut finished = history(d, n, objectives);
+    let mut finished = history(0, d, n, objectives);
     let (before, probe) = (resident_mib(), probe());
     let mut memory = Memory::default();
     let (mut times, mut cpu) = (Vec::new(), Vec::new());
     let began = Instant::now();
-    // The first one comes to a strategy without memory, as after a restart, and is a figure of its own.
+    // The first one comes to a strategy without memory and is not among these.
     let suggestions = usize::try_from((n / 4).clamp(SUGGESTIONS.0, SUGGESTIONS.1))?;
     while times.len() <= suggestions && (times.len() < 10 || began.elapsed() < LONGEST) {
         let next = TrialNumber(finished.len() as u64 + 1);
-        let view = StudyView {
-            space: &spec.space,
-            seed: spec.strategy.seed,
-            next,
-            proposed: next.0 - 1,
-            cursor: None,
-            finished: &finished,
-            running: &[],
-        };
         let (asked, on_cpu) = (Instant::now(), cpu_time());
-        let proposal = strategy.propose(&view, 1, &mut memory)?;
+        let proposal = strategy.propose(&view(&spec, &finished), 1, &mut memory)?;
         times.push(asked.elapsed());
         cpu.push(cpu_time().saturating_sub(on_cpu));
         for point in proposal.points {
             finished.push(trial(next, point.encoded, objectives));
         }
     }
-    let first = times.remove(0);
+    times.remove(0);
     let cpu = cpu[1..].iter().sum::<Duration>() / u32::try_from(times.len())?;
     times.sort();
     let milliseconds = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-    let at = |share: usize| milliseconds(times[(times.len() - 1) * share / 100]);
+    let at = |times: &[Duration], share: usize| milliseconds(times[(times.len() - 1) * share / 100]);
+    let memory_mib = (10.0 * (resident_mib() - before)).round() / 10.0;
+    let mut anew = Vec::new();
+    let begun = Instant::now();
+    for study in 1..=STUDIES {
+        if study > 1 && begun.elapsed() > LONGEST_ANEW {
+            break;
+        }
+        let finished = history(study, d, n, objectives);
+        let asked = Instant::now();
+        strategy.propose(&view(&spec, &finished), 1, &mut Memory::default())?;
+        anew.push(asked.elapsed());
+    }
+    anew.sort();
     let figure = json!({
         "figure": "suggestion", "strategy": name, "dimensions": d, "objectives": objectives, "finished": n,
-        "p50_ms": at(50), "p95_ms": at(95), "max_ms": at(100), "mean_cpu_ms": milliseconds(cpu), "first_ms": milliseconds(first), "samples": times.len(),
-        "memory_mib": (10.0 * (resident_mib() - before)).round() / 10.0, "probe_ms": milliseconds(probe),
+        "p50_ms": at(&times, 50), "p95_ms": at(&times, 95), "max_ms": at(&times, 100), "mean_cpu_ms": milliseconds(cpu), "samples": times.len(),
+        "anew_p50_ms": at(&anew, 50), "anew_max_ms": at(&anew, 100), "anew_samples": anew.len(),
+        "memory_mib": memory_mib, "probe_ms": milliseconds(probe),
     });
     println!("{figure}");
     Ok(())
 }
 
-/// Trials all over the space, and every third around the optimum, as a search leaves them behind.
-fn history(d: usize, n: u64, objectives: u32) -> Vec<FinishedTrial> {
-    let mut state = 1_u64;
+/// A study with these results, before its next trial.
+fn view<'a>(spec: &'a StudySpec, finished: &'a [FinishedTrial]) -> StudyView<'a> {
+    StudyView {
+        space: &spec.space,
+        seed: spec.strategy.seed,
+        next: TrialNumber(finished.len() as u64 + 1),
+        proposed: finished.len() as u64,
+        cursor: None,
+        finished,
+        running: &[],
+    }
+}
+
+/// Trials all over the space, and every third around the optimum, as a search leaves them behind: others for each study.
+fn history(study: u64, d: usize, n: u64, objectives: u32) -> Vec<FinishedTrial> {
+    let mut state = 1 + study;
     let mut uniform = || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)

@@ -1,7 +1,8 @@
 //! Fitting a Gaussian process's hyperparameters: the maximum of their posterior, by gradients.
 //!
-//! The model: a constant mean, which is always the best one for the other parameters; covariance `s2 k(sum_k D_k / l_k^2)` with a [`Kernel`] `k` of
-//! the squared distances D_k of [`super::features`]; independent noise. Priors on the logarithms are normal:
+//! The model: a constant mean; covariance `s2 k(sum_k D_k / l_k^2)` with a [`Kernel`] `k` of the squared distances D_k of [`super::features`];
+//! independent noise, as a share of `s2`. Mean and `s2` are always the best ones for the other parameters (variable projection, Golub and Pereyra 1973): the descent
+//! is over these alone, and does not have to follow the narrow valley along which `s2` and a length scale grow together. Priors on the logarithms are normal:
 //!
 //! * length scales around the width of the space, whatever the number of parameters: most functions of many parameters depend on few of
 //!   them, and the data say on which (unlike Hvarfner, Hellsten and Nardi 2024, who let all of them grow with it);
@@ -15,7 +16,7 @@ use super::kernel::Kernel;
 use crate::lapack;
 use crate::lbfgs::{Limits, minimize};
 
-/// Smallest variance of the noise, as a share of the outcomes' variance: keeps the matrices well conditioned.
+/// Smallest variance of the noise, as a share of the function's: keeps the matrices well conditioned.
 pub(crate) const LEAST_NOISE: f64 = 1e-8;
 /// Range of logarithms of hyperparameters.
 const LOG_RANGE: (f64, f64) = (-18.5, 12.0);
@@ -50,19 +51,17 @@ impl Default for Priors {
     }
 }
 
-/// How much work a fit may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Effort {
-    /// Descents.
-    pub(crate) starts: usize,
-    /// Evaluations of each descent.
-    pub(crate) evaluations: usize,
-}
+/// Evaluations of a descent at most: from where the priors suggest, and from near the optimum.
+const EVALUATIONS: (usize, usize) = (40, 20);
+/// Results up to which a descent goes on until nothing that counts is left: it costs little, and with few results a small difference shows.
+const EXACT: usize = 40;
+/// Logarithm of the noise's share of the amplitude that a descent begins with.
+const FIRST_NOISE: f64 = -4.5;
 
 /// Fits hyperparameters to outcomes of mean about 0 and variance about 1. Also the logarithm of the posterior there.
 ///
-/// `near` are hyperparameters to begin with instead of those that the priors suggest. None if no start has a usable covariance
-/// matrix.
+/// `near` are hyperparameters to begin with instead of those that the priors suggest: several beginnings hardly ever lead to different optima, since the
+/// amplitude is always the best one for the others. None if the covariance matrix cannot be used where the descent begins.
 pub(crate) fn fit(
     layout: &Layout,
     points: &Points,
@@ -70,61 +69,53 @@ pub(crate) fn fit(
     kernel: Kernel,
     priors: &Priors,
     near: Option<&Hyper>,
-    effort: Effort,
 ) -> Option<(Hyper, f64)> {
-    let groups = layout.groups().len();
     let mut problem = Problem::new(layout, points, outcomes, kernel, priors);
-    let mut starts: Vec<(f64, Vec<f64>)> = Vec::new();
-    let mut consider = |theta: Vec<f64>| {
-        let mut gradient = vec![0.0; groups + 2];
-        if let Some(value) = problem.evaluate(&theta, &mut gradient) {
-            starts.push((value, theta));
-        }
-    };
-    match near {
-        Some(near) => consider(pack(near)),
-        None => {
-            for shift in [-1.0, 0.0, 1.0] {
-                for noise in [-9.0, -3.0] {
-                    let mut theta = vec![priors.length.0 + shift; groups];
-                    theta.extend([0.0, noise]);
-                    consider(theta);
-                }
-            }
-        }
-    }
-    starts.sort_by(|a, b| a.0.total_cmp(&b.0));
     let limits = Limits {
-        evaluations: effort.evaluations,
+        evaluations: if near.is_none() {
+            EVALUATIONS.0
+        } else {
+            EVALUATIONS.1
+        },
         gradient: 1e-3,
-        improvement: 1e-3,
+        improvement: if points.len() <= EXACT { 1e-3 } else { 1e-2 },
         first_step: 0.5,
     };
-    let descents = starts.into_iter().take(effort.starts).filter_map(|(_, theta)| {
-        minimize(&theta, LOG_RANGE, limits, |theta, gradient| {
-            problem.evaluate(theta, gradient)
-        })
-    });
-    let best = descents.min_by(|a, b| a.value.total_cmp(&b.value))?;
-    Some((unpack(&best.x, kernel), -best.value))
+    let start = near.map_or_else(
+        || {
+            let lengths = std::iter::repeat_n(priors.length.0, layout.groups().len());
+            lengths.chain([FIRST_NOISE]).collect()
+        },
+        pack,
+    );
+    let mut seen: Vec<(f64, f64)> = Vec::new();
+    let best = minimize(&start, LOG_RANGE, limits, |theta, gradient| {
+        let (value, scale) = problem.evaluate(theta, None, gradient)?;
+        seen.push((value, scale));
+        Some(value)
+    })?;
+    let (value, scale) = seen
+        .into_iter()
+        .find(|(value, _)| value.total_cmp(&best.value).is_eq())?;
+    Some((unpack(&best.x, scale, kernel), -value))
 }
 
 fn pack(hyper: &Hyper) -> Vec<f64> {
     let lengths = hyper.weights.iter().map(|weight| -0.5 * weight.ln());
-    let noise = (hyper.noise - LEAST_NOISE).max(LEAST_NOISE);
-    lengths.chain([hyper.amplitude.ln(), noise.ln()]).collect()
+    let noise = (hyper.noise / hyper.amplitude - LEAST_NOISE).max(LEAST_NOISE);
+    lengths.chain([noise.ln()]).collect()
 }
 
-fn unpack(theta: &[f64], kernel: Kernel) -> Hyper {
-    let groups = theta.len() - 2;
+fn unpack(theta: &[f64], scale: f64, kernel: Kernel) -> Hyper {
+    let groups = theta.len() - 1;
     Hyper {
         kernel,
         weights: theta[..groups]
             .iter()
             .map(|length| (-2.0 * length).exp())
             .collect(),
-        amplitude: theta[groups].exp(),
-        noise: theta[groups + 1].exp() + LEAST_NOISE,
+        amplitude: scale.exp(),
+        noise: scale.exp() * (theta[groups].exp() + LEAST_NOISE),
     }
 }
 
@@ -138,7 +129,6 @@ pub(crate) struct Problem<'a> {
     row: Vec<f64>,
     /// Slope of the kernel for each pair, shape `(n, n)`.
     slopes: Array2<f64>,
-    correlation: Array2<f64>,
 }
 
 impl<'a> Problem<'a> {
@@ -158,30 +148,33 @@ impl<'a> Problem<'a> {
             priors,
             row: vec![0.0; n],
             slopes: Array2::zeros((n, n)),
-            correlation: Array2::zeros((n, n)),
         }
     }
 
-    /// `theta`: logarithms of the length scales, then of amplitude and noise.
-    pub(crate) fn evaluate(&mut self, theta: &[f64], gradient: &mut [f64]) -> Option<f64> {
+    /// The value at `theta`, the logarithms of the length scales and of the noise's share of the amplitude, and the logarithm of the amplitude: the best one
+    /// for `theta`, or `scale`.
+    pub(crate) fn evaluate(
+        &mut self,
+        theta: &[f64],
+        scale: Option<f64>,
+        gradient: &mut [f64],
+    ) -> Option<(f64, f64)> {
         let n = self.points.len();
-        let groups = theta.len() - 2;
-        let hyper = unpack(theta, self.kernel);
+        let groups = theta.len() - 1;
+        // Of what is in units of the amplitude.
+        let hyper = unpack(theta, 0.0, self.kernel);
+        let mut covariance = Array2::zeros((n, n));
         for i in 0..n {
             self.points
                 .distances(self.layout, &hyper.weights, i, self.points, &mut self.row[..=i]);
             for j in 0..i {
                 let (value, slope) = self.kernel.both(self.row[j]);
-                self.correlation[(i, j)] = value;
-                self.correlation[(j, i)] = value;
+                covariance[(i, j)] = value;
+                covariance[(j, i)] = value;
                 self.slopes[(i, j)] = slope;
                 self.slopes[(j, i)] = slope;
             }
-            self.correlation[(i, i)] = 1.0;
-        }
-        let mut covariance = &self.correlation * hyper.amplitude;
-        for i in 0..n {
-            covariance[(i, i)] += hyper.noise;
+            covariance[(i, i)] = 1.0 + hyper.noise;
         }
         let (inverse, log_root) = lapack::inverse(covariance)?;
 
@@ -189,35 +182,61 @@ impl<'a> Problem<'a> {
         let mean = ones.dot(&self.outcomes) / ones.sum();
         let centred = &self.outcomes - mean;
         let alpha = inverse.dot(&centred);
-        let count = n as f64;
+        let (count, squares, noise) = (n as f64, centred.dot(&alpha), theta[groups]);
+        let scale = scale.unwrap_or_else(|| self.best_scale(squares, noise));
+        let amplitude = scale.exp();
         let mut value =
-            0.5 * centred.dot(&alpha) + log_root + 0.5 * count * (2.0 * std::f64::consts::PI).ln();
+            0.5 * squares / amplitude + log_root + 0.5 * count * (scale + (2.0 * std::f64::consts::PI).ln());
 
-        // 1/2 sum of (K^-1 - alpha alpha^T) times the derivative of K.
+        // 1/2 sum of (K^-1 - alpha alpha^T) times the derivative of K. That by the amplitude is 0 where it is the best one.
         let mut outer = inverse;
         for (mut row, a) in outer.rows_mut().into_iter().zip(&alpha) {
-            row.scaled_add(-a, &alpha);
+            row.scaled_add(-a / amplitude, &alpha);
         }
-        let noise_share = hyper.noise - LEAST_NOISE;
-        gradient[groups + 1] = 0.5 * noise_share * outer.diag().sum();
-        gradient[groups] = 0.5 * hyper.amplitude * sum_of_products(&outer, &self.correlation);
+        gradient[groups] = 0.5 * noise.exp() * outer.diag().sum();
         outer *= &self.slopes;
         let sums = self.points.weighted_sums(self.layout, &outer);
         for k in 0..groups {
-            gradient[k] = -hyper.weights[k] * hyper.amplitude * sums[k];
+            gradient[k] = -hyper.weights[k] * sums[k];
         }
 
         let priors = self.priors;
-        let each = std::iter::repeat_n(priors.length, groups).chain([priors.amplitude, priors.noise]);
-        for ((theta, gradient), (mean, deviation)) in theta.iter().zip(gradient.iter_mut()).zip(each) {
-            let z = (theta - mean) / deviation;
+        let mut believe = |x: f64, (mean, deviation): (f64, f64)| {
+            let z = (x - mean) / deviation;
             value += 0.5 * z * z;
-            *gradient += z / deviation;
+            z / deviation
+        };
+        for (theta, gradient) in theta.iter().zip(gradient.iter_mut()).take(groups) {
+            *gradient += believe(*theta, priors.length);
         }
-        Some(value)
+        believe(scale, priors.amplitude);
+        gradient[groups] += believe(scale + noise, priors.noise);
+        Some((value, scale))
     }
-}
 
-fn sum_of_products(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
-    a.rows().into_iter().zip(b.rows()).map(|(a, b)| a.dot(&b)).sum()
+    /// The logarithm of the best amplitude, by Newton's method, where `squares` is what the outcomes come to in units of it, and `noise` the logarithm of the
+    /// noise's share: all that depends on it is convex.
+    fn best_scale(&self, squares: f64, noise: f64) -> f64 {
+        const STEPS: usize = 30;
+        let half = 0.5 * self.points.len() as f64;
+        let priors = [
+            self.priors.amplitude,
+            (self.priors.noise.0 - noise, self.priors.noise.1),
+        ];
+        let mut scale = (0.5 * squares / half).ln().clamp(LOG_RANGE.0, LOG_RANGE.1);
+        for _ in 0..STEPS {
+            let fit = 0.5 * squares * (-scale).exp();
+            let (mut slope, mut curvature) = (half - fit, fit);
+            for (mean, deviation) in priors {
+                slope += (scale - mean) / (deviation * deviation);
+                curvature += 1.0 / (deviation * deviation);
+            }
+            let step = slope / curvature;
+            scale = (scale - step).clamp(LOG_RANGE.0, LOG_RANGE.1);
+            if step.abs() < 1e-10 {
+                break;
+            }
+        }
+        scale
+    }
 }

@@ -106,14 +106,28 @@ fn likelihood_and_gradient(kernel: Kernel, golden: &serde_json::Value) {
     let y = numbers(&golden["y"]);
     let mut problem = Problem::new(&layout, &points, &y, kernel, &FLAT);
     let mut theta: Vec<f64> = numbers(&golden["lengths"]).iter().map(|l| l.ln()).collect();
-    theta.push(golden["amplitude"].as_f64().unwrap().ln());
-    theta.push((golden["noise"].as_f64().unwrap() - LEAST_NOISE).ln());
-    let mut gradient = vec![0.0; 6];
-    let value = problem.evaluate(&theta, &mut gradient).unwrap();
+    let amplitude = golden["amplitude"].as_f64().unwrap();
+    let scale = amplitude.ln();
+    theta.push((golden["noise"].as_f64().unwrap() / amplitude - LEAST_NOISE).ln());
+    let mut gradient = vec![0.0; 5];
+    let (value, _) = problem.evaluate(&theta, Some(scale), &mut gradient).unwrap();
     close(-value, golden["log_likelihood"].as_f64().unwrap(), 1e-9);
     let expected = numbers(&golden["gradient"]);
-    for (k, ours) in [4, 0, 1, 2, 3, 5].into_iter().enumerate() {
-        close(-gradient[ours], expected[k], 1e-6);
+    for k in 0..4 {
+        close(-gradient[k], expected[1 + k], 1e-6);
+    }
+    // What is added to the noise does not grow with it.
+    let share = theta[4].exp();
+    close(-gradient[4] * (share + LEAST_NOISE) / share, expected[5], 1e-6);
+    // Both grow with the amplitude, if the noise is a share of it.
+    let mut at = |scale: Option<f64>| problem.evaluate(&theta, scale, &mut [0.0; 5]).unwrap();
+    let slope = (at(Some(scale + 1e-5)).0 - at(Some(scale - 1e-5)).0) / 2e-5;
+    close(-slope, expected[0] + expected[5], 1e-6);
+    // No other amplitude is better than the best one.
+    let (least, best) = at(None);
+    assert!((best - scale).abs() > 0.01, "{best} {scale}");
+    for by in [-1.0, -0.1, -1e-3, 1e-3, 0.1, 1.0] {
+        assert!(at(Some(best + by)).0 > least, "{by}");
     }
 }
 
@@ -295,14 +309,14 @@ fn gradients_of_mixed_groups_are_those_of_the_value() {
         .collect();
     let priors = Priors::default();
     let mut problem = Problem::new(&layout, &points, &y, Kernel::Matern, &priors);
-    let theta = [-0.5, 0.2, -1.0, 0.3, -4.0];
-    let mut gradient = vec![0.0; 5];
-    problem.evaluate(&theta, &mut gradient).unwrap();
-    for k in 0..5 {
+    let theta = [-0.5, 0.2, -1.0, -4.0];
+    let mut gradient = vec![0.0; 4];
+    problem.evaluate(&theta, None, &mut gradient).unwrap();
+    for k in 0..4 {
         let mut moved = |by: f64| {
             let mut theta = theta;
             theta[k] += by;
-            problem.evaluate(&theta, &mut [0.0; 5]).unwrap()
+            problem.evaluate(&theta, None, &mut [0.0; 4]).unwrap().0
         };
         close(gradient[k], (moved(1e-5) - moved(-1e-5)) / 2e-5, 1e-5);
     }

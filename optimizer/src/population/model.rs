@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tunesmith_common::space::Space;
 
 use crate::gp::features::{Layout, Points};
-use crate::gp::fit::{Effort, Priors, fit};
+use crate::gp::fit::{Priors, fit};
 use crate::gp::kernel::Kernel;
 use crate::gp::posterior::Posterior;
 use crate::rng::{normal, uniform};
@@ -26,10 +26,6 @@ const LOOKS: usize = 512;
 const NEAR: f64 = 0.1;
 /// What the paper's confidence grows with: `0.2 + ln(0.4 t)`, and its least value.
 const CONFIDENCE: (f64, f64) = (0.2, 0.4);
-const EFFORT: Effort = Effort {
-    starts: 1,
-    evaluations: 30,
-};
 
 /// What a trial brought from one comparison to the next. Values are turned so that smaller is better.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +114,6 @@ pub(super) fn choose(
         Kernel::Matern,
         &Priors::default(),
         None,
-        EFFORT,
     )?;
     let mut model = Posterior::new(&layout, points, hyper)?;
     if !model.condition(&outcomes) {

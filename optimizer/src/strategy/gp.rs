@@ -397,7 +397,7 @@ impl Gp {
         });
         let mut rng = purpose_rng(view.seed, view.next, Purpose::Search);
         let seed = mix(view.seed ^ mix(view.next.0));
-        let spread = || (0..).map(|index| self.sobol.point(seed, index));
+        let spread = || self.sobol.shifted(seed);
         let search = |region: &Region, rng: &mut _| {
             Search {
                 space: view.space,

@@ -49,6 +49,21 @@ impl Sobol {
             .collect()
     }
 
+    /// The sequence's points, all moved by the same random amounts, digit by digit: as even, and made in a fraction of the time.
+    pub(super) fn shifted(&self, seed: u64) -> impl Iterator<Item = Vec<f64>> {
+        let keys = (0..).zip(&self.directions).map(|(dimension, directions)| {
+            let shift = mix(mix(seed).wrapping_add(dimension));
+            (directions, shift)
+        });
+        let keys: Vec<(&[u32; DIGITS], u64)> = keys.collect();
+        (0..u32::MAX).map(move |index| {
+            let moved = |(directions, shift): &(&[u32; DIGITS], u64)| {
+                unit((u64::from(coordinate(directions, index)) << DIGITS) ^ shift)
+            };
+            keys.iter().map(moved).collect()
+        })
+    }
+
     /// The trial's own point, or a random one if the constraints refuse it.
     pub(super) fn suggest(&self, view: &StudyView<'_>) -> Result<Suggestion, StrategyError> {
         let space = view.space;
@@ -176,29 +191,36 @@ mod tests {
     }
 
     #[test]
-    fn scrambled_points_are_spread_as_evenly_as_before() {
+    fn scrambled_and_shifted_points_are_spread_as_evenly_as_before() {
         // 2^10 points: each of the 2^10 intervals of equal length holds one, in each dimension; and in the first two dimensions,
         // which make a (0, 2)-sequence, so does each rectangle of that area.
         let sobol = Sobol::new(50);
         for seed in 0..5 {
-            let points: Vec<Vec<f64>> = (0..1_024).map(|index| sobol.point(seed, index)).collect();
-            let cell = |x: f64, bits: i32| (x * 2f64.powi(bits)).floor().to_bits();
-            for dimension in 0..50 {
-                let cells: std::collections::HashSet<u64> =
-                    points.iter().map(|point| cell(point[dimension], 10)).collect();
-                assert_eq!(cells.len(), 1_024, "dimension {dimension}, seed {seed}");
-            }
-            for bits in 0..=10 {
-                let cells: std::collections::HashSet<(u64, u64)> = points
-                    .iter()
-                    .map(|point| (cell(point[0], bits), cell(point[1], 10 - bits)))
-                    .collect();
-                assert_eq!(
-                    cells.len(),
-                    1_024,
-                    "{bits} bits in the first dimension, seed {seed}"
-                );
-            }
+            let scrambled = (0..1_024).map(|index| sobol.point(seed, index)).collect();
+            assert_evenly_spread(scrambled, seed);
+            let shifted: Vec<Vec<f64>> = sobol.shifted(seed).take(1_024).collect();
+            assert_ne!(shifted[0], sobol.shifted(seed + 1).next().unwrap());
+            assert_evenly_spread(shifted, seed);
+        }
+    }
+
+    fn assert_evenly_spread(points: Vec<Vec<f64>>, seed: u64) {
+        let cell = |x: f64, bits: i32| (x * 2f64.powi(bits)).floor().to_bits();
+        for dimension in 0..50 {
+            let cells: std::collections::HashSet<u64> =
+                points.iter().map(|point| cell(point[dimension], 10)).collect();
+            assert_eq!(cells.len(), 1_024, "dimension {dimension}, seed {seed}");
+        }
+        for bits in 0..=10 {
+            let cells: std::collections::HashSet<(u64, u64)> = points
+                .iter()
+                .map(|point| (cell(point[0], bits), cell(point[1], 10 - bits)))
+                .collect();
+            assert_eq!(
+                cells.len(),
+                1_024,
+                "{bits} bits in the first dimension, seed {seed}"
+            );
         }
     }
 

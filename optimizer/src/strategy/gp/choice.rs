@@ -171,11 +171,11 @@ impl Gp {
         weights: &[f64],
     ) -> Option<Candidate> {
         /// Points that are compared.
-        const SPREAD: u64 = 512;
+        const SPREAD: usize = 512;
         let seed = mix(view.seed ^ mix(view.next.0));
-        let spread = (0..SPREAD).map(|index| {
-            let mut encoded = vec![0.0; view.space.dimensions().len()];
-            view.space.snap(&self.sobol.point(seed, index), &mut encoded);
+        let spread = self.sobol.shifted(seed).take(SPREAD).map(|point| {
+            let mut encoded = vec![0.0; point.len()];
+            view.space.snap(&point, &mut encoded);
             encoded
         });
         let is_open = |encoded: &Vec<f64>| {

@@ -7,7 +7,7 @@
 use super::super::standing::{constraints, objectives, outcome};
 use super::super::view::{FinishedTrial, StudyView};
 use crate::gp::features::{Group, Kind, Layout, Points};
-use crate::gp::fit::{self, Hyper, Priors, fit};
+use crate::gp::fit::{Hyper, Priors, fit};
 use crate::gp::kernel::Kernel;
 use crate::gp::outcome::{Back, Outcomes, ROOMY, WARPS, Warp, violations, warp_of_several};
 use crate::pareto::boxes;
@@ -15,6 +15,8 @@ use crate::rng::{Purpose, mix, purpose_rng, uniform};
 
 /// Results that hyperparameters are fitted to at most. All of them are conditioned on.
 const FIT_AT_MOST: usize = 220;
+/// Results that a scale and a kernel are chosen by at most.
+const SAMPLE: usize = 128;
 /// Logarithm of the odds that a function is smooth beforehand: most trainings' results are as functions of their parameters, but for noise, and few
 /// results do not say much yet.
 const SMOOTH_ODDS: f64 = 1.0;
@@ -147,36 +149,54 @@ impl Column {
     }
 
     /// Scale and hyperparameters of the largest evidence; if `is_cautious`, of the scales on which outcomes may still become much better.
+    ///
+    /// Which scale and which kernel, and about which hyperparameters, is found out with a sample of the results, and the fit ends with all of them.
     pub(super) fn fit(
         &self,
         layout: &Layout,
         results: &[&FinishedTrial],
         is_cautious: bool,
     ) -> Option<Model> {
-        let chosen = fit_to(&self.values);
-        let raw: Vec<Option<f64>> = chosen.iter().map(|&k| self.values[k]).collect();
-        let points = Points::from_rows(layout, chosen.iter().map(|&k| &results[k].encoded[..]));
+        let all = fit_to(&self.values);
+        let choose = |places: &[usize]| self.at(places).choose(layout, places, results, is_cautious);
+        let few = sample(&all);
+        // Of results that are nearly all the same the sample may have none that differs.
+        let Some(mut model) = choose(&few) else {
+            return choose(&all);
+        };
+        if few.len() < all.len() {
+            let points = Points::from_rows(layout, all.iter().map(|&k| &results[k].encoded[..]));
+            let (outcomes, ..) = self.at(&all).outcomes(&model)?;
+            let (kernel, near) = (model.hyper.kernel, Some(&model.hyper));
+            let fitted = fit(layout, &points, &outcomes, kernel, &Priors::default(), near);
+            if let Some((hyper, _)) = fitted {
+                model.hyper = hyper;
+            }
+        }
+        Some(model)
+    }
+
+    /// Scale, kernel and hyperparameters of those of the results at `places` that the column is of.
+    fn choose(
+        &self,
+        layout: &Layout,
+        places: &[usize],
+        results: &[&FinishedTrial],
+        is_cautious: bool,
+    ) -> Option<Model> {
+        let points = Points::from_rows(layout, places.iter().map(|&k| &results[k].encoded[..]));
         let priors = Priors::default();
-        let effort = |is_first: bool| fit::Effort {
-            starts: if is_first { 2 } else { 1 },
-            evaluations: if is_first { 40 } else { 20 },
+        let fit_to = |outcomes: &[f64], kernel: Kernel, near: Option<&Hyper>| {
+            fit(layout, &points, outcomes, kernel, &priors, near)
         };
         if self.is_constraint {
-            let (outcomes, _) = violations(&raw)?;
-            let (hyper, _) = fit(
-                layout,
-                &points,
-                &outcomes,
-                Kernel::Matern,
-                &priors,
-                None,
-                effort(true),
-            )?;
+            let (outcomes, _) = violations(&self.values)?;
+            let (hyper, _) = fit_to(&outcomes, Kernel::Matern, None)?;
             let scale = Scale::Violation;
             return Some(Model { scale, hyper });
         }
         let mut best: Option<Attempt> = None;
-        let one = [(warp_of_several(&raw), 0.0)];
+        let one = [(warp_of_several(&self.values), 0.0)];
         let warps = match (self.is_one_of_several, is_cautious) {
             (true, _) => &one[..],
             (false, true) => &WARPS[..ROOMY],
@@ -186,22 +206,12 @@ impl Column {
             if warp == Warp::Ranks && best.is_some() {
                 break;
             }
-            let Some(outcomes) = warp.apply(&raw) else {
+            let Some(outcomes) = warp.apply(&self.values) else {
                 continue;
             };
             // Another warp changes the function little: its fit begins where that of the warp before ended.
             let near = best.as_ref().map(|best| &best.hyper);
-            let effort = effort(near.is_none());
-            let fitted = fit(
-                layout,
-                &points,
-                &outcomes.values,
-                Kernel::Matern,
-                &priors,
-                near,
-                effort,
-            );
-            let Some((hyper, evidence)) = fitted else {
+            let Some((hyper, evidence)) = fit_to(&outcomes.values, Kernel::Matern, near) else {
                 continue;
             };
             let odds = odds
@@ -226,15 +236,7 @@ impl Column {
         let mut best = best?;
         // A cautious model and those that volumes are measured by expect functions that may turn anywhere.
         if !self.is_one_of_several && !is_cautious {
-            let smooth = fit(
-                layout,
-                &points,
-                &best.outcomes.values,
-                Kernel::Gaussian,
-                &priors,
-                Some(&best.hyper),
-                effort(false),
-            );
+            let smooth = fit_to(&best.outcomes.values, Kernel::Gaussian, Some(&best.hyper));
             if let Some((hyper, evidence)) = smooth
                 && evidence + SMOOTH_ODDS > best.evidence
             {
@@ -308,6 +310,13 @@ fn fit_to(raw: &[Option<f64>]) -> Vec<usize> {
     chosen
 }
 
+/// Some of these, spread evenly over them.
+fn sample(all: &[usize]) -> Vec<usize> {
+    let n = all.len();
+    let count = n.min(SAMPLE);
+    (0..count).map(|k| all[k * n / count]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use tunesmith_common::space::{Domain, Parameter, Scale as Spacing, Space};
@@ -344,22 +353,28 @@ mod tests {
         Space::new(parameters, Vec::new()).unwrap()
     }
 
-    /// A model of 40 results of a function of two numbers.
+    /// Results all over the space, with what `value` makes of the place of each and of its two numbers.
+    fn trials(value: impl Fn(usize, f64, f64) -> f64, space: &Space, results: usize) -> Vec<FinishedTrial> {
+        (0..results)
+            .map(|k| {
+                let number = k as u64;
+                let (x, y) = (unit(mix(2 * number)), unit(mix(2 * number + 1)));
+                let mut encoded = vec![x, y];
+                encoded.resize(space.dimensions().len(), (k % 2) as f64);
+                FinishedTrial::completed(TrialNumber(number + 1), encoded, value(k, x, y))
+            })
+            .collect()
+    }
+
+    /// A model of results of a function of two numbers.
     fn model(
         function: impl Fn(f64, f64) -> f64,
         space: &Space,
         is_cautious: bool,
         is_one_of_several: bool,
-        results: u64,
+        results: usize,
     ) -> Model {
-        let trials: Vec<FinishedTrial> = (0..results)
-            .map(|k| {
-                let (x, y) = (unit(mix(2 * k)), unit(mix(2 * k + 1)));
-                let mut encoded = vec![x, y];
-                encoded.resize(space.dimensions().len(), (k % 2) as f64);
-                FinishedTrial::completed(TrialNumber(k + 1), encoded, function(x, y))
-            })
-            .collect();
+        let trials = trials(|_, x, y| function(x, y), space, results);
         let column = Column {
             values: trials.iter().map(|trial| trial.value).collect(),
             is_constraint: false,
@@ -391,6 +406,41 @@ mod tests {
             model(smooth, &numbers, false, true, 40).hyper.kernel,
             Kernel::Matern
         );
+    }
+
+    /// A model of 200 results, of which the values are made of the place of each and whether the sample has it.
+    fn model_of_many(value: impl Fn(usize, bool, f64, f64) -> f64) -> (Model, Option<Model>) {
+        let space = space(false);
+        let few = sample(&fit_to(&[None; 200]));
+        assert_eq!((few.len(), few[127]), (SAMPLE, 198));
+        let trials = trials(|k, x, y| value(k, few.contains(&k), x, y), &space, 200);
+        let column = Column {
+            values: trials.iter().map(|trial| trial.value).collect(),
+            is_constraint: false,
+            is_one_of_several: false,
+        };
+        let trials: Vec<&FinishedTrial> = trials.iter().collect();
+        let layout = Layout::new(&space);
+        let model = column.fit(&layout, &trials, false).unwrap();
+        (model, column.at(&few).choose(&layout, &few, &trials, false))
+    }
+
+    #[test]
+    fn a_fit_begins_with_a_sample_of_many_results_and_ends_with_all() {
+        let smooth = |x: f64, y: f64| (4.0 * x).sin() + (3.0 * y).cos();
+        let noise = |k: usize| 0.2 * (unit(mix(k as u64)) - 0.5);
+        let (model, of_sample) =
+            model_of_many(|k, in_sample, x, y| smooth(x, y) + if in_sample { 0.0 } else { noise(k) });
+        let of_sample = of_sample.unwrap().hyper;
+        assert_eq!(model.hyper.kernel, of_sample.kernel);
+        let (noise, unseen) = (model.hyper.noise, of_sample.noise);
+        assert!(noise > 1e-4 && unseen < 1e-5, "{noise} {unseen}");
+    }
+
+    #[test]
+    fn results_of_which_the_sample_is_all_the_same_have_a_model() {
+        let (_, of_sample) = model_of_many(|k, in_sample, x, _| if in_sample { 0.0 } else { x + k as f64 });
+        assert!(of_sample.is_none());
     }
 
     #[test]

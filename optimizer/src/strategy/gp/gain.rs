@@ -173,7 +173,7 @@ impl Gp {
         let whole = Region::whole(view.space);
         let effort = Effort::for_points(bound.len());
         let seed = mix(view.seed ^ mix(view.next.0));
-        let spread = || (0..).map(|index| self.sobol.point(seed, index));
+        let spread = || self.sobol.shifted(seed);
         let mut tops: Vec<Vec<f64>> = ready.centres.iter().map(|centre| centre.to_vec()).collect();
         for criterion in [
             with_goal(outcome(Acquisition::LogEi)),

@@ -9,8 +9,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{Array1, Array2};
-use ndarray_linalg::{Cholesky, Diag, Eigh, FactorizeCInto, InverseCInto, SolveTriangular, UPLO};
+use ndarray::{Array1, Array2, s};
+use ndarray_linalg::{Cholesky, Diag, Eigh, FactorizeCInto, InverseCInto, SolveTriangularInto, UPLO};
 
 static CALLS: Mutex<()> = Mutex::new(());
 
@@ -37,13 +37,14 @@ pub(crate) fn inverse(matrix: Array2<f64>) -> Option<(Array2<f64>, f64)> {
 pub(crate) fn inverse_of_lower(factor: &Array2<f64>) -> Array2<f64> {
     /// From here on the library's blocked algorithm is quicker than the plain one.
     const LARGE: usize = 96;
-    let n = factor.nrows();
-    if n >= LARGE {
-        let inverse = alone(|| factor.solve_triangular(UPLO::Lower, Diag::NonUnit, &Array2::eye(n)));
-        if let Ok(inverse) = inverse {
-            return inverse.as_standard_layout().into_owned();
-        }
+    if factor.nrows() < LARGE {
+        return plain_inverse_of_lower(factor);
     }
+    blocked_inverse_of_lower(factor).unwrap_or_else(|| plain_inverse_of_lower(factor))
+}
+
+fn plain_inverse_of_lower(factor: &Array2<f64>) -> Array2<f64> {
+    let n = factor.nrows();
     let mut inverse = vec![0.0; n * n];
     for i in 0..n {
         let (done, rest) = inverse.split_at_mut(i * n);
@@ -62,6 +63,22 @@ pub(crate) fn inverse_of_lower(factor: &Array2<f64>) -> Array2<f64> {
         }
     }
     Array2::from_shape_vec((n, n), inverse).unwrap_or_else(|_| Array2::zeros((n, n)))
+}
+
+/// Some columns at a time, each time without the rows above them, where they are 0: a third of the work of solving for all at once.
+fn blocked_inverse_of_lower(factor: &Array2<f64>) -> Option<Array2<f64>> {
+    const WIDTH: usize = 128;
+    let n = factor.nrows();
+    let mut inverse = Array2::zeros((n, n));
+    for first in (0..n).step_by(WIDTH) {
+        let end = n.min(first + WIDTH);
+        let corner = factor.slice(s![first.., first..]).to_owned();
+        let mut columns = Array2::zeros((n - first, end - first));
+        columns.diag_mut().fill(1.0);
+        let columns = alone(|| corner.solve_triangular_into(UPLO::Lower, Diag::NonUnit, columns)).ok()?;
+        inverse.slice_mut(s![first.., first..end]).assign(&columns);
+    }
+    Some(inverse)
 }
 
 /// Eigenvalues, ascending, and the eigenvectors in columns. None if they are not found.
@@ -113,7 +130,7 @@ mod tests {
 
     #[test]
     fn inverses_are_inverses_and_a_matrix_that_is_not_positive_definite_has_none() {
-        for n in [1, 5, 130] {
+        for n in [1, 5, 130, 300] {
             let matrix = &correlations(n) + &Array2::<f64>::eye(n);
             let factor = cholesky(&matrix).unwrap();
             let (inverse, log_root) = inverse(matrix.clone()).unwrap();

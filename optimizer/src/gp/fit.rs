@@ -78,7 +78,7 @@ pub(crate) fn fit(
             EVALUATIONS.1
         },
         gradient: 1e-3,
-        improvement: if points.len() <= EXACT { 1e-3 } else { 1e-2 },
+        improvement: if points.len() <= EXACT { 1e-3 } else { 3e-2 },
         first_step: 0.5,
     };
     let start = near.map_or_else(

@@ -2,7 +2,8 @@
 //!
 //! `suggestion-times [STRATEGIES [SIZES [DIMENSIONS [OBJECTIVES]]]]`, each separated by commas. Each figure is of consecutive suggestions of one
 //! study that begins with so many finished trials: model, refits and all, as one slot after the other would ask. Those beginning with `anew` are of
-//! the first suggestions of studies with other results, of which nothing is known yet, as after a restart: all is fitted anew. Beside each stands a probe of the machine's speed at that moment. Set `OPENBLAS_NUM_THREADS=1` where the system's OpenBLAS has threads of its own.
+//! the first suggestions of studies with other results, of which nothing is known yet, as after a restart: all is fitted anew. Beside each stands
+//! a probe of the machine's speed at that moment. Set `OPENBLAS_NUM_THREADS=1` where the system's OpenBLAS has threads of its own.
 #![expect(clippy::print_stdout, reason = "figures are on standard output")]
 #![expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
 #![expect(clippy::disallowed_methods, reason = "measures time")]

@@ -4,7 +4,7 @@ use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
 
 use super::features::{Layout, Points};
-use super::fit::{Hyper, LEAST_NOISE, Priors, Problem};
+use super::fit::{Hyper, LEAST_NOISE, Priors, Problem, fit};
 use super::kernel::Kernel;
 use super::posterior::{Posterior, Scratch};
 use crate::rng::{mix, unit};
@@ -319,5 +319,37 @@ fn gradients_of_mixed_groups_are_those_of_the_value() {
             problem.evaluate(&theta, None, &mut [0.0; 4]).unwrap().0
         };
         close(gradient[k], (moved(1e-5) - moved(-1e-5)) / 2e-5, 1e-5);
+    }
+}
+
+#[test]
+fn what_a_fit_finds_has_the_amplitude_and_the_evidence_that_belong_to_it() {
+    let layout = Layout::new(&cube(3));
+    let priors = Priors::default();
+    for n in 6..30_u64 {
+        let rows: Vec<Vec<f64>> = (0..n)
+            .map(|k| (0..3).map(|i| unit(mix(n ^ mix(k ^ mix(i))))).collect())
+            .collect();
+        let points = Points::from_rows(&layout, rows.iter().map(Vec::as_slice));
+        let y: Vec<f64> = rows
+            .iter()
+            .map(|x| (6.0 * x[0]).sin() + x[1] * x[2] - 0.5)
+            .collect();
+        for kernel in [Kernel::Matern, Kernel::Gaussian] {
+            // From a beginning so far off that some descents run out of evaluations in a step that is too long.
+            let far = Hyper {
+                kernel,
+                weights: vec![1e4, 1e-4, 1e4],
+                amplitude: 1.0,
+                noise: 1e-6,
+            };
+            let (hyper, evidence) = fit(&layout, &points, &y, kernel, &priors, Some(&far)).unwrap();
+            let mut theta: Vec<f64> = hyper.weights.iter().map(|weight| -0.5 * weight.ln()).collect();
+            theta.push((hyper.noise / hyper.amplitude - LEAST_NOISE).ln());
+            let mut problem = Problem::new(&layout, &points, &y, kernel, &priors);
+            let (value, scale) = problem.evaluate(&theta, None, &mut [0.0; 4]).unwrap();
+            close(scale, hyper.amplitude.ln(), 1e-6);
+            close(-value, evidence, 1e-6);
+        }
     }
 }

@@ -1,7 +1,7 @@
 """Runs what the results lack: each solver on each problem for each seed. Interrupt it and start it again at will.
 
-A run is one JSON line in results/SOLVER.jsonl: the value of each evaluation in order, and the solver's seconds for each, if there is one at a
-time. To run a solver anew, remove its file.
+A run is one JSON line in results/SOLVER/PROBLEM.jsonl: the value of each evaluation in order, and the solver's seconds for each, if there is one at a
+time. To run a solver anew, remove its folder.
 """
 
 import argparse
@@ -26,12 +26,12 @@ RESULTS = HERE / "results"
 def recorded(solver: str) -> dict:
     """The longest run of a solver for each problem and seed."""
     runs = {}
-    path = RESULTS / f"{solver}.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else []:
-        run = json.loads(line)
-        key = run["problem"], run["seed"]
-        if key not in runs or len(run["values"]) > len(runs[key]["values"]):
-            runs[key] = run
+    for path in sorted((RESULTS / solver).glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            run = json.loads(line)
+            key = run["problem"], run["seed"]
+            if key not in runs or len(run["values"]) > len(runs[key]["values"]):
+                runs[key] = run
     return runs
 
 
@@ -89,7 +89,6 @@ def main() -> None:
     options = parser.parse_args()
     solvers, problems = chosen(options.only)
     end = time.monotonic() + options.minutes * 60
-    RESULTS.mkdir(exist_ok=True)
     done = {solver.name: recorded(solver.name) for solver in solvers}
     left_out = set()
     # Seed by seed, so that an interrupted comparison is even.
@@ -108,7 +107,9 @@ def main() -> None:
                     print(f"{solver.name} is left out: {why}", file=sys.stderr)
                     left_out.add(solver.name)
                     continue
-                with (RESULTS / f"{solver.name}.jsonl").open("a") as file:
+                path = RESULTS / solver.name / f"{problem.name}.jsonl"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("a") as file:
                     file.write(json.dumps(result, separators=(",", ":")) + "\n")
                 print(f"{problem.name} {solver.name} seed {seed}: best {min(result['values']):.6g}", file=sys.stderr)
 

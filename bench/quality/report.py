@@ -25,7 +25,8 @@ COLOURS = {
 FLOOR = 1e-4
 LEAST_SEEDS = 3
 # The regrets that evaluations under way at the same time are compared by: those of so many one after the other.
-BATCH_AT = (50, 100)
+BATCH_AT = (50, 100, 200)
+MANY = 16
 
 
 def collect() -> dict:
@@ -94,26 +95,42 @@ def regret_tables(curves: dict, solvers: list) -> list:
 
 
 def parallel(curves: dict) -> list:
-    """What the solvers that have several evaluations under way reach, and how many more `auto` needs."""
-    solvers = [s.name for s in SOLVERS.values() if s.parallel > 1 and any(s.name in by_solver for by_solver in curves.values())]
+    """What the solvers that have several evaluations under way reach, and how many more they need."""
+    solvers = [s.name for s in SOLVERS.values() if s.parallel == MANY and any(s.name in by_solver for by_solver in curves.values())]
     if not solvers:
         return []
     rows = []
     for problem, by_solver in curves.items():
-        found = [[quartiles(by_solver.get(s, []), at) for s in solvers] for at in BATCH_AT]
+        found = [[quartiles(by_solver.get(s, []), at) for s in solvers] for at in AT[1:]]
         row = [f"`{problem}`"]
         for three in found:
             middle = [f"{each[1]:.{DIGITS}f}" if each else "–" for each in three]
             least = min(middle)
             row += [f"**{text}**" if text == least else text for text in middle]
         rows.append(row)
-    head = ["Problem", *(f"`{s}` after {at}" for at in BATCH_AT for s in solvers)]
+    head = ["Problem", *(f"`{s}` after {at}" for at in AT[1:] for s in solvers)]
     return [
-        "## Sixteen at a time", "",
-        "With 16 evaluations under way: the oldest ends, then the next is asked for. Median regrets; the best of each number of evaluations is bold.", "",
+        "## Several at a time", "",
+        "Of the evaluations that are under way the oldest ends, then the next is asked for.", "",
+        *width_table(curves),
+        f"With {MANY} evaluations under way, median regrets; the best of each number of evaluations is bold.", "",
         *table(head, rows),
         *batch_table(curves),
         *batch_medians(curves, solvers),
+    ]
+
+
+def width_table(curves: dict) -> list:
+    """How many times the evaluations `auto` needs with so many under way."""
+    rows = []
+    for solver in (s for s in SOLVERS.values() if s.parallel > 1 and s.algorithm == "auto"):
+        pairs = [(by_solver["auto"], by_solver[solver.name]) for by_solver in curves.values() if solver.name in by_solver]
+        if pairs:
+            ratios = [[batch_ratio(one, many, quartiles(one, at)[1]) for one, many in pairs] for at in AT]
+            rows.append([str(solver.parallel), str(len(pairs)), *map(middle_ratio, ratios)])
+    return [
+        "How many times the evaluations `auto` needs with so many under way, for the median regret that it has one at a time after so many; medians over the problems.", "",
+        *table(["Under way", "Problems", *(f"regret after {at}" for at in AT)], rows),
     ]
 
 
@@ -140,7 +157,7 @@ def batch_table(curves: dict) -> list:
         head += [f"regret after {at}", "`auto` / `auto-16`", "ratio"]
     if not rows:
         return []
-    exact_are = " and ".join(f"{middle_ratio(found)} for that after {at}" for at, found in exact.items() if found)
+    exact_are = ", ".join(f"{middle_ratio(found)} for that after {at}" for at, found in exact.items() if found)
     return [
         "Evaluations after which `auto` first has the median regret that it has after so many, and after which `auto-16` has it. With regrets compared to"
         f" {ALL_DIGITS} digits the medians of the ratios are {exact_are}.", "",
@@ -158,8 +175,8 @@ def batch_medians(curves: dict, solvers: list) -> list:
                 one = quartiles(by_solver.get(name, []), at)
                 if one and f"{name}-16" in by_solver:
                     found[at].append(batch_ratio(by_solver[name], by_solver[f"{name}-16"], one[1]))
-        if all(found.values()):
-            rows.append([f"`{name}-16`", f"`{name}`", str(len(found[BATCH_AT[0]])), *map(middle_ratio, found.values())])
+        if any(found.values()):
+            rows.append([f"`{name}-16`", f"`{name}`", *counted(found)])
     others = [s.name for s in SOLVERS.values() if s.environment and s.parallel == 1]
     found = {at: [] for at in BATCH_AT}
     for by_solver in (each for each in curves.values() if "auto-16" in each):
@@ -168,13 +185,18 @@ def batch_medians(curves: dict, solvers: list) -> list:
             if ends:
                 regret, best = min(ends)
                 found[at].append(batch_ratio(by_solver[best], by_solver["auto-16"], regret))
-    if all(found.values()):
-        rows.append(["`auto-16`", "best other library on each problem", str(len(found[BATCH_AT[0]])), *map(middle_ratio, found.values())])
+    if any(found.values()):
+        rows.append(["`auto-16`", "best other library on each problem", *counted(found)])
     head = ["Sixteen at a time", "One at a time", "Problems", *(f"ratio at the regret after {at}" for at in BATCH_AT)]
     return [
         "The medians of such ratios over the problems: how many times the evaluations are needed with sixteen under way for the median regret that is reached one at a time.", "",
         *table(head, rows),
     ]
+
+
+def counted(found: dict) -> list:
+    """Problems, and the median of their ratios at each number of evaluations; `–` where none ran so far."""
+    return [str(max(map(len, found.values()))), *(middle_ratio(ratios) if ratios else "–" for ratios in found.values())]
 
 
 def batch_ratio(one: list, many: list, regret: float, digits: int = DIGITS):
@@ -220,7 +242,7 @@ def plot(curves: dict, path: Path) -> None:
             by_seed = by_solver.get(solver)
             if not by_seed:
                 continue
-            length = min(map(len, by_seed))
+            length = min(AT[-1], *map(len, by_seed))
             low, middle, high = np.maximum(np.percentile([c[:length] for c in by_seed], [25, 50, 75], axis=0), FLOOR)
             steps = np.arange(1, length + 1)
             [handles[solver]] = axis.plot(steps, middle, color=colour, linewidth=1.8 if solver == "auto" else 1.1, zorder=3)
@@ -253,13 +275,12 @@ def main() -> None:
         name: regrets({s: [run["values"] for run in seeds.values()] for s, seeds in by_solver.items()}, PROBLEMS[name].optimum)
         for name, by_solver in runs.items()
     }
-    solvers = [
-        s.name for s in SOLVERS.values() if s.parallel == 1 and any(s.name in by_solver for by_solver in curves.values())
-    ]
+    everyone = [s.name for s in SOLVERS.values() if any(s.name in by_solver for by_solver in curves.values())]
+    solvers = [name for name in everyone if SOLVERS[name].parallel == 1]
     plot(curves, DOCUMENT.with_name("quality.svg"))
     lines = [
         "## Where the figures come from", "",
-        f"What has fewer than {LEAST_SEEDS} seeds on a problem is left out there.", "", *origin(runs, solvers),
+        f"What has fewer than {LEAST_SEEDS} seeds on a problem is left out there.", "", *origin(runs, everyone),
         "## Ranks", "",
         f"Mean place over {len(curves)} problems by median regret, of the solvers that ran on all of them; equal medians share a place.", "",
         *rank_table(curves, solvers),

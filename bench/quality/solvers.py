@@ -34,7 +34,7 @@ SOLVERS = {
     solver.name: solver
     for solver in [
         Solver("auto"),
-        Solver("auto-16", parallel=16, algorithm="auto"),
+        *(Solver(f"auto-{n}", parallel=n, algorithm="auto") for n in (2, 4, 8, 16)),
         # On these problems `auto` chooses it, and its proposals are the same.
         Solver("gp", optional=True),
         Solver("tpe"),

@@ -124,10 +124,11 @@ def width_table(curves: dict) -> list:
     """How many times the evaluations `auto` needs with so many under way."""
     rows = []
     for solver in (s for s in SOLVERS.values() if s.parallel > 1 and s.algorithm == "auto"):
-        pairs = [(by_solver["auto"], by_solver[solver.name]) for by_solver in curves.values() if solver.name in by_solver]
-        if pairs:
-            ratios = [[batch_ratio(one, many, quartiles(one, at)[1]) for one, many in pairs] for at in AT]
-            rows.append([str(solver.parallel), str(len(pairs)), *map(middle_ratio, ratios)])
+        found = batch_ratios(curves, "auto", solver.name, AT)
+        if any(found.values()):
+            rows.append([str(solver.parallel), *counted(found)])
+    if not rows:
+        return []
     return [
         "How many times the evaluations `auto` needs with so many under way, for the median regret that it has one at a time after so many; medians over the problems.", "",
         *table(["Under way", "Problems", *(f"regret after {at}" for at in AT)], rows),
@@ -169,12 +170,7 @@ def batch_medians(curves: dict, solvers: list) -> list:
     """How many times the evaluations solvers need with sixteen under way."""
     rows = []
     for name in [solver.removesuffix("-16") for solver in solvers]:
-        found = {at: [] for at in BATCH_AT}
-        for by_solver in curves.values():
-            for at in BATCH_AT:
-                one = quartiles(by_solver.get(name, []), at)
-                if one and f"{name}-16" in by_solver:
-                    found[at].append(batch_ratio(by_solver[name], by_solver[f"{name}-16"], one[1]))
+        found = batch_ratios(curves, name, f"{name}-16", BATCH_AT)
         if any(found.values()):
             rows.append([f"`{name}-16`", f"`{name}`", *counted(found)])
     others = [s.name for s in SOLVERS.values() if s.environment and s.parallel == 1]
@@ -192,6 +188,16 @@ def batch_medians(curves: dict, solvers: list) -> list:
         "The medians of such ratios over the problems: how many times the evaluations are needed with sixteen under way for the median regret that is reached one at a time.", "",
         *table(head, rows),
     ]
+
+
+def batch_ratios(curves: dict, alone: str, many: str, after: tuple) -> dict:
+    """The ratios for the regret that `alone` has after each of so many evaluations, of the problems on which both ran so far, `{evaluations: [ratio]}`."""
+    found = {at: [] for at in after}
+    for by_solver in (each for each in curves.values() if many in each):
+        for at in after:
+            if one := quartiles(by_solver.get(alone, []), at):
+                found[at].append(batch_ratio(by_solver[alone], by_solver[many], one[1]))
+    return found
 
 
 def counted(found: dict) -> list:

@@ -36,7 +36,13 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
 fn it_says_where_it_listens_and_ends_well_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("new");
+    let (address_file, old) = (data.join("address"), folder.path().join("old"));
     for start in 0..2 {
+        if start == 1 {
+            // As a coordinator that was killed leaves it.
+            std::fs::write(&address_file, "127.0.0.1:1\n").unwrap();
+            std::fs::hard_link(&address_file, &old).unwrap();
+        }
         let mut child = Killed(
             program()
                 .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data"])
@@ -58,10 +64,14 @@ fn it_says_where_it_listens_and_ends_well_when_asked() {
             }
         };
         assert_eq!(
-            std::fs::read_to_string(data.join("address")).unwrap().trim(),
+            std::fs::read_to_string(&address_file).unwrap().trim(),
             address,
             "start {start}"
         );
+        if start == 1 {
+            // It was replaced whole: written in place it would have been empty for a moment.
+            assert_eq!(std::fs::read_to_string(&old).unwrap(), "127.0.0.1:1\n");
+        }
         signal(&child.0, rustix::process::Signal::TERM);
         let mut rest = String::new();
         log.read_to_string(&mut rest).unwrap();

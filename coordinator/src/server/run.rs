@@ -198,10 +198,14 @@ pub async fn start(setup: Setup) -> Result<Running, StartError> {
     calls.spawn(accept(listener, door, calls.clone(), ending.clone()));
 
     let address_file = data.join(ADDRESS_FILE);
-    std::fs::write(&address_file, format!("{address}\n")).map_err(|source| StartError::File {
-        path: address_file.clone(),
-        source,
-    })?;
+    // Whoever waits for the file must not find it before the address is in it.
+    let new = address_file.with_extension("new");
+    std::fs::write(&new, format!("{address}\n"))
+        .and_then(|()| std::fs::rename(&new, &address_file))
+        .map_err(|source| StartError::File {
+            path: address_file.clone(),
+            source,
+        })?;
     tracing::info!(%address, studies, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(Running {
         address,

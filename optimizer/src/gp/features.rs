@@ -100,6 +100,15 @@ impl Layout {
         self.groups.iter().any(|group| group.kind == Kind::Category)
     }
 
+    /// Whether two points are of the same categories.
+    pub(crate) fn same_categories(&self, a: &[f64], b: &[f64]) -> bool {
+        let mut categories = self.groups.iter().filter(|group| group.kind == Kind::Category);
+        categories.all(|group| {
+            let [a, b] = [a, b].map(|encoded| category(encoded[group.dimension]));
+            a.total_cmp(&b).is_eq()
+        })
+    }
+
     /// The columns of one point, appended to `out`.
     fn embed(&self, encoded: &[f64], mut out: impl FnMut(usize, f64)) {
         for group in &self.groups {
@@ -119,10 +128,15 @@ impl Layout {
                     out(group.column, cos);
                     out(group.column + 1, sin);
                 }
-                Kind::Category => out(group.column, if x.is_nan() { -1.0 } else { x }),
+                Kind::Category => out(group.column, category(x)),
             }
         }
     }
+}
+
+/// A category as it is compared.
+fn category(encoded: f64) -> f64 {
+    if encoded.is_nan() { -1.0 } else { encoded }
 }
 
 /// Points as columns, shape `(columns, n)`.
@@ -309,6 +323,17 @@ space:
                 "{left:?} {right:?}"
             );
         }
+        let at = [b, 0.5, 0.2, 0.7, q];
+        for (other, same) in [
+            ([b, 0.5, 0.9, 0.1, q], true),
+            ([c, 0.5, 0.2, 0.7, q], false),
+            ([b, 0.5, 0.2, 0.7, p], false),
+            ([b, 0.5, 0.2, 0.7, none], false),
+        ] {
+            assert_eq!(layout.same_categories(&at, &other), same, "{other:?}");
+        }
+        let inactive = [c, 0.5, 0.2, none, none];
+        assert!(layout.same_categories(&inactive, &inactive));
         // All the way, where it is not said.
         let (short, whole) = ([a, 0.5, 0.2, 0.3, p, 0.5], [a, 0.5, 0.2, 0.3, p]);
         assert!((between(&short, &whole) - 1e5 * 0.25).abs() < 1e-6);

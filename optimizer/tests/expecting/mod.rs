@@ -440,3 +440,37 @@ fn without_results_elsewhere_trials_go_far_from_all_that_was_tried() {
     );
     assert!(unknown > 3, "{unknown}");
 }
+
+#[test]
+fn a_category_that_is_better_where_numbers_differ_is_found() {
+    let parameters = vec![
+        choices("kind", &["p", "q", "r"]),
+        float("x", 0.0, 1.0, Scale::Linear),
+        float("y", 0.0, 1.0, Scale::Linear),
+        float("z", 0.0, 1.0, Scale::Linear),
+    ];
+    // The last one, in the least part of it.
+    let value = |at: &[f64]| {
+        let square = |centre: [f64; 3]| {
+            let squares = at[1..].iter().zip(centre).map(|(x, c)| (x - c).powi(2));
+            squares.sum::<f64>()
+        };
+        match at[0] {
+            kind if kind < 1.0 / 3.0 => 0.2 + 0.3 * square([0.3, 0.4, 0.6]),
+            kind if kind < 2.0 / 3.0 => 0.15 + 2.0 * square([0.4, 0.5, 0.5]),
+            _ => 6.0 * square([0.85, 0.2, 0.8]),
+        }
+    };
+    let found = (0..6).filter(|seed| {
+        let spec = study(
+            space(parameters.clone(), &[]),
+            gp(Acquisition::LogEi),
+            *seed,
+            Vec::new(),
+        );
+        let finished = goes_on(&spec, 64, value, |_, _, _| {});
+        finished.iter().any(|trial| trial.value.unwrap() < 0.1)
+    });
+    // Two of them where trials go to the best mean whatever categories promise more.
+    assert_eq!(found.count(), 6);
+}

@@ -156,7 +156,12 @@ impl Gp {
             let finished = part.view.finished.iter().map(|trial| &trial.encoded[..]);
             self.distances(ready.weights, at, running) < self.distances(ready.weights, at, finished)
         });
-        if is_awaited {
+        // The best mean is nearly always of the best result's categories. Others are tried while they may be better.
+        let are_others_open = found
+            .as_ref()
+            .zip(best.as_ref())
+            .is_some_and(|(found, best)| !self.layout.same_categories(&found.encoded, &best.encoded));
+        if is_awaited || are_others_open {
             return Next::Settled(found, Aim::Promise);
         }
         Next::Settled(best, Aim::Best)

@@ -64,6 +64,8 @@ const WIDE_EVERY: u64 = 3;
 const FAR_EVERY: u64 = 2;
 /// Of the trials with shorter length scales, which are not for coming closer to a place that is known well, all go elsewhere where a larger share than this does.
 const WIDE_ELSEWHERE: f64 = 0.3;
+/// Where more than this share of the trials go elsewhere, and nothing is left there, they go far from everything known.
+const FAR_SHARE: f64 = 0.75;
 /// With more results than the model holds: every how many trials the whole space is searched, and not only where the model is trusted.
 const GLOBAL_EVERY: u64 = 5;
 

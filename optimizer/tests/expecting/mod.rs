@@ -332,17 +332,20 @@ fn where_results_differ_by_orders_of_magnitude_little_is_little_beside_what_is_l
 #[test]
 fn those_proposed_at_once_are_apart_where_little_is_to_be_gained() {
     let spec = study(mixed(), gp(Acquisition::LogEi), 5, Vec::new());
-    let finished = results(&spec, 40, 0);
-    let view = StudyView {
-        finished: &finished,
-        ..view(&spec, 41)
-    };
-    let points = build(&spec).afresh(&view, 9).unwrap().points;
-    for (i, a) in points.iter().enumerate() {
-        for b in &points[..i] {
-            let pairs = a.encoded.iter().zip(&b.encoded);
-            let distance: f64 = pairs.map(|(a, b)| (a - b).abs()).sum();
-            assert!(distance > 1e-3, "{points:?}");
+    // The best place is coming closer, and is known.
+    for (known, apart) in [(40, 5e-4), (60, 1e-3)] {
+        let finished = results(&spec, known, 0);
+        let view = StudyView {
+            finished: &finished,
+            ..view(&spec, known + 1)
+        };
+        let points = build(&spec).afresh(&view, 9).unwrap().points;
+        for (i, a) in points.iter().enumerate() {
+            for b in &points[..i] {
+                let pairs = a.encoded.iter().zip(&b.encoded);
+                let distance: f64 = pairs.map(|(a, b)| (a - b).abs()).sum();
+                assert!(distance > apart, "{points:?}");
+            }
         }
     }
 }
@@ -439,6 +442,35 @@ fn without_results_elsewhere_trials_go_far_from_all_that_was_tried() {
         },
     );
     assert!(unknown > 3, "{unknown}");
+}
+
+#[test]
+fn without_results_elsewhere_trials_go_far_once_the_best_place_is_known() {
+    // A bowl, of which all results belong together.
+    let parameters = ["a", "b", "c"].map(|name| float(name, 0.0, 1.0, Scale::Linear));
+    let spec = study(
+        space(parameters.into(), &[]),
+        gp(Acquisition::LogEi),
+        5,
+        Vec::new(),
+    );
+    let bowl = |at: &[f64]| {
+        let squares = at.iter().zip([0.3, 0.6, 0.45]).zip([1.0, 10.0, 100.0]);
+        squares.map(|((x, c), stiff)| stiff * (x - c).powi(2)).sum::<f64>()
+    };
+    let least = |finished: &[FinishedTrial]| {
+        let values = finished.iter().filter_map(|trial| trial.value);
+        values.fold(f64::INFINITY, f64::min)
+    };
+    let mut known = Vec::new();
+    let finished = goes_on(&spec, 60, bowl, |point, _, finished| {
+        if point.note.starts_with("far from all that was tried") {
+            known.push(least(finished));
+        }
+    });
+    // As soon as little is to be gained they would go far with 4e-4, and end with 1e-5.
+    assert!(known.len() > 3 && known[0] < 1e-5, "{known:?}");
+    assert!(least(&finished) < 1e-6, "{}", least(&finished));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use tunesmith_common::study::Acquisition;
 use super::super::tried::{badness, counts};
 use super::super::view::{FinishedTrial, StrategyError, StudyView};
 use super::elsewhere::{self, Aside, Rest, share};
-use super::{Gp, Levels, Part, Ready, WIDE_ELSEWHERE, WIDE_EVERY};
+use super::{FAR_SHARE, Gp, Levels, Part, Ready, WIDE_ELSEWHERE, WIDE_EVERY};
 use crate::gp::acquisition;
 use crate::gp::criterion::Goal;
 use crate::gp::features::Points;
@@ -143,6 +143,10 @@ impl Gp {
             let rest = Rest::new(&self.layout, view, &results, badness, made, aside);
             if let Some(rest) = rest {
                 return Next::Elsewhere(found, Box::new(rest));
+            }
+            // All results belong together: until their best place is known well, more is to be gained there than far from everything.
+            if share <= FAR_SHARE {
+                return Next::Settled(found, Aim::Promise);
             }
             let far = self.farthest(view, &part.view, aside, ready.weights);
             return Next::Settled(far.or(found), Aim::Unknown);

@@ -456,7 +456,9 @@ fn without_results_elsewhere_trials_go_far_once_the_best_place_is_known() {
     );
     let bowl = |at: &[f64]| {
         let squares = at.iter().zip([0.3, 0.6, 0.45]).zip([1.0, 10.0, 100.0]);
-        squares.map(|((x, c), stiff)| stiff * (x - c).powi(2)).sum::<f64>()
+        squares
+            .map(|((x, c), stiff)| stiff * (x - c).powi(2))
+            .sum::<f64>()
     };
     let least = |finished: &[FinishedTrial]| {
         let values = finished.iter().filter_map(|trial| trial.value);

@@ -3,11 +3,12 @@
 //! Of the objectives it is an acquisition function of one ([`super::acquisition`]), or the logarithm of the expected hypervolume improvement of
 //! several ([`super::improvement`]). The logarithm of the probability that a constraint holds is added for each of them: the expected
 //! improvement times the probability that it counts (Gardner, Kusner, Xu, Weinberger and Cunningham 2014, "Bayesian optimization with inequality
-//! constraints").
+//! constraints"). An expected improvement counts less towards the edges of the space ([`super::edges`]).
 
 use tunesmith_common::study::Acquisition;
 
 use super::acquisition;
+use super::edges::Edges;
 use super::features::{Layout, Points};
 use super::improvement::{self, Front, Normal, Slope};
 use super::posterior::{self, Posterior};
@@ -35,6 +36,8 @@ pub(crate) enum Goal {
 #[derive(Debug)]
 pub(crate) struct Criterion<'a> {
     pub(crate) goal: Goal,
+    /// Those towards which an expected improvement counts less.
+    pub(crate) edges: Edges,
     /// Models of the objectives, as many as the goal takes.
     pub(crate) objectives: Vec<&'a Posterior>,
     /// Models of violations, each with the largest outcome that is none.
@@ -50,6 +53,8 @@ pub(crate) struct Scratch {
     slopes: Vec<Slope>,
     /// For each model the gradients of mean and variance.
     gradients: Vec<(Vec<f64>, Vec<f64>)>,
+    /// Dimensions along which a point comes closer to an edge, with the slope of what that counts.
+    by_edges: Vec<(usize, f64)>,
 }
 
 impl<'a> Criterion<'a> {
@@ -76,7 +81,11 @@ impl<'a> Criterion<'a> {
                     mean: model[i].0,
                     variance: model[i].1,
                 }));
-                self.value(&point, None, &mut scratch)
+                let value = self.value(&point, None, &mut scratch);
+                match self.toward_edges() {
+                    Some(toward) => toward(value, self.edges.log_share(at, i)).0,
+                    None => value,
+                }
             })
             .collect()
     }
@@ -105,15 +114,47 @@ impl<'a> Criterion<'a> {
         }
         slopes.clear();
         slopes.resize(predictions.len(), Slope::default());
-        let value = self.value(&predictions, Some(&mut slopes), &mut scratch.improvement);
+        let mut value = self.value(&predictions, Some(&mut slopes), &mut scratch.improvement);
         gradient.fill(0.0);
         for (slope, (by_mean, by_variance)) in slopes.iter().zip(&scratch.gradients) {
             for ((gradient, by_mean), by_variance) in gradient.iter_mut().zip(by_mean).zip(by_variance) {
                 *gradient += slope.by_mean * by_mean + slope.by_variance * by_variance;
             }
         }
+        if let Some(toward) = self.toward_edges() {
+            let by_edges = &mut scratch.by_edges;
+            by_edges.clear();
+            let share = self
+                .edges
+                .log_share_with_slopes(encoded, |dimension, slope| by_edges.push((dimension, slope)));
+            let (counted, by_value, by_share) = toward(value, share);
+            value = counted;
+            gradient.iter_mut().for_each(|slope| *slope *= by_value);
+            for &mut (dimension, slope) in by_edges {
+                gradient[dimension] += by_share * slope;
+            }
+        }
         (scratch.predictions, scratch.slopes) = (predictions, slopes);
         value
+    }
+
+    /// What an expected improvement counts where this is the logarithm of the share of what is near that lies inside the space, and the derivatives
+    /// with respect to both.
+    fn toward_edges(&self) -> Option<fn(f64, f64) -> (f64, f64, f64)> {
+        match self.goal {
+            Goal::Outcome {
+                acquisition: Acquisition::LogEi,
+                ..
+            } => Some(|value, share| (value + share, 1.0, 1.0)),
+            Goal::Outcome {
+                acquisition: Acquisition::Ei,
+                ..
+            } => Some(|value, share| {
+                let counted = value * share.exp();
+                (counted, share.exp(), counted)
+            }),
+            _ => None,
+        }
     }
 
     /// Value where the models predict this: the objectives first, then the constraints.

@@ -6,6 +6,7 @@
 
 pub(crate) mod acquisition;
 pub(crate) mod criterion;
+pub(crate) mod edges;
 pub(crate) mod features;
 pub(crate) mod fit;
 pub(crate) mod improvement;

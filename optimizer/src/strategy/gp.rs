@@ -37,6 +37,7 @@ use super::tried::counts;
 use super::untried::spread;
 use super::view::{Expected, FinishedTrial, Proposal, StrategyError, StudyView, Suggestion, one_by_one};
 use crate::gp::criterion::Criterion;
+use crate::gp::edges::Edges;
 use crate::gp::features::{Layout, Points};
 use crate::gp::local::{self, Region};
 use crate::gp::outcome::Back;
@@ -338,10 +339,14 @@ impl Gp {
             far: view.next.0.is_multiple_of(FAR_EVERY),
         };
         let (goal, centres) = aim(&expected, self.acquisition);
-        let centres = centres.into_iter().map(|centre| &centre[..dimensions]).collect();
+        let centres: Vec<&[f64]> = centres.into_iter().map(|centre| &centre[..dimensions]).collect();
         let (objectives, violations) = posteriors.split_at(means.len());
+        let edges = objectives
+            .first()
+            .map(|model| Edges::new(layout, model.weights(), &centres));
         let criterion = Criterion {
             goal,
+            edges: edges.unwrap_or_default(),
             objectives: objectives.iter().collect(),
             constraints: violations.iter().zip(limits).collect(),
         };

@@ -27,6 +27,7 @@ use tunesmith_common::study::Acquisition;
 use super::stage::{self, Stage};
 use super::{Gp, Known, Ready, fingerprint};
 use crate::gp::criterion::{Criterion, Goal};
+use crate::gp::edges::Edges;
 use crate::gp::features::{Layout, Points};
 use crate::gp::local::Region;
 use crate::gp::posterior::Posterior;
@@ -162,6 +163,7 @@ impl Gp {
     fn scout(&self, view: &StudyView<'_>, ready: &Ready<'_>, draws: &mut Draws<'_>, rng: &mut ChaCha8Rng) {
         let with_goal = |goal| Criterion {
             goal,
+            edges: Edges::default(),
             objectives: ready.criterion.objectives.clone(),
             constraints: ready.criterion.constraints.clone(),
         };

@@ -82,9 +82,10 @@ impl<'a> Criterion<'a> {
                     variance: model[i].1,
                 }));
                 let value = self.value(&point, None, &mut scratch);
-                match self.toward_edges() {
-                    Some(toward) => toward(value, self.edges.log_share(at, i)).0,
-                    None => value,
+                if self.is_improvement() {
+                    self.toward_edges(value, self.edges.log_share(at, i)).0
+                } else {
+                    value
                 }
             })
             .collect()
@@ -121,13 +122,13 @@ impl<'a> Criterion<'a> {
                 *gradient += slope.by_mean * by_mean + slope.by_variance * by_variance;
             }
         }
-        if let Some(toward) = self.toward_edges() {
+        if self.is_improvement() {
             let by_edges = &mut scratch.by_edges;
             by_edges.clear();
             let share = self
                 .edges
                 .log_share_with_slopes(encoded, |dimension, slope| by_edges.push((dimension, slope)));
-            let (counted, by_value, by_share) = toward(value, share);
+            let (counted, by_value, by_share) = self.toward_edges(value, share);
             value = counted;
             gradient.iter_mut().for_each(|slope| *slope *= by_value);
             for &mut (dimension, slope) in by_edges {
@@ -138,22 +139,29 @@ impl<'a> Criterion<'a> {
         value
     }
 
-    /// What an expected improvement counts where this is the logarithm of the share of what is near that lies inside the space, and the derivatives
-    /// with respect to both.
-    fn toward_edges(&self) -> Option<fn(f64, f64) -> (f64, f64, f64)> {
-        match self.goal {
+    /// Whether edges count.
+    fn is_improvement(&self) -> bool {
+        matches!(
+            self.goal,
             Goal::Outcome {
-                acquisition: Acquisition::LogEi,
+                acquisition: Acquisition::LogEi | Acquisition::Ei,
                 ..
-            } => Some(|value, share| (value + share, 1.0, 1.0)),
+            }
+        )
+    }
+
+    /// What an improvement counts where this is the logarithm of the share of what is near that lies inside the space, and the derivatives with
+    /// respect to both.
+    fn toward_edges(&self, value: f64, log_share: f64) -> (f64, f64, f64) {
+        match self.goal {
             Goal::Outcome {
                 acquisition: Acquisition::Ei,
                 ..
-            } => Some(|value, share| {
-                let counted = value * share.exp();
-                (counted, share.exp(), counted)
-            }),
-            _ => None,
+            } => {
+                let share = log_share.exp();
+                (value * share, share, value * share)
+            }
+            _ => (value + log_share, 1.0, 1.0),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use tunesmith_common::params::ParamValue;
 use tunesmith_common::space::{Condition, Domain, Parameter, Scale, Space};
+use tunesmith_common::study::Acquisition;
 
+use super::criterion::{self, Criterion, Goal};
+use super::edges::Edges;
 use super::features::{Layout, Points};
 use super::fit::{Hyper, LEAST_NOISE, Priors, Problem, fit};
 use super::kernel::Kernel;
@@ -352,4 +355,57 @@ fn what_a_fit_finds_has_the_amplitude_and_the_evidence_that_belong_to_it() {
             close(-value, evidence, 1e-6);
         }
     }
+}
+
+#[test]
+fn slopes_of_acquisition_functions_are_those_of_their_values_near_edges_too() {
+    let layout = Layout::new(&cube(3));
+    let rows: Vec<Vec<f64>> = (0..12_u64)
+        .map(|k| (0..3).map(|i| unit(mix(k ^ mix(i)))).collect())
+        .collect();
+    let points = Points::from_rows(&layout, rows.iter().map(Vec::as_slice));
+    let hyper = Hyper {
+        kernel: Kernel::Matern,
+        weights: vec![4.0, 9.0, 16.0],
+        amplitude: 1.0,
+        noise: 1e-4,
+    };
+    let mut model = Posterior::new(&layout, points, hyper).unwrap();
+    let outcomes: Vec<f64> = rows.iter().map(|x| (3.0 * x[0]).sin() + x[1] - x[2]).collect();
+    assert!(model.condition(&outcomes));
+    let edges = || Edges::new(&layout, model.weights(), &[&rows[0], &rows[1]]);
+    let mut counted = 0;
+    for acquisition in [Acquisition::LogEi, Acquisition::Ei, Acquisition::Ucb] {
+        let with = |edges| Criterion {
+            goal: Goal::Outcome {
+                acquisition,
+                incumbent: -0.5,
+            },
+            edges,
+            objectives: vec![&model],
+            constraints: Vec::new(),
+        };
+        let (criterion, everywhere) = (with(edges()), with(Edges::default()));
+        let value = |criterion: &Criterion<'_>, at: &[f64]| {
+            criterion.values(&layout, &Points::from_rows(&layout, [at]))[0]
+        };
+        for at in [[0.01, 0.5, 0.98], [0.3, 0.02, 0.4], [0.999, 0.001, 0.7]] {
+            let mut gradient = [0.0; 3];
+            let mut scratch = criterion::Scratch::default();
+            let alone = criterion.value_with_gradient(&layout, &at, &mut gradient, &mut scratch);
+            close(alone, value(&criterion, &at), 1e-9);
+            for k in 0..3 {
+                let moved = |by: f64| {
+                    let mut at = at;
+                    at[k] += by;
+                    value(&criterion, &at)
+                };
+                let numeric = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+                close(gradient[k], numeric, 1e-4);
+            }
+            counted += usize::from(alone < value(&everywhere, &at) - 1e-9);
+        }
+    }
+    // The bound is no improvement: it counts as it is.
+    assert_eq!(counted, 6);
 }

@@ -16,7 +16,7 @@ const SCALE: f64 = 0.3;
 /// Scales beyond which all points have as good as the same share.
 const WIDEST: f64 = 6.0;
 /// Results of which the usual is made.
-pub(crate) const USUAL: usize = 3;
+const USUAL: usize = 3;
 
 /// The edges of a space as a model sees them.
 #[derive(Clone, Debug, Default)]

@@ -166,8 +166,7 @@ impl Near {
 
 #[cfg(test)]
 mod tests {
-    use tunesmith_common::space::{Domain, Parameter, Scale, Space};
-
+    use super::super::tests::cube;
     use super::*;
 
     const SCALES: [f64; 5] = [1e-3, 0.03, 0.15, 0.6, 5.0];
@@ -177,20 +176,6 @@ mod tests {
             scale,
             across: (-1.0 / scale).exp(),
         }
-    }
-
-    fn cube(d: usize) -> Layout {
-        let parameter = |k: usize| Parameter {
-            name: format!("p{k}").parse().unwrap(),
-            domain: Domain::Float {
-                low: 0.0,
-                high: 1.0,
-                scale: Scale::Linear,
-                step: None,
-            },
-            conditions: Vec::new(),
-        };
-        Layout::new(&Space::new((0..d).map(parameter).collect(), Vec::new()).unwrap())
     }
 
     #[test]
@@ -220,7 +205,7 @@ mod tests {
 
     #[test]
     fn points_count_less_the_further_out_they_lie_unless_the_best_results_do() {
-        let layout = cube(2);
+        let layout = Layout::new(&cube(2));
         let share = |weights: &[f64], best: &[&[f64]], at: &[f64]| {
             let edges = Edges::new(&layout, weights, best);
             let share = edges.log_share(&Points::from_rows(&layout, [at]), 0);
@@ -261,8 +246,9 @@ mod tests {
 
     #[test]
     fn a_corner_of_a_thousand_numbers_still_counts() {
-        let edges = Edges::new(&cube(1000), &[400.0; 1000], &[]);
-        let share = edges.log_share(&Points::from_rows(&cube(1000), [&[0.0; 1000][..]]), 0);
+        let layout = Layout::new(&cube(1000));
+        let edges = Edges::new(&layout, &[400.0; 1000], &[]);
+        let share = edges.log_share(&Points::from_rows(&layout, [&[0.0; 1000][..]]), 0);
         assert!((share - 1000.0 * 0.5_f64.ln()).abs() < 1e-3, "{share}");
     }
 }

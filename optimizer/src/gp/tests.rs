@@ -29,7 +29,7 @@ fn rows(value: &serde_json::Value) -> Vec<Vec<f64>> {
     value.as_array().unwrap().iter().map(numbers).collect()
 }
 
-fn cube(d: usize) -> Space {
+pub(super) fn cube(d: usize) -> Space {
     let parameter = |k: usize| Parameter {
         name: format!("x{k}").parse().unwrap(),
         domain: Domain::Float {

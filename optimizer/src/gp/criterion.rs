@@ -83,7 +83,7 @@ impl<'a> Criterion<'a> {
                 }));
                 let value = self.value(&point, None, &mut scratch);
                 if self.is_improvement() {
-                    self.toward_edges(value, self.edges.log_share(at, i)).0
+                    self.toward_edges(value, self.edges.log_factor(at, i)).0
                 } else {
                     value
                 }
@@ -125,14 +125,14 @@ impl<'a> Criterion<'a> {
         if self.is_improvement() {
             let by_edges = &mut scratch.by_edges;
             by_edges.clear();
-            let share = self
+            let log_factor = self
                 .edges
-                .log_share_with_slopes(encoded, |dimension, slope| by_edges.push((dimension, slope)));
-            let (counted, by_value, by_share) = self.toward_edges(value, share);
+                .log_factor_with_slopes(encoded, |dimension, slope| by_edges.push((dimension, slope)));
+            let (counted, by_value, by_log) = self.toward_edges(value, log_factor);
             value = counted;
             gradient.iter_mut().for_each(|slope| *slope *= by_value);
             for &mut (dimension, slope) in by_edges {
-                gradient[dimension] += by_share * slope;
+                gradient[dimension] += by_log * slope;
             }
         }
         (scratch.predictions, scratch.slopes) = (predictions, slopes);
@@ -150,18 +150,18 @@ impl<'a> Criterion<'a> {
         )
     }
 
-    /// What an improvement counts where this is the logarithm of the share of what is near that lies inside the space, and the derivatives with
+    /// What an improvement counts where this is the logarithm of the factor by which it counts less towards edges, and the derivatives with
     /// respect to both.
-    fn toward_edges(&self, value: f64, log_share: f64) -> (f64, f64, f64) {
+    fn toward_edges(&self, value: f64, log_factor: f64) -> (f64, f64, f64) {
         match self.goal {
             Goal::Outcome {
                 acquisition: Acquisition::Ei,
                 ..
             } => {
-                let share = log_share.exp();
-                (value * share, share, value * share)
+                let factor = log_factor.exp();
+                (value * factor, factor, value * factor)
             }
-            _ => (value + log_share, 1.0, 1.0),
+            _ => (value + log_factor, 1.0, 1.0),
         }
     }
 

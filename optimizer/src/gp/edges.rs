@@ -3,8 +3,8 @@
 //! A model knows least at the edges of a space, and the more parameters there are, the more edges there are: expected improvement draws many
 //! trials there, though half of what such a trial tells is about what lies outside. (Siivola, Vehtari, Vanhatalo, González and Andersen 2018,
 //! "Correcting boundary over-exploration deficiencies in Bayesian optimization with virtual derivative sign observations", see the same and tell
-//! the model which way is down.) Here an improvement counts by the share of the neighbourhood that lies inside, which is that of a logistic
-//! distribution around the point, along each number by itself.
+//! the model which way is down.) Here an improvement counts by the square of the share of the neighbourhood that lies inside, which is that of a
+//! logistic distribution around the point, along each number by itself.
 //!
 //! An optimum may lie at an edge. So only what lies further out than usual counts less, and what is usual is, geometrically, the mean of a point in
 //! the middle and of the best results.
@@ -15,6 +15,8 @@ use super::features::{Kind, Layout, Points};
 const SCALE: f64 = 0.3;
 /// Scales beyond which all points have as good as the same share.
 const WIDEST: f64 = 6.0;
+/// How much the share counts.
+const POWER: f64 = 2.0;
 /// Results of which the usual is made.
 const USUAL: usize = 3;
 
@@ -82,27 +84,27 @@ impl Edges {
         }
     }
 
-    /// The logarithm of the share at the `i`-th of `points`, as a part of the usual one: 0 where it is not less.
-    pub(crate) fn log_share(&self, points: &Points, i: usize) -> f64 {
+    /// The logarithm of what counts at the `i`-th of `points`, that is of the square of the share, as a part of the usual one: 0 where it is not less.
+    pub(crate) fn log_factor(&self, points: &Points, i: usize) -> f64 {
         // Each factor is a half at least: the product of a thousand still is a number.
         let shares = self
             .numbers
             .iter()
             .map(|number| number.share(points.column(number.column)[i]));
-        shares.product::<f64>().ln()
+        POWER * shares.product::<f64>().ln()
     }
 
     /// The same at an encoded point. Calls `slope` with each dimension along which it changes, and its derivative.
-    pub(crate) fn log_share_with_slopes(&self, encoded: &[f64], mut slope: impl FnMut(usize, f64)) -> f64 {
+    pub(crate) fn log_factor_with_slopes(&self, encoded: &[f64], mut slope: impl FnMut(usize, f64)) -> f64 {
         let shares = self.numbers.iter().map(|number| {
             let x = encoded[number.dimension];
             let share = number.share(x);
             if share < 1.0 {
-                slope(number.dimension, number.near.log_inside_slope(x));
+                slope(number.dimension, POWER * number.near.log_inside_slope(x));
             }
             share.ln()
         });
-        shares.sum()
+        POWER * shares.sum::<f64>()
     }
 }
 
@@ -206,28 +208,28 @@ mod tests {
     #[test]
     fn points_count_less_the_further_out_they_lie_unless_the_best_results_do() {
         let layout = Layout::new(&cube(2));
-        let share = |weights: &[f64], best: &[&[f64]], at: &[f64]| {
+        let factor = |weights: &[f64], best: &[&[f64]], at: &[f64]| {
             let edges = Edges::new(&layout, weights, best);
-            let share = edges.log_share(&Points::from_rows(&layout, [at]), 0);
-            let alone = edges.log_share_with_slopes(at, |_, _| ());
-            assert!((share - alone).abs() < 1e-12);
-            share
+            let factor = edges.log_factor(&Points::from_rows(&layout, [at]), 0);
+            let alone = edges.log_factor_with_slopes(at, |_, _| ());
+            assert!((factor - alone).abs() < 1e-12);
+            factor
         };
-        let (half, short) = (0.5_f64.ln(), [400.0, 400.0]);
-        assert!(share(&short, &[], &[0.5, 0.3]).abs() < 1e-3);
+        let (quarter, short) = (0.25_f64.ln(), [400.0, 400.0]);
+        assert!(factor(&short, &[], &[0.5, 0.3]).abs() < 1e-3);
         // Half of what is near an edge lies outside, three quarters of what is near a corner.
-        assert!((share(&short, &[], &[0.0, 0.5]) - half).abs() < 1e-6);
-        assert!((share(&short, &[], &[0.0, 1.0]) - 2.0 * half).abs() < 1e-6);
+        assert!((factor(&short, &[], &[0.0, 0.5]) - quarter).abs() < 1e-6);
+        assert!((factor(&short, &[], &[0.0, 1.0]) - 2.0 * quarter).abs() < 1e-6);
         // A parameter that does not matter has no edges.
-        assert!(share(&[400.0, 1e-6], &[], &[0.5, 1.0]).abs() < 1e-12);
+        assert!(factor(&[400.0, 1e-6], &[], &[0.5, 1.0]).abs() < 1e-12);
         // With one of two at the edge the usual is between them; that says nothing of the other edge.
         let at_edge: &[f64] = &[0.0, 0.5];
-        assert!((share(&short, &[at_edge], &[0.0, 0.5]) - 0.5 * half).abs() < 1e-6);
-        assert!((share(&short, &[at_edge], &[1.0, 0.5]) - half).abs() < 1e-6);
+        assert!((factor(&short, &[at_edge], &[0.0, 0.5]) - 0.5 * quarter).abs() < 1e-6);
+        assert!((factor(&short, &[at_edge], &[1.0, 0.5]) - quarter).abs() < 1e-6);
         let three = [at_edge, at_edge, at_edge, &[0.5, 0.5]];
-        assert!((share(&short, &three, &[0.0, 0.5]) - 0.25 * half).abs() < 1e-6);
+        assert!((factor(&short, &three, &[0.0, 0.5]) - 0.25 * quarter).abs() < 1e-6);
         // Further inside than usual is not better than usual.
-        assert!(share(&short, &three, &[0.2, 0.5]).abs() < 1e-12);
+        assert!(factor(&short, &three, &[0.2, 0.5]).abs() < 1e-12);
         // The usual is where the best results are, with long length scales, too, of which the middle has neither edge far away.
         for weight in [400.0, 4.0, 0.25] {
             for x in [0.02, 0.1, 0.4, 0.97] {
@@ -248,7 +250,7 @@ mod tests {
     fn a_corner_of_a_thousand_numbers_still_counts() {
         let layout = Layout::new(&cube(1000));
         let edges = Edges::new(&layout, &[400.0; 1000], &[]);
-        let share = edges.log_share(&Points::from_rows(&layout, [&[0.0; 1000][..]]), 0);
-        assert!((share - 1000.0 * 0.5_f64.ln()).abs() < 1e-3, "{share}");
+        let factor = edges.log_factor(&Points::from_rows(&layout, [&[0.0; 1000][..]]), 0);
+        assert!((factor - 1000.0 * 0.25_f64.ln()).abs() < 1e-3, "{factor}");
     }
 }

@@ -1,18 +1,20 @@
 //! Fitting a Gaussian process's hyperparameters: the maximum of their posterior, by gradients.
 //!
-//! The model: a constant mean; covariance `s2 k(sum_k D_k / l_k^2)` with a [`Kernel`] `k` of the squared distances D_k of [`super::features`];
-//! independent noise, as a share of `s2`. Mean and `s2` are always the best ones for the other parameters (variable projection, Golub and Pereyra 1973): the descent
+//! The model: a constant mean; covariance `s2 k(sum_k D_k / l_k^2)` with a [`Kernel`] `k` of the squared distances D_k of [`super::features`]; that of
+//! a [`Trend`] and independent noise, both as a share of `s2`. Mean and `s2` are always the best ones for the other parameters (variable projection, Golub and Pereyra 1973): the descent
 //! is over these alone, and does not have to follow the narrow valley along which `s2` and a length scale grow together. Priors on the logarithms are normal:
 //!
 //! * length scales around the width of the space, whatever the number of parameters: most functions of many parameters depend on few of
 //!   them, and the data say on which (unlike Hvarfner, Hellsten and Nardi 2024, who let all of them grow with it);
 //! * amplitude around that of the standardised outcomes;
-//! * noise small but not excluded.
+//! * noise small but not excluded;
+//! * the trend small beside what varies from place to place, but not if the data say otherwise.
 
 use ndarray::{Array1, Array2};
 
 use super::features::{Layout, Points};
 use super::kernel::Kernel;
+use super::trend::Trend;
 use crate::lapack;
 use crate::lbfgs::{Limits, minimize};
 
@@ -31,6 +33,8 @@ pub(crate) struct Hyper {
     pub(crate) amplitude: f64,
     /// Variance of the noise.
     pub(crate) noise: f64,
+    /// Variance of the trend, as a share of the function's.
+    pub(crate) trend: f64,
 }
 
 /// Priors, normal in the logarithm: mean and standard deviation.
@@ -39,6 +43,7 @@ pub(crate) struct Priors {
     pub(crate) length: (f64, f64),
     pub(crate) amplitude: (f64, f64),
     pub(crate) noise: (f64, f64),
+    pub(crate) trend: (f64, f64),
 }
 
 impl Default for Priors {
@@ -47,6 +52,7 @@ impl Default for Priors {
             length: (0.0, 1.0),
             amplitude: (0.0, 1.0),
             noise: (-9.0, 3.0),
+            trend: (-3.0, 2.0),
         }
     }
 }
@@ -84,7 +90,7 @@ pub(crate) fn fit(
     let start = near.map_or_else(
         || {
             let lengths = std::iter::repeat_n(priors.length.0, layout.groups().len());
-            lengths.chain([FIRST_NOISE]).collect()
+            lengths.chain([FIRST_NOISE, priors.trend.0]).collect()
         },
         pack,
     );
@@ -103,11 +109,11 @@ pub(crate) fn fit(
 fn pack(hyper: &Hyper) -> Vec<f64> {
     let lengths = hyper.weights.iter().map(|weight| -0.5 * weight.ln());
     let noise = (hyper.noise / hyper.amplitude - LEAST_NOISE).max(LEAST_NOISE);
-    lengths.chain([noise.ln()]).collect()
+    lengths.chain([noise.ln(), hyper.trend.ln()]).collect()
 }
 
 fn unpack(theta: &[f64], scale: f64, kernel: Kernel) -> Hyper {
-    let groups = theta.len() - 1;
+    let groups = theta.len() - 2;
     Hyper {
         kernel,
         weights: theta[..groups]
@@ -116,6 +122,7 @@ fn unpack(theta: &[f64], scale: f64, kernel: Kernel) -> Hyper {
             .collect(),
         amplitude: scale.exp(),
         noise: scale.exp() * (theta[groups].exp() + LEAST_NOISE),
+        trend: theta[groups + 1].exp(),
     }
 }
 
@@ -127,6 +134,8 @@ pub(crate) struct Problem<'a> {
     kernel: Kernel,
     priors: &'a Priors,
     row: Vec<f64>,
+    /// Covariances of a trend of variance 1, shape `(n, n)`.
+    trend: Array2<f64>,
     /// Slope of the kernel for each pair, shape `(n, n)`.
     slopes: Array2<f64>,
 }
@@ -147,11 +156,12 @@ impl<'a> Problem<'a> {
             kernel,
             priors,
             row: vec![0.0; n],
+            trend: Trend::new(layout, 1.0).among(points),
             slopes: Array2::zeros((n, n)),
         }
     }
 
-    /// The value at `theta`, the logarithms of the length scales and of the noise's share of the amplitude, and the logarithm of the amplitude: the best one
+    /// The value at `theta`, the logarithms of the length scales and of the noise's and the trend's share of the amplitude, and the logarithm of the amplitude: the best one
     /// for `theta`, or `scale`.
     pub(crate) fn evaluate(
         &mut self,
@@ -160,21 +170,21 @@ impl<'a> Problem<'a> {
         gradient: &mut [f64],
     ) -> Option<(f64, f64)> {
         let n = self.points.len();
-        let groups = theta.len() - 1;
+        let groups = theta.len() - 2;
         // Of what is in units of the amplitude.
         let hyper = unpack(theta, 0.0, self.kernel);
-        let mut covariance = Array2::zeros((n, n));
+        let mut covariance = &self.trend * hyper.trend;
         for i in 0..n {
             self.points
                 .distances(self.layout, &hyper.weights, i, self.points, &mut self.row[..=i]);
             for j in 0..i {
                 let (value, slope) = self.kernel.both(self.row[j]);
-                covariance[(i, j)] = value;
-                covariance[(j, i)] = value;
+                covariance[(i, j)] += value;
+                covariance[(j, i)] += value;
                 self.slopes[(i, j)] = slope;
                 self.slopes[(j, i)] = slope;
             }
-            covariance[(i, i)] = 1.0 + hyper.noise;
+            covariance[(i, i)] += 1.0 + hyper.noise;
         }
         let (inverse, log_root) = lapack::inverse(covariance)?;
 
@@ -194,6 +204,8 @@ impl<'a> Problem<'a> {
             row.scaled_add(-a / amplitude, &alpha);
         }
         gradient[groups] = 0.5 * noise.exp() * outer.diag().sum();
+        let by_trend: f64 = outer.iter().zip(&self.trend).map(|(a, b)| a * b).sum();
+        gradient[groups + 1] = 0.5 * hyper.trend * by_trend;
         outer *= &self.slopes;
         let sums = self.points.weighted_sums(self.layout, &outer);
         for k in 0..groups {
@@ -211,6 +223,7 @@ impl<'a> Problem<'a> {
         }
         believe(scale, priors.amplitude);
         gradient[groups] += believe(scale + noise, priors.noise);
+        gradient[groups + 1] += believe(theta[groups + 1], priors.trend);
         Some((value, scale))
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod local;
 pub(crate) mod outcome;
 pub(crate) mod posterior;
 pub(crate) mod search;
+pub(crate) mod trend;
 
 #[cfg(test)]
 mod tests;

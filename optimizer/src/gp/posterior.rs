@@ -8,6 +8,7 @@ use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 
 use super::features::{Kind, Layout, Points};
 use super::fit::{Hyper, LEAST_NOISE};
+use super::trend::Trend;
 use crate::lapack;
 
 /// Variance below which a prediction counts as certain, as a share of the amplitude.
@@ -17,6 +18,8 @@ const LEAST_VARIANCE: f64 = 1e-12;
 #[derive(Clone, Debug)]
 pub(crate) struct Posterior {
     hyper: Hyper,
+    /// In the outcomes' units.
+    trend: Trend,
     points: Points,
     mean: f64,
     /// By rows: inverse of the covariance's lower Cholesky factor in its upper left corner of shape `(n, n)`; there may be room for more.
@@ -32,16 +35,17 @@ impl Posterior {
     /// more noise.
     pub(crate) fn new(layout: &Layout, points: Points, hyper: Hyper) -> Option<Self> {
         let n = points.len();
-        let mut covariance = Array2::<f64>::zeros((n, n));
+        let trend = Trend::new(layout, hyper.amplitude * hyper.trend);
+        let mut covariance = trend.among(&points);
         let mut row = vec![0.0; n];
         for i in 0..n {
             points.distances(layout, &hyper.weights, i, &points, &mut row[..=i]);
             for j in 0..i {
                 let value = hyper.amplitude * hyper.kernel.value(row[j]);
-                covariance[(i, j)] = value;
-                covariance[(j, i)] = value;
+                covariance[(i, j)] += value;
+                covariance[(j, i)] += value;
             }
-            covariance[(i, i)] = hyper.amplitude + hyper.noise;
+            covariance[(i, i)] += hyper.amplitude + hyper.noise;
         }
         let factor = lapack::cholesky(&covariance).or_else(|| {
             let more = 1e4 * LEAST_NOISE * hyper.amplitude.max(1.0);
@@ -54,6 +58,7 @@ impl Posterior {
         }
         Some(Self {
             hyper,
+            trend,
             points,
             mean: 0.0,
             row_sums: inverse_factor.sum_axis(Axis(1)).to_vec(),
@@ -100,31 +105,31 @@ impl Posterior {
         }
     }
 
-    /// Covariances of the function at one point with it at the points known, shape `(n,)`.
-    fn covariances(&self, layout: &Layout, encoded: &[f64]) -> Vec<f64> {
-        let mut row = vec![0.0; self.len()];
-        Points::from_rows(layout, [encoded]).distances(
-            layout,
-            &self.hyper.weights,
-            0,
-            &self.points,
-            &mut row,
-        );
-        for value in &mut row {
+    /// Covariances of the function at point `i` of `at` with it at each of `with`, written to `out`.
+    fn covariances(&self, layout: &Layout, at: &Points, i: usize, with: &Points, out: &mut [f64]) {
+        at.distances(layout, &self.hyper.weights, i, with, out);
+        for value in &mut *out {
             *value = self.hyper.amplitude * self.hyper.kernel.value(*value);
         }
-        row
+        self.trend.add(at, i, with, out);
+    }
+
+    /// The function's variance at point `i` of `at` where nothing is known.
+    fn prior_variance(&self, at: &Points, i: usize) -> f64 {
+        self.hyper.amplitude + self.trend.variance(at, i)
     }
 
     /// Appends a point. Its outcome is taken to be what the model expects there, until [`Self::condition`] says otherwise: the mean
     /// stays as it is everywhere, the variance around the point shrinks. Returns that outcome.
     pub(crate) fn append(&mut self, layout: &Layout, encoded: &[f64]) -> f64 {
         let n = self.len();
-        let covariance = self.covariances(layout, encoded);
+        let at = Points::from_rows(layout, [encoded]);
+        let mut covariance = vec![0.0; n];
+        self.covariances(layout, &at, 0, &self.points, &mut covariance);
         let expected = self.mean + ArrayView1::from(&covariance).dot(&self.alpha);
         let (mut whitened, mut last) = (Vec::new(), Vec::new());
         self.solve(&covariance, &mut whitened, &mut last);
-        let total = self.hyper.amplitude + self.hyper.noise;
+        let total = self.prior_variance(&at, 0) + self.hyper.noise;
         let left = (total - dot(&whitened, &whitened)).max(LEAST_NOISE * total);
         let corner = 1.0 / left.sqrt();
         for x in &mut last {
@@ -180,7 +185,6 @@ impl Posterior {
         /// Rows of the triangular factor that are multiplied at once, up to their last entry that is not 0.
         const ROWS: usize = 128;
         let n = self.len();
-        let amplitude = self.hyper.amplitude;
         let mut predictions = Vec::with_capacity(at.len());
         let mut covariances = Array2::<f64>::zeros((BLOCK.min(at.len()), n));
         for start in (0..at.len()).step_by(BLOCK) {
@@ -188,10 +192,7 @@ impl Posterior {
             let mut block = covariances.slice_mut(s![..rows, ..]);
             for (i, mut row) in (start..).zip(block.rows_mut()) {
                 if let Some(row) = row.as_slice_mut() {
-                    at.distances(layout, &self.hyper.weights, i, &self.points, row);
-                    for value in row {
-                        *value = amplitude * self.hyper.kernel.value(*value);
-                    }
+                    self.covariances(layout, at, i, &self.points, row);
                 }
             }
             let means = block.dot(&self.alpha);
@@ -205,10 +206,12 @@ impl Posterior {
                 }
             }
             predictions.extend(
-                means
-                    .iter()
-                    .zip(explained)
-                    .map(|(mean, explained)| (self.mean + mean, self.left_variance(explained))),
+                (start..)
+                    .zip(means.iter().zip(explained))
+                    .map(|(i, (mean, explained))| {
+                        let variance = self.left_variance(self.prior_variance(at, i), explained);
+                        (self.mean + mean, variance)
+                    }),
             );
         }
         predictions
@@ -217,14 +220,11 @@ impl Posterior {
     /// Mean of the function at each of `at`, shape `(m,)`, and its covariance among them, shape `(m, m)`. Without noise.
     pub(crate) fn joint(&self, layout: &Layout, at: &Points) -> (Array1<f64>, Array2<f64>) {
         let (m, n) = (at.len(), self.len());
-        let amplitude = self.hyper.amplitude;
         let covariances = |with: &Points| {
             let mut all = Array2::<f64>::zeros((m, with.len()));
             for (i, mut row) in all.rows_mut().into_iter().enumerate() {
                 if let Some(row) = row.as_slice_mut() {
-                    at.distances(layout, &self.hyper.weights, i, with, row);
-                    row.iter_mut()
-                        .for_each(|value| *value = amplitude * self.hyper.kernel.value(*value));
+                    self.covariances(layout, at, i, with, row);
                 }
             }
             all
@@ -239,12 +239,8 @@ impl Posterior {
     pub(crate) fn means(&self, layout: &Layout, at: &Points) -> Vec<f64> {
         let mut row = vec![0.0; self.len()];
         let mean = |i| {
-            at.distances(layout, &self.hyper.weights, i, &self.points, &mut row);
-            let terms = row.iter().zip(&self.alpha);
-            let sum: f64 = terms
-                .map(|(squared, alpha)| self.hyper.kernel.value(*squared) * alpha)
-                .sum();
-            self.mean + self.hyper.amplitude * sum
+            self.covariances(layout, at, i, &self.points, &mut row);
+            self.mean + ArrayView1::from(&row).dot(&self.alpha)
         };
         (0..at.len()).map(mean).collect()
     }
@@ -260,8 +256,8 @@ impl Posterior {
             .collect()
     }
 
-    fn left_variance(&self, explained: f64) -> f64 {
-        (self.hyper.amplitude - explained).max(LEAST_VARIANCE * self.hyper.amplitude)
+    fn left_variance(&self, prior: f64, explained: f64) -> f64 {
+        (prior - explained).max(LEAST_VARIANCE * self.hyper.amplitude)
     }
 
     /// Mean and variance at one point with their gradients with respect to the encoded coordinates of the plain and arc groups.
@@ -278,29 +274,37 @@ impl Posterior {
         let amplitude = self.hyper.amplitude;
         scratch.row.resize(n, 0.0);
         scratch.slopes.resize(n, 0.0);
-        Points::from_rows(layout, [encoded]).distances(
-            layout,
-            &self.hyper.weights,
-            0,
-            &self.points,
-            &mut scratch.row,
-        );
+        let at = Points::from_rows(layout, [encoded]);
+        at.distances(layout, &self.hyper.weights, 0, &self.points, &mut scratch.row);
         for (value, slope) in scratch.row.iter_mut().zip(&mut scratch.slopes) {
             let (k, k_slope) = self.hyper.kernel.both(*value);
             *value = amplitude * k;
             *slope = amplitude * k_slope;
         }
+        self.trend.add(&at, 0, &self.points, &mut scratch.row);
         let covariance = ArrayView1::from(&scratch.row[..]);
         let mean = self.mean + covariance.dot(&self.alpha);
         self.solve(&scratch.row, &mut scratch.whitened, &mut scratch.pull);
-        let variance = self.left_variance(dot(&scratch.whitened, &scratch.whitened));
+        let explained = dot(&scratch.whitened, &scratch.whitened);
+        let variance = self.left_variance(self.prior_variance(&at, 0), explained);
+        mean_gradient.fill(0.0);
+        variance_gradient.fill(0.0);
+        let factors = [self.alpha.as_slice().unwrap_or_default(), &scratch.pull];
+        self.trend.slopes(
+            layout,
+            encoded,
+            &self.points,
+            factors,
+            |dimension, [by_mean, explained], prior| {
+                mean_gradient[dimension] = by_mean;
+                variance_gradient[dimension] = prior - 2.0 * explained;
+            },
+        );
         // Each point's share in the slopes of mean and variance.
         for ((slope, pull), alpha) in scratch.slopes.iter_mut().zip(&mut scratch.pull).zip(&self.alpha) {
             *pull *= *slope;
             *slope *= alpha;
         }
-        mean_gradient.fill(0.0);
-        variance_gradient.fill(0.0);
         for (group, weight) in layout.groups().iter().zip(&self.hyper.weights) {
             if matches!(group.kind, Kind::Category | Kind::Fidelity) {
                 continue;
@@ -329,8 +333,8 @@ impl Posterior {
             }
             let along_mean = dot(derivatives, &scratch.slopes);
             let along_variance = dot(derivatives, &scratch.pull);
-            mean_gradient[group.dimension] = weight * along_mean;
-            variance_gradient[group.dimension] = -2.0 * weight * along_variance;
+            mean_gradient[group.dimension] += weight * along_mean;
+            variance_gradient[group.dimension] -= 2.0 * weight * along_variance;
         }
         (mean, variance)
     }

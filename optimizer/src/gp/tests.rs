@@ -52,6 +52,7 @@ const FLAT: Priors = Priors {
     length: (0.0, 1e12),
     amplitude: (0.0, 1e12),
     noise: (0.0, 1e12),
+    trend: (0.0, 1e12),
 };
 
 /// The kernels, with what scikit-learn makes of each.
@@ -112,7 +113,8 @@ fn likelihood_and_gradient(kernel: Kernel, golden: &serde_json::Value) {
     let amplitude = golden["amplitude"].as_f64().unwrap();
     let scale = amplitude.ln();
     theta.push((golden["noise"].as_f64().unwrap() / amplitude - LEAST_NOISE).ln());
-    let mut gradient = vec![0.0; 5];
+    theta.push(golden["trend"].as_f64().unwrap().ln());
+    let mut gradient = vec![0.0; 6];
     let (value, _) = problem.evaluate(&theta, Some(scale), &mut gradient).unwrap();
     close(-value, golden["log_likelihood"].as_f64().unwrap(), 1e-9);
     let expected = numbers(&golden["gradient"]);
@@ -121,11 +123,12 @@ fn likelihood_and_gradient(kernel: Kernel, golden: &serde_json::Value) {
     }
     // What is added to the noise does not grow with it.
     let share = theta[4].exp();
-    close(-gradient[4] * (share + LEAST_NOISE) / share, expected[5], 1e-6);
-    // Both grow with the amplitude, if the noise is a share of it.
-    let mut at = |scale: Option<f64>| problem.evaluate(&theta, scale, &mut [0.0; 5]).unwrap();
+    close(-gradient[4] * (share + LEAST_NOISE) / share, expected[6], 1e-6);
+    close(-gradient[5], expected[5], 1e-6);
+    // All grow with the amplitude, if noise and trend are shares of it.
+    let mut at = |scale: Option<f64>| problem.evaluate(&theta, scale, &mut [0.0; 6]).unwrap();
     let slope = (at(Some(scale + 1e-5)).0 - at(Some(scale - 1e-5)).0) / 2e-5;
-    close(-slope, expected[0] + expected[5], 1e-6);
+    close(-slope, expected[0] + expected[5] + expected[6], 1e-6);
     // No other amplitude is better than the best one.
     let (least, best) = at(None);
     assert!((best - scale).abs() > 0.01, "{best} {scale}");
@@ -153,6 +156,7 @@ fn predictions(kernel: Kernel, golden: &serde_json::Value) {
             .collect(),
         amplitude: golden["amplitude"].as_f64().unwrap(),
         noise: golden["noise"].as_f64().unwrap(),
+        trend: golden["trend"].as_f64().unwrap(),
     };
     let mut posterior = Posterior::new(&layout, points, hyper.clone()).unwrap();
     assert!(posterior.condition(&numbers(&golden["y"])));
@@ -213,6 +217,7 @@ fn many_points_are_predicted_alike_in_bulk_one_by_one_and_appended() {
         weights: vec![4.0, 1.0, 9.0],
         amplitude: 1.5,
         noise: 1e-3,
+        trend: 0.2,
     };
     let mut whole = Posterior::new(&layout, rows(0..300), hyper.clone()).unwrap();
     let mut grown = Posterior::new(&layout, rows(0..200), hyper).unwrap();
@@ -247,6 +252,7 @@ fn joint_predictions_are_those_of_single_ones_and_of_what_a_further_point_tells(
         weights: vec![4.0, 2.0, 1.0],
         amplitude: 1.3,
         noise: 0.01,
+        trend: 0.2,
     };
     let noise = hyper.noise;
     let mut posterior = Posterior::new(&layout, points, hyper).unwrap();
@@ -312,14 +318,14 @@ fn gradients_of_mixed_groups_are_those_of_the_value() {
         .collect();
     let priors = Priors::default();
     let mut problem = Problem::new(&layout, &points, &y, Kernel::Matern, &priors);
-    let theta = [-0.5, 0.2, -1.0, -4.0];
-    let mut gradient = vec![0.0; 4];
+    let theta = [-0.5, 0.2, -1.0, -4.0, -0.5];
+    let mut gradient = vec![0.0; 5];
     problem.evaluate(&theta, None, &mut gradient).unwrap();
-    for k in 0..4 {
+    for k in 0..5 {
         let mut moved = |by: f64| {
             let mut theta = theta;
             theta[k] += by;
-            problem.evaluate(&theta, None, &mut [0.0; 4]).unwrap().0
+            problem.evaluate(&theta, None, &mut [0.0; 5]).unwrap().0
         };
         close(gradient[k], (moved(1e-5) - moved(-1e-5)) / 2e-5, 1e-5);
     }
@@ -345,12 +351,14 @@ fn what_a_fit_finds_has_the_amplitude_and_the_evidence_that_belong_to_it() {
                 weights: vec![1e4, 1e-4, 1e4],
                 amplitude: 1.0,
                 noise: 1e-6,
+                trend: 0.2,
             };
             let (hyper, evidence) = fit(&layout, &points, &y, kernel, &priors, Some(&far)).unwrap();
             let mut theta: Vec<f64> = hyper.weights.iter().map(|weight| -0.5 * weight.ln()).collect();
             theta.push((hyper.noise / hyper.amplitude - LEAST_NOISE).ln());
+            theta.push(hyper.trend.ln());
             let mut problem = Problem::new(&layout, &points, &y, kernel, &priors);
-            let (value, scale) = problem.evaluate(&theta, None, &mut [0.0; 4]).unwrap();
+            let (value, scale) = problem.evaluate(&theta, None, &mut [0.0; 5]).unwrap();
             close(scale, hyper.amplitude.ln(), 1e-6);
             close(-value, evidence, 1e-6);
         }
@@ -369,6 +377,7 @@ fn slopes_of_acquisition_functions_are_those_of_their_values_near_edges_too() {
         weights: vec![4.0, 9.0, 16.0],
         amplitude: 1.0,
         noise: 1e-4,
+        trend: 0.2,
     };
     let mut model = Posterior::new(&layout, points, hyper).unwrap();
     let outcomes: Vec<f64> = rows.iter().map(|x| (3.0 * x[0]).sin() + x[1] - x[2]).collect();

@@ -287,6 +287,7 @@ impl Hyper {
                 .collect(),
             amplitude: self.amplitude.max(1.0),
             noise: self.noise,
+            trend: self.trend,
         }
     }
 }
@@ -452,7 +453,7 @@ mod tests {
                 Scale::Violation => unreachable!("it is an objective"),
             };
         let log = Warp::Log { softness: 1.0 };
-        assert_eq!((warp(false, 8), warp(true, 8)), (log, Warp::Linear));
+        assert_eq!((warp(false, 7), warp(true, 7)), (log, Warp::Linear));
         // Many results say it clearly enough.
         assert_eq!((warp(false, 40), warp(true, 40)), (log, log));
     }
@@ -465,6 +466,7 @@ mod tests {
             weights: vec![1.0, 4.0, 0.25],
             amplitude: 0.5,
             noise: 0.1,
+            trend: 0.1,
         };
         let share = WIDE_SHARE * WIDE_SHARE;
         let close = |a: &[f64], b: [f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);

@@ -365,6 +365,7 @@ mod tests {
             weights: vec![6.0],
             amplitude: 2.0,
             noise: 0.05,
+            trend: 0.1,
         };
         let mut model = Posterior::new(&layout, Points::from_rows(&layout, rows), hyper).unwrap();
         assert!(model.condition(&[0.3, -0.5, 0.1, 1.0]));

@@ -552,6 +552,6 @@ fn a_category_that_is_better_where_numbers_differ_is_found() {
         let finished = goes_on(&spec, 64, value, |_, _, _| {});
         finished.iter().any(|trial| trial.value.unwrap() < 0.1)
     });
-    // MARK of them where trials go to the best mean whatever categories promise more.
+    // Four of them where trials go to the best mean whatever categories promise more.
     assert_eq!(found.count(), 6);
 }

@@ -11,7 +11,7 @@ use super::features::{Kind, Layout, Points};
 
 /// Terms of each number.
 pub(crate) const TERMS: usize = 2;
-/// Mean of the quadratic term's square over the space.
+/// Mean of a line's square over the space, from which the parabola counts.
 const MEAN: f64 = 1.0 / 3.0;
 
 /// The terms at an encoded number, from 0 to 1.
@@ -25,7 +25,7 @@ fn slopes(x: f64) -> [f64; TERMS] {
     [2.0, 4.0 * (2.0 * x - 1.0)]
 }
 
-/// A trend of some variance: what it adds to covariances.
+/// A trend, by what it adds to covariances.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trend {
     /// Variance of a coefficient.
@@ -33,7 +33,7 @@ pub(crate) struct Trend {
 }
 
 impl Trend {
-    /// Whose variance in the middle of the space's sides is about `variance`, shared among the layout's groups.
+    /// Of `variance` divided by the number of groups for each coefficient.
     pub(crate) fn new(layout: &Layout, variance: f64) -> Self {
         Self {
             variance: variance / layout.groups().len().max(1) as f64,

@@ -29,11 +29,11 @@ pub(crate) struct Hyper {
     pub(crate) kernel: Kernel,
     /// Inverse squared length scale of each group.
     pub(crate) weights: Vec<f64>,
-    /// Variance of the function.
+    /// Variance of the function beside its trend.
     pub(crate) amplitude: f64,
     /// Variance of the noise.
     pub(crate) noise: f64,
-    /// Variance of the trend, as a share of the function's.
+    /// Variance of the trend ([`Trend::new`]), as a share of the amplitude.
     pub(crate) trend: f64,
 }
 

@@ -72,12 +72,12 @@ impl Posterior {
         &self.hyper.weights
     }
 
-    /// The function's variance where nothing is known.
+    /// The function's variance beside its trend where nothing is known.
     pub(crate) fn amplitude(&self) -> f64 {
         self.hyper.amplitude
     }
 
-    /// The noise's variance as a share of the function's.
+    /// The noise's variance as a share of the amplitude.
     pub(crate) fn noise_share(&self) -> f64 {
         self.hyper.noise / self.hyper.amplitude
     }

@@ -14,8 +14,6 @@
 use ndarray::{Array2, Axis};
 use tunesmith_common::space::{Dimension, Space};
 
-use super::trend;
-
 /// How a column contributes to the squared distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Metric {
@@ -145,17 +143,13 @@ fn category(encoded: f64) -> f64 {
 #[derive(Clone, Debug)]
 pub(crate) struct Points {
     columns: Vec<Vec<f64>>,
-    /// Of each plain group, the terms of its trend.
-    terms: Vec<Vec<f64>>,
     len: usize,
 }
 
 impl Points {
     pub(crate) fn new(layout: &Layout) -> Self {
-        let plain = layout.groups.iter().filter(|group| group.kind == Kind::Plain);
         Self {
             columns: vec![Vec::new(); layout.columns.len()],
-            terms: vec![Vec::new(); trend::TERMS * plain.count()],
             len: 0,
         }
     }
@@ -175,17 +169,12 @@ impl Points {
     /// `encoded` has shape `(d,)`, NaN where inactive.
     pub(crate) fn push(&mut self, layout: &Layout, encoded: &[f64]) {
         layout.embed(encoded, |column, value| self.columns[column].push(value));
-        let plain = layout.groups.iter().filter(|group| group.kind == Kind::Plain);
-        let terms = plain.flat_map(|group| trend::terms(encoded[group.dimension]));
-        for (column, term) in self.terms.iter_mut().zip(terms) {
-            column.push(term);
-        }
         self.len += 1;
     }
 
     /// Forgets all points but the first `n`.
     pub(crate) fn truncate(&mut self, n: usize) {
-        for column in self.columns.iter_mut().chain(&mut self.terms) {
+        for column in &mut self.columns {
             column.truncate(n);
         }
         self.len = self.len.min(n);
@@ -193,11 +182,6 @@ impl Points {
 
     pub(crate) fn column(&self, column: usize) -> &[f64] {
         &self.columns[column]
-    }
-
-    /// The terms of the trend of each plain group, one after the other, shape `(terms, n)`.
-    pub(crate) fn terms(&self) -> &[Vec<f64>] {
-        &self.terms
     }
 
     /// Weighted squared distances from point `i` of `self` to the points `range` of `other`, written to `out`.

@@ -156,7 +156,7 @@ impl<'a> Problem<'a> {
             kernel,
             priors,
             row: vec![0.0; n],
-            trend: Trend::new(layout, 1.0).among(points),
+            trend: Trend::new(layout, 1.0).among(layout, points),
             slopes: Array2::zeros((n, n)),
         }
     }

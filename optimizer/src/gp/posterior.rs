@@ -36,7 +36,7 @@ impl Posterior {
     pub(crate) fn new(layout: &Layout, points: Points, hyper: Hyper) -> Option<Self> {
         let n = points.len();
         let trend = Trend::new(layout, hyper.amplitude * hyper.trend);
-        let mut covariance = trend.among(&points);
+        let mut covariance = trend.among(layout, &points);
         let mut row = vec![0.0; n];
         for i in 0..n {
             points.distances(layout, &hyper.weights, i, &points, &mut row[..=i]);
@@ -111,12 +111,12 @@ impl Posterior {
         for value in &mut *out {
             *value = self.hyper.amplitude * self.hyper.kernel.value(*value);
         }
-        self.trend.add(at, i, with, out);
+        self.trend.add(layout, at, i, with, out);
     }
 
     /// The function's variance at point `i` of `at` where nothing is known.
-    fn prior_variance(&self, at: &Points, i: usize) -> f64 {
-        self.hyper.amplitude + self.trend.variance(at, i)
+    fn prior_variance(&self, layout: &Layout, at: &Points, i: usize) -> f64 {
+        self.hyper.amplitude + self.trend.variance(layout, at, i)
     }
 
     /// Appends a point. Its outcome is taken to be what the model expects there, until [`Self::condition`] says otherwise: the mean
@@ -129,7 +129,7 @@ impl Posterior {
         let expected = self.mean + ArrayView1::from(&covariance).dot(&self.alpha);
         let (mut whitened, mut last) = (Vec::new(), Vec::new());
         self.solve(&covariance, &mut whitened, &mut last);
-        let total = self.prior_variance(&at, 0) + self.hyper.noise;
+        let total = self.prior_variance(layout, &at, 0) + self.hyper.noise;
         let left = (total - dot(&whitened, &whitened)).max(LEAST_NOISE * total);
         let corner = 1.0 / left.sqrt();
         for x in &mut last {
@@ -209,7 +209,7 @@ impl Posterior {
                 (start..)
                     .zip(means.iter().zip(explained))
                     .map(|(i, (mean, explained))| {
-                        let variance = self.left_variance(self.prior_variance(at, i), explained);
+                        let variance = self.left_variance(self.prior_variance(layout, at, i), explained);
                         (self.mean + mean, variance)
                     }),
             );
@@ -281,25 +281,25 @@ impl Posterior {
             *value = amplitude * k;
             *slope = amplitude * k_slope;
         }
-        self.trend.add(&at, 0, &self.points, &mut scratch.row);
+        self.trend.add(layout, &at, 0, &self.points, &mut scratch.row);
         let covariance = ArrayView1::from(&scratch.row[..]);
         let mean = self.mean + covariance.dot(&self.alpha);
         self.solve(&scratch.row, &mut scratch.whitened, &mut scratch.pull);
         let explained = dot(&scratch.whitened, &scratch.whitened);
-        let variance = self.left_variance(self.prior_variance(&at, 0), explained);
+        let variance = self.left_variance(self.prior_variance(layout, &at, 0), explained);
         mean_gradient.fill(0.0);
         variance_gradient.fill(0.0);
-        let factors = [self.alpha.as_slice().unwrap_or_default(), &scratch.pull];
-        self.trend.slopes(
-            layout,
-            encoded,
-            &self.points,
-            factors,
-            |dimension, [by_mean, explained], prior| {
-                mean_gradient[dimension] = by_mean;
-                variance_gradient[dimension] = prior - 2.0 * explained;
-            },
-        );
+        for group in layout.groups().iter().filter(|group| group.kind == Kind::Plain) {
+            // What the covariances were has been used.
+            let (x, known, slopes) = (
+                encoded[group.dimension],
+                self.points.column(group.column),
+                &mut scratch.row,
+            );
+            let of_variance = self.trend.slopes(x, known, slopes);
+            mean_gradient[group.dimension] = ArrayView1::from(&slopes[..]).dot(&self.alpha);
+            variance_gradient[group.dimension] = of_variance - 2.0 * dot(slopes, &scratch.pull);
+        }
         // Each point's share in the slopes of mean and variance.
         for ((slope, pull), alpha) in scratch.slopes.iter_mut().zip(&mut scratch.pull).zip(&self.alpha) {
             *pull *= *slope;

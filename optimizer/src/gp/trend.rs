@@ -7,22 +7,15 @@
 
 use ndarray::Array2;
 
-use super::features::{Kind, Layout, Points};
+use super::features::{Group, Kind, Layout, Points};
 
-/// Terms of each number.
-pub(crate) const TERMS: usize = 2;
 /// Mean of a line's square over the space, from which the parabola counts.
 const MEAN: f64 = 1.0 / 3.0;
 
-/// The terms at an encoded number, from 0 to 1.
-pub(crate) fn terms(x: f64) -> [f64; TERMS] {
-    let z = 2.0 * x - 1.0;
-    [z, z * z - MEAN]
-}
-
-/// Their derivatives.
-fn slopes(x: f64) -> [f64; TERMS] {
-    [2.0, 4.0 * (2.0 * x - 1.0)]
+/// Line and parabola at an encoded number, from 0 to 1.
+fn terms(x: f64) -> (f64, f64) {
+    let line = 2.0 * x - 1.0;
+    (line, line * line - MEAN)
 }
 
 /// A trend, by what it adds to covariances.
@@ -41,50 +34,49 @@ impl Trend {
     }
 
     /// Adds the covariances of point `i` of `at` with each of `known` to `out`.
-    pub(crate) fn add(self, at: &Points, i: usize, known: &Points, out: &mut [f64]) {
-        for (ours, theirs) in at.terms().iter().zip(known.terms()) {
-            let factor = self.variance * ours[i];
-            for (sum, term) in out.iter_mut().zip(theirs) {
-                *sum += factor * term;
+    pub(crate) fn add(self, layout: &Layout, at: &Points, i: usize, known: &Points, out: &mut [f64]) {
+        for group in plain(layout) {
+            let (line, parabola) = terms(at.column(group.column)[i]);
+            let (line, parabola) = (self.variance * line, self.variance * parabola);
+            for (sum, x) in out.iter_mut().zip(known.column(group.column)) {
+                let (known_line, known_parabola) = terms(*x);
+                *sum += line * known_line + parabola * known_parabola;
             }
         }
     }
 
     /// The covariances among points, shape `(n, n)`.
-    pub(crate) fn among(self, points: &Points) -> Array2<f64> {
-        let terms = points.terms();
-        let all = Array2::from_shape_fn((points.len(), terms.len()), |(i, k)| terms[k][i]);
+    pub(crate) fn among(self, layout: &Layout, points: &Points) -> Array2<f64> {
+        let columns: Vec<&[f64]> = plain(layout).map(|group| points.column(group.column)).collect();
+        let all = Array2::from_shape_fn((points.len(), 2 * columns.len()), |(i, k)| {
+            let (line, parabola) = terms(columns[k / 2][i]);
+            if k % 2 == 0 { line } else { parabola }
+        });
         all.dot(&all.t()) * self.variance
     }
 
     /// The variance at point `i` of `at`.
-    pub(crate) fn variance(self, at: &Points, i: usize) -> f64 {
-        self.variance * at.terms().iter().map(|term| term[i] * term[i]).sum::<f64>()
+    pub(crate) fn variance(self, layout: &Layout, at: &Points, i: usize) -> f64 {
+        let squares = plain(layout).map(|group| {
+            let (line, parabola) = terms(at.column(group.column)[i]);
+            line * line + parabola * parabola
+        });
+        self.variance * squares.sum::<f64>()
     }
 
-    /// Calls `add` with each dimension along which there is a trend, the derivative of what the covariances with `known`, times each of `factors`, come to,
-    /// and that of the variance.
-    pub(crate) fn slopes<const N: usize>(
-        self,
-        layout: &Layout,
-        encoded: &[f64],
-        known: &Points,
-        factors: [&[f64]; N],
-        mut add: impl FnMut(usize, [f64; N], f64),
-    ) {
-        let plain = layout.groups().iter().filter(|group| group.kind == Kind::Plain);
-        for (group, theirs) in plain.zip(known.terms().chunks_exact(TERMS)) {
-            let x = encoded[group.dimension];
-            let (terms, slopes) = (terms(x), slopes(x));
-            let sums = factors.map(|factors| {
-                let of_term = |(slope, theirs): (f64, &Vec<f64>)| {
-                    let both = theirs.iter().zip(factors);
-                    slope * both.map(|(term, factor)| term * factor).sum::<f64>()
-                };
-                self.variance * slopes.into_iter().zip(theirs).map(of_term).sum::<f64>()
-            });
-            let own: f64 = terms.iter().zip(slopes).map(|(term, slope)| term * slope).sum();
-            add(group.dimension, sums, 2.0 * self.variance * own);
+    /// The derivatives by the number at `x` of the covariances with numbers `known`, and of the variance.
+    pub(crate) fn slopes(self, x: f64, known: &[f64], out: &mut [f64]) -> f64 {
+        let (line, parabola) = terms(x);
+        let (by_line, by_parabola) = (2.0 * self.variance, 4.0 * line * self.variance);
+        for (slope, x) in out.iter_mut().zip(known) {
+            let (known_line, known_parabola) = terms(*x);
+            *slope = by_line * known_line + by_parabola * known_parabola;
         }
+        2.0 * (by_line * line + by_parabola * parabola)
     }
+}
+
+/// Those that have a trend.
+fn plain(layout: &Layout) -> impl Iterator<Item = &Group> {
+    layout.groups().iter().filter(|group| group.kind == Kind::Plain)
 }

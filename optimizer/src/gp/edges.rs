@@ -15,7 +15,7 @@ use super::features::{Kind, Layout, Points};
 const SCALE: f64 = 0.3;
 /// Scales beyond which all points have as good as the same share.
 const WIDEST: f64 = 6.0;
-/// How much the share counts.
+/// Of the share, by which an improvement counts.
 const POWER: f64 = 2.0;
 /// Results of which the usual is made.
 const USUAL: usize = 3;

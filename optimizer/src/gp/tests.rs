@@ -43,6 +43,11 @@ pub(super) fn cube(d: usize) -> Space {
     Space::new((0..d).map(parameter).collect(), Vec::new()).unwrap()
 }
 
+/// The `k`-th of points that are spread over three numbers.
+fn scattered(k: u64) -> Vec<f64> {
+    (0..3).map(|i| unit(mix(k ^ mix(i)))).collect()
+}
+
 fn close(a: f64, b: f64, tolerance: f64) {
     assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{a} against {b}");
 }
@@ -207,9 +212,7 @@ fn predictions(kernel: Kernel, golden: &serde_json::Value) {
 #[test]
 fn many_points_are_predicted_alike_in_bulk_one_by_one_and_appended() {
     let layout = Layout::new(&cube(3));
-    let x: Vec<Vec<f64>> = (0..400_u64)
-        .map(|k| (0..3).map(|i| unit(mix(k ^ mix(i)))).collect())
-        .collect();
+    let x: Vec<Vec<f64>> = (0..400).map(scattered).collect();
     let y: Vec<f64> = x.iter().map(|x| (9.0 * x[0]).sin() + x[1] * x[2]).collect();
     let rows = |range: std::ops::Range<usize>| Points::from_rows(&layout, x[range].iter().map(Vec::as_slice));
     let hyper = Hyper {
@@ -243,8 +246,7 @@ fn many_points_are_predicted_alike_in_bulk_one_by_one_and_appended() {
 #[test]
 fn joint_predictions_are_those_of_single_ones_and_of_what_a_further_point_tells() {
     let layout = Layout::new(&cube(3));
-    let point = |k: u64| -> Vec<f64> { (0..3).map(|i| unit(mix(k ^ mix(i)))).collect() };
-    let known: Vec<Vec<f64>> = (0..25).map(point).collect();
+    let known: Vec<Vec<f64>> = (0..25).map(scattered).collect();
     let points = Points::from_rows(&layout, known.iter().map(Vec::as_slice));
     let outcomes: Vec<f64> = known.iter().map(|x| (9.0 * x[0]).sin() + x[1] * x[2]).collect();
     let hyper = Hyper {
@@ -257,7 +259,7 @@ fn joint_predictions_are_those_of_single_ones_and_of_what_a_further_point_tells(
     let noise = hyper.noise;
     let mut posterior = Posterior::new(&layout, points, hyper).unwrap();
     assert!(posterior.condition(&outcomes));
-    let rows: Vec<Vec<f64>> = (100..104).map(point).collect();
+    let rows: Vec<Vec<f64>> = (100..104).map(scattered).collect();
     let at = Points::from_rows(&layout, rows.iter().map(Vec::as_slice));
     let (means, covariance) = posterior.joint(&layout, &at);
     let single = posterior.predict(&layout, &at);
@@ -305,9 +307,8 @@ fn gradients_of_mixed_groups_are_those_of_the_value() {
     let layout = Layout::new(&space);
     let rows: Vec<Vec<f64>> = (0..120_u64)
         .map(|k| {
-            let latent: Vec<f64> = (0..3).map(|i| unit(mix(k ^ mix(i)))).collect();
             let mut encoded = vec![0.0; 3];
-            space.snap(&latent, &mut encoded);
+            space.snap(&scattered(k), &mut encoded);
             encoded
         })
         .collect();
@@ -368,9 +369,7 @@ fn what_a_fit_finds_has_the_amplitude_and_the_evidence_that_belong_to_it() {
 #[test]
 fn slopes_of_acquisition_functions_are_those_of_their_values_near_edges_too() {
     let layout = Layout::new(&cube(3));
-    let rows: Vec<Vec<f64>> = (0..12_u64)
-        .map(|k| (0..3).map(|i| unit(mix(k ^ mix(i)))).collect())
-        .collect();
+    let rows: Vec<Vec<f64>> = (0..12).map(scattered).collect();
     let points = Points::from_rows(&layout, rows.iter().map(Vec::as_slice));
     let hyper = Hyper {
         kernel: Kernel::Matern,

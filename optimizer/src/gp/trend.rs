@@ -64,7 +64,7 @@ impl Trend {
         self.variance * squares.sum::<f64>()
     }
 
-    /// The derivatives by the number at `x` of the covariances with numbers `known`, and of the variance.
+    /// Writes the derivatives by a number at `x` of its covariances with numbers `known` to `out`, and returns that of its variance.
     pub(crate) fn slopes(self, x: f64, known: &[f64], out: &mut [f64]) -> f64 {
         let (line, parabola) = terms(x);
         let (by_line, by_parabola) = (2.0 * self.variance, 4.0 * line * self.variance);
